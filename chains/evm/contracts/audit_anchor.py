@@ -1,0 +1,75 @@
+"""AuditAnchor: the latest checkpoint of each audit log, on chain. Times are Unix seconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chains.evm.address import checksum
+from chains.evm.calldata import decode_answer, encode_call, topic
+from chains.evm.client import At, EvmClient
+from chains.types import Log
+
+ANCHOR = "anchor(bytes32,uint64,bytes32,uint64)"
+_ANCHORED = topic("Anchored(bytes32,uint64,uint64,bytes32,uint64)")
+_ANCHORED_DATA = ("uint64", "uint64", "bytes32", "uint64")
+
+
+def encode_anchor(log_id: bytes, size: int, root: bytes, time_s: int) -> bytes:
+    """Requires 32 bytes for the log id and the root."""
+    _check_word(log_id)
+    _check_word(root)
+    return encode_call(ANCHOR, log_id, size, root, time_s)
+
+
+@dataclass(frozen=True, slots=True)
+class AnchoredCheckpoint:
+    """A checkpoint as the contract keeps it; `seq` counts a log's checkpoints from 1, 0 is none."""
+
+    root: bytes
+    size: int
+    time_s: int
+    seq: int
+
+
+def anchored(logs: Sequence[Log], contract: str, log_id: bytes) -> AnchoredCheckpoint | None:
+    """The checkpoint that a receipt says was anchored for this log; None if there is none."""
+    wanted = "0x" + log_id.hex()
+    for log in logs:
+        if log.address == contract and log.topics == (_ANCHORED, wanted):
+            seq, size, root, time_s = decode_answer(_ANCHORED_DATA, bytes.fromhex(log.data[2:]))
+            return AnchoredCheckpoint(root, size, time_s, seq)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAnchor:
+    """The contract."""
+
+    client: EvmClient
+    address: str
+
+    async def latest(self, log_id: bytes, block: At) -> AnchoredCheckpoint:
+        """All zero if nothing is anchored."""
+        _check_word(log_id)
+        answer = await self.client.call(
+            self.address, encode_call("latest(bytes32)", log_id), block
+        )
+        types = ("bytes32", "uint64", "uint64", "uint64")
+        return AnchoredCheckpoint(*decode_answer(types, answer))
+
+    async def owner_of(self, log_id: bytes, block: At) -> str:
+        _check_word(log_id)
+        answer = await self.client.call(
+            self.address, encode_call("ownerOf(bytes32)", log_id), block
+        )
+        return checksum(decode_answer(("address",), answer)[0])
+
+    async def is_anchorer(self, log_id: bytes, account: str, block: At) -> bool:
+        data = encode_call("isAnchorer(bytes32,address)", log_id, account)
+        answer = await self.client.call(self.address, data, block)
+        return bool(decode_answer(("bool",), answer)[0])
+
+
+def _check_word(value: bytes) -> None:
+    # The ABI encoder would pad a shorter one without a word.
+    if len(value) != 32:
+        raise ValueError(f"needs 32 bytes, not {len(value)}")

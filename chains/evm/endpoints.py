@@ -1,0 +1,114 @@
+"""Several endpoints of one chain as one: failover, and a quorum for money reads."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from chains.errors import (
+    CallReverted,
+    ChainError,
+    RpcDisagreement,
+    RpcRefused,
+    RpcUnavailable,
+)
+from chains.evm.rpc import Endpoint, Params, RpcError
+
+T = TypeVar("T")
+Calls = Sequence[tuple[str, Params]]
+
+
+class Endpoints:
+    """`quorum` endpoints must give the same answer to a read that money rests on."""
+
+    def __init__(
+        self, chain_id: int, urls: Sequence[str], timeout_s: float = 10, quorum: int = 1
+    ) -> None:
+        if not urls or not 1 <= quorum <= len(urls):
+            raise ValueError(f"chain {chain_id}: {len(urls)} endpoints for a quorum of {quorum}")
+        self.chain_id = chain_id
+        self.quorum = quorum
+        self.disagreements = 0  # answers that lost against a quorum; watched by the alarm
+        self.endpoints = tuple(Endpoint(url, timeout_s) for url in urls)
+
+    async def close(self) -> None:
+        for endpoint in self.endpoints:
+            await endpoint.close()
+
+    async def request(self, method: str, params: Params = ()) -> Any:
+        """The first usable answer. Raises RpcUnavailable, RpcRefused, CallReverted."""
+        return (await self.batch([(method, params)]))[0]
+
+    async def batch(self, calls: Calls) -> list[Any]:
+        """Results in order, all from one endpoint. Raises as `request` does, for any of them."""
+        if not calls:
+            return []
+        last: ChainError = RpcUnavailable("no endpoint", chain_id=self.chain_id)
+        for endpoint in self._by_health():
+            try:
+                return _results(await endpoint.batch(calls))
+            except CallReverted:
+                raise  # the contract's answer: another node would say the same
+            except (RpcUnavailable, RpcRefused) as error:
+                last = error  # a node that lags or prunes refuses what another one knows
+        raise last
+
+    async def agreed(self, calls: Calls, read: Callable[[list[Any]], T]) -> T:
+        """What `quorum` endpoints say alike, after `read` (which raises ValueError on nonsense).
+
+        Raises RpcDisagreement if endpoints contradict each other and none has a quorum.
+        """
+        if self.quorum == 1:
+            return await self._first(calls, read)
+        answers = await asyncio.gather(*(self._ask(e, calls, read) for e in self.endpoints))
+        given = [a for a in answers if not isinstance(a, ChainError)]
+        # More than half of those that answered, too: of two camps of two, neither is believed.
+        for answer in given:
+            if given.count(answer) >= max(self.quorum, len(given) // 2 + 1):
+                self.disagreements += len(given) - given.count(answer)
+                return answer
+        raise self._no_quorum(calls[0][0], given, answers)
+
+    def _by_health(self) -> list[Endpoint]:
+        """Healthy ones first, in the order of the settings; broken ones only as a last resort."""
+        return sorted(self.endpoints, key=lambda e: not e.healthy)
+
+    async def _first(self, calls: Calls, read: Callable[[list[Any]], T]) -> T:
+        last: ChainError = RpcUnavailable("no endpoint", chain_id=self.chain_id)
+        for endpoint in self._by_health():
+            answer = await self._ask(endpoint, calls, read)
+            if isinstance(answer, CallReverted):
+                raise answer
+            if not isinstance(answer, ChainError):
+                return answer
+            last = answer
+        raise last
+
+    async def _ask(
+        self,
+        endpoint: Endpoint,
+        calls: Calls,
+        read: Callable[[list[Any]], T],
+    ) -> T | ChainError:
+        """One endpoint's answer, or why it has none."""
+        try:
+            return read(_results(await endpoint.batch(calls)))
+        except ChainError as error:
+            return error
+        except ValueError as error:
+            return RpcUnavailable(f"endpoint answered nonsense: {error}", chain_id=self.chain_id)
+
+    def _no_quorum(self, method: str, given: list[T], answers: Sequence[object]) -> ChainError:
+        """What fits: a revert that enough report, a contradiction, or silence."""
+        reverts = [a for a in answers if isinstance(a, CallReverted)]
+        if any(a != given[0] for a in given[1:]) or (given and reverts):
+            return RpcDisagreement(f"endpoints disagree on {method}", chain_id=self.chain_id)
+        if len(reverts) >= self.quorum:
+            return reverts[0]
+        return RpcUnavailable(f"too few endpoints answer {method}", chain_id=self.chain_id)
+
+
+def _results(answers: list[Any]) -> list[Any]:
+    for answer in answers:
+        if isinstance(answer, RpcError):
+            raise answer.raised()
+    return answers
