@@ -1,0 +1,102 @@
+"""PostgreSQL through SQLAlchemy Core on asyncpg. Read and write sessions are different types.
+
+A write session is one transaction: it commits when its block ends without an error, and not
+otherwise. No network call belongs inside it.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import MetaData, Row, text
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql.base import Executable
+
+from custody.core.serialization import dumps_text, loads
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Params = Mapping[str, Any]
+
+
+class ReadSession:
+    """Reads only; each statement stands alone unless the session was opened as a snapshot."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+
+    async def execute(
+        self, statement: str | Executable, params: Params | Sequence[Params] | None = None
+    ) -> CursorResult[Any]:
+        """Run a statement; plain text is taken as SQL with `:name` parameters."""
+        run = text(statement) if isinstance(statement, str) else statement
+        return await self.connection.execute(run, params)
+
+    async def one(self, statement: str | Executable, params: Params | None = None) -> Row[Any]:
+        """The only row. Raises NoResultFound or MultipleResultsFound of SQLAlchemy."""
+        return (await self.execute(statement, params)).one()
+
+    async def first(
+        self, statement: str | Executable, params: Params | None = None
+    ) -> Row[Any] | None:
+        return (await self.execute(statement, params)).first()
+
+    async def all(
+        self, statement: str | Executable, params: Params | None = None
+    ) -> Sequence[Row[Any]]:
+        return (await self.execute(statement, params)).all()
+
+    async def scalar(self, statement: str | Executable, params: Params | None = None) -> Any:
+        return (await self.execute(statement, params)).scalar()
+
+
+class WriteSession(ReadSession):
+    """One transaction: ledger rows, state, audit entry and idempotency row commit together."""
+
+
+class Database:
+    """The pool of connections. `url` is a `postgresql+asyncpg://` address of the app role."""
+
+    def __init__(self, url: str, pool_size: int = 10) -> None:
+        self.url = url
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=False,
+            json_serializer=dumps_text,
+            json_deserializer=loads,
+            connect_args={"server_settings": {"application_name": "moorage", "timezone": "UTC"}},
+        )
+        self._reads = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadSession]:
+        async with self._reads.connect() as connection:
+            yield ReadSession(connection)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[ReadSession]:
+        """Reads that all see one moment: REPEATABLE READ, READ ONLY."""
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            await connection.execute(text("SET TRANSACTION READ ONLY"))
+            yield ReadSession(connection)
+            await connection.rollback()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteSession]:
+        async with self.engine.begin() as connection:
+            yield WriteSession(connection)
+
+    async def close(self) -> None:
+        await self.engine.dispose()

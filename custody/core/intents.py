@@ -1,0 +1,202 @@
+"""The frozen intent, its canonical digest, and the decision record.
+
+An intent says what is to happen on chain before anything is signed. Its digest is what people
+approve and what the signer recomputes; nonce and fees are bound later and are not part of it,
+so a replacement transaction still serves the same intent.
+"""
+
+import hashlib
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from custody.core import canonical
+from custody.core.clock import iso_us
+from custody.core.ids import DecisionId, IntentId, TenantId, format_id, parse_id
+from custody.core.money import AssetId
+
+SCHEMA = "moorage.intent/1"
+
+
+class IntentKind(StrEnum):
+    """Every way money or evidence can leave one of our addresses. Closed."""
+
+    PAYOUT = "payout"  # payout wallet -> a destination outside
+    SWEEP_NATIVE = "sweep_native"  # deposit address -> treasury, to the last wei
+    SWEEP_TOKEN = "sweep_token"  # deposit address (delegated, EIP-7702) -> treasury
+    PAYOUT_FILL = "payout_fill"  # treasury -> payout wallet
+    POOL_FUND = "pool_fund"  # treasury -> guard, opted-in money only
+    ALLOCATE = "allocate"  # guard -> venue
+    DEALLOCATE = "deallocate"  # venue -> guard (or an exit request where it queues)
+    CLAIM = "claim"  # a queued exit that has ripened -> guard
+    RELEASE = "release"  # guard -> payee (treasury, exchange deposit address)
+    ANCHOR = "anchor"  # checkpoint -> AuditAnchor
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """An EIP-7702 authorisation that the sweep of a never-used address carries."""
+
+    authority: str
+    authority_path: str
+    delegate: str
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is to happen. Addresses are EIP-55; amounts are base units; `value` is wei.
+
+    `sender_path` is `branch/index` below the tenant's hardened account. `beneficiary` is who has
+    the money afterwards; `fee_max_wei` bounds gas limit times fee per gas.
+    """
+
+    id: IntentId
+    tenant_id: TenantId
+    kind: IntentKind
+    chain_id: int
+    sender: str
+    sender_path: str
+    to: str
+    value: int
+    data: str
+    asset_id: AssetId
+    amount: int
+    beneficiary: str
+    gas_limit: int
+    fee_max_wei: int
+    reference: str
+    delegation: Delegation | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Canonical object; every int that can be large is a decimal string."""
+        body: dict[str, Any] = {
+            "schema": SCHEMA,
+            "id": format_id("intent", self.id),
+            "tenant": format_id("tenant", self.tenant_id),
+            "kind": self.kind.value,
+            "chain_id": str(self.chain_id),
+            "sender": self.sender,
+            "sender_path": self.sender_path,
+            "to": self.to,
+            "value": str(self.value),
+            "data": self.data,
+            "asset": self.asset_id,
+            "amount": str(self.amount),
+            "beneficiary": self.beneficiary,
+            "gas_limit": str(self.gas_limit),
+            "fee_max_wei": str(self.fee_max_wei),
+            "reference": self.reference,
+            "delegation": None,
+        }
+        if self.delegation:
+            body["delegation"] = {
+                "authority": self.delegation.authority,
+                "authority_path": self.delegation.authority_path,
+                "delegate": self.delegation.delegate,
+                "nonce": str(self.delegation.nonce),
+            }
+        return body
+
+    @staticmethod
+    def from_json(body: dict[str, Any]) -> "Intent":
+        """Inverse of `to_json`; the fields must be exactly those of the schema."""
+        expected = {f.name for f in fields(Intent)} - {"tenant_id", "asset_id"}
+        expected |= {"schema", "tenant", "asset"}
+        if set(body) != expected or body["schema"] != SCHEMA:
+            raise ValueError(f"not an intent of schema {SCHEMA}")
+        delegation = body["delegation"]
+        return Intent(
+            id=IntentId(parse_id("intent", body["id"])),
+            tenant_id=TenantId(parse_id("tenant", body["tenant"])),
+            kind=IntentKind(body["kind"]),
+            chain_id=int(body["chain_id"]),
+            sender=body["sender"],
+            sender_path=body["sender_path"],
+            to=body["to"],
+            value=int(body["value"]),
+            data=body["data"],
+            asset_id=AssetId(body["asset"]),
+            amount=int(body["amount"]),
+            beneficiary=body["beneficiary"],
+            gas_limit=int(body["gas_limit"]),
+            fee_max_wei=int(body["fee_max_wei"]),
+            reference=body["reference"],
+            delegation=None
+            if delegation is None
+            else Delegation(
+                authority=delegation["authority"],
+                authority_path=delegation["authority_path"],
+                delegate=delegation["delegate"],
+                nonce=int(delegation["nonce"]),
+            ),
+        )
+
+    def digest(self) -> str:
+        """`sha256:` and the hex SHA-256 of the canonical bytes."""
+        return "sha256:" + hashlib.sha256(canonical.encode(self.to_json())).hexdigest()
+
+
+class Outcome(StrEnum):
+    ALLOW = "allow"
+    NEEDS_APPROVAL = "needs_approval"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's Ed25519 signature over `approval_payload`; made outside the service."""
+
+    person_id: UUID
+    intent_digest: str
+    expires_at: datetime
+    signature: str  # hex, 64 bytes
+
+    def to_json(self) -> dict[str, str]:
+        return {
+            "person": format_id("person", self.person_id),
+            "intent": self.intent_digest,
+            "expires_at": iso_us(self.expires_at),
+            "signature": self.signature,
+        }
+
+
+def approval_payload(person_id: UUID, intent_digest: str, expires_at: datetime) -> bytes:
+    """The exact bytes a person signs to approve one intent until a time."""
+    return canonical.encode(
+        {
+            "schema": "moorage.approval/1",
+            "person": format_id("person", person_id),
+            "intent": intent_digest,
+            "expires_at": iso_us(expires_at),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The record of what was decided on what input, and why. Appended to the audit log."""
+
+    id: DecisionId
+    intent_digest: str
+    policy_hash: str
+    outcome: Outcome
+    rule: str
+    approvals_required: int
+    approvals: tuple[Approval, ...]
+    decided_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": "moorage.decision/1",
+            "id": format_id("decision", self.id),
+            "intent": self.intent_digest,
+            "policy": self.policy_hash,
+            "outcome": self.outcome.value,
+            "rule": self.rule,
+            "approvals_required": self.approvals_required,
+            "approvals": [a.to_json() for a in self.approvals],
+            "decided_at": iso_us(self.decided_at),
+        }

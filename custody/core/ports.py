@@ -1,0 +1,59 @@
+"""Ports: what custody needs from parts that are wired in from outside (api/wiring.py)."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from custody.core.intents import Decision, Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """EIP-1559 fees per gas, in wei."""
+
+    max_fee_per_gas: int
+    max_priority_fee_per_gas: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """Raw bytes as 0x hex, and their hash."""
+
+    raw: str
+    tx_hash: str
+
+
+class SignerRefused(Exception):
+    """The signer said no; `rule` names why. Final for this intent as it is."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(f"{rule}: {detail}")
+        self.rule = rule
+        self.detail = detail
+
+
+class SignerUnavailable(Exception):
+    """No answer; nothing is known to have been signed. Ask again: the answer is the same bytes."""
+
+
+class Signer(Protocol):
+    async def sign(
+        self, intent: Intent, decision: Decision, nonce: int, fees: Fees
+    ) -> SignedTransaction:
+        """Raises SignerRefused or SignerUnavailable. Same arguments: the same bytes."""
+        ...
+
+    async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+        """The raw Ed25519 signature over the note body. Never two roots for one size."""
+        ...
+
+    async def account_xpub(self, account_index: int) -> str:
+        """xpub at m/44'/60'/account'; public derivation needs no more."""
+        ...
+
+
+class HoldingReader(Protocol):
+    """Balances that live at an exchange: read by reconciliation as one more place."""
+
+    async def holding(self, holder: str, asset_id: str) -> int:
+        """Base units held at `exchange/product`, rewards included."""
+        ...

@@ -1,0 +1,47 @@
+"""Settings: read once, typed, at start. A missing one stops the program.
+
+Everything has an embedded default but secrets; those are files that `moorage init` makes under
+the home folder, readable by their owner alone.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Environment variables with the prefix MOORAGE_, and DATABASE_URL for a server."""
+
+    model_config = SettingsConfigDict(env_prefix="MOORAGE_", extra="ignore")
+
+    home: Path = Path(".moorage")
+    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
+    migration_database_url: str | None = Field(
+        default=None, validation_alias="MIGRATION_DATABASE_URL"
+    )
+    database_name: str = "moorage"
+    database_pool: int = Field(default=10, ge=1, le=200)
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8600, ge=1, le=65535)
+    api_workers: int = Field(default=1, ge=1, le=64)
+    job_interval_ms: int = Field(default=250, ge=20)
+    log_level: str = "INFO"
+
+    @property
+    def postgres_folder(self) -> Path:
+        return self.home.resolve() / "pg"
+
+    @property
+    def signer_socket(self) -> Path:
+        return self.home.resolve() / "signer" / "signer.sock"
+
+    @property
+    def installation_file(self) -> Path:
+        """What `moorage init` wrote: chains, assets, contracts, log key; nothing secret."""
+        return self.home.resolve() / "installation.json"
+
+    @property
+    def audit_folder(self) -> Path:
+        """Tiles, entry bundles and the published checkpoint."""
+        return self.home.resolve() / "log"

@@ -1,0 +1,82 @@
+"""Shared fixtures: the real PostgreSQL (embedded, or DATABASE_URL's server), one database a test.
+
+A template database is migrated once a session; each test gets a copy, so tests never share rows.
+"""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from api.migrations.run import upgrade
+from custody.core import embedded
+from custody.core.db import Database
+
+TEMPLATE = f"moorage_template_{os.getpid()}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the tests' PostgreSQL is; `admin` is an asyncpg address of its superuser."""
+
+    postgres: embedded.EmbeddedPostgres
+
+    def admin(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@/{database}?host={self.postgres.socket}"
+
+    def owner(self, database: str) -> str:
+        return self.postgres.url(database, embedded.OWNER_ROLE)
+
+    def app(self, database: str) -> str:
+        return self.postgres.url(database, embedded.APP_ROLE)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="mrg-pg-") as folder:
+        os.chmod(folder, 0o755)
+        server = Server(embedded.start(Path(folder) / "pg"))
+        yield server
+        server.postgres.stop()
+
+
+@pytest.fixture(scope="session")
+async def template_database(postgres_server: Server) -> str:
+    embedded.ensure_database(postgres_server.postgres, TEMPLATE)
+    await upgrade(postgres_server.owner(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database_name(postgres_server: Server, template_database: str) -> AsyncIterator[str]:
+    """A fresh migrated database, dropped after the test."""
+    name = f"t_{uuid4().hex}"
+    admin = await asyncpg.connect(postgres_server.admin())
+    await admin.execute(
+        f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" '
+        f"OWNER {embedded.OWNER_ROLE} STRATEGY file_copy"
+    )
+    yield name
+    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await admin.close()
+
+
+@pytest.fixture
+async def database(postgres_server: Server, database_name: str) -> AsyncIterator[Database]:
+    """The service's own view: connected as the app role, which owns nothing."""
+    db = Database(postgres_server.app(database_name))
+    yield db
+    await db.close()
+
+
+@pytest.fixture
+async def owner_database(postgres_server: Server, database_name: str) -> AsyncIterator[Database]:
+    """The same database as the owner role: for tests that tamper."""
+    db = Database(postgres_server.owner(database_name))
+    yield db
+    await db.close()
