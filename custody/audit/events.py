@@ -1,0 +1,245 @@
+"""The typed registry of audit events: kind -> (schema version, field -> type).
+
+To add a kind: one line in `EventKind`, one row in `EVENTS`. A field ends in `?` when an entry may
+lack it; a None or an empty text given for such a field is left out. Types are named in
+`custody/audit/fields.py`; numbers of every kind are decimal strings. Changing the fields of a
+published kind means a new version; readers keep the old ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from custody.audit import fields
+from custody.core.canonical import Json
+from custody.core.errors import InvalidInput
+
+
+class EventKind(StrEnum):
+    """Every kind of entry. The value is what the log says."""
+
+    TENANT_CREATED = "tenant.created"
+    CUSTOMER_CREATED = "customer.created"
+    PERSON_ENROLLED = "person.enrolled"
+    PERSON_REMOVED = "person.removed"
+    PERSON_ERASED = "person.erased"
+    PERSONAL_STORED = "personal.stored"
+    TOKEN_ISSUED = "token.issued"
+    TOKEN_REVOKED = "token.revoked"
+    ADDRESS_ISSUED = "address.issued"
+    PLACE_SET = "place.set"
+    DEPOSIT_SEEN = "deposit.seen"
+    DEPOSIT_CREDITED = "deposit.credited"
+    DEPOSIT_ORPHANED = "deposit.orphaned"
+    TRANSFER_POSTED = "transfer.posted"
+    INTENT_CREATED = "intent.created"
+    DECISION_MADE = "decision.made"
+    APPROVAL_RECORDED = "approval.recorded"
+    TRANSFER_SIGNED = "transfer.signed"
+    TRANSFER_SENT = "transfer.sent"
+    TRANSFER_FINAL = "transfer.final"
+    TRANSFER_FAILED = "transfer.failed"
+    WITHDRAWAL_REQUESTED = "withdrawal.requested"
+    WITHDRAWAL_STATE = "withdrawal.state"
+    WITHDRAWAL_CANCELLED = "withdrawal.cancelled"
+    WITHDRAWAL_EXPIRED = "withdrawal.expired"
+    WITHDRAWAL_REFUSED = "withdrawal.refused"
+    WITHDRAWAL_FAILED = "withdrawal.failed"
+    WITHDRAWAL_SETTLED = "withdrawal.settled"
+    POLICY_LOADED = "policy.loaded"
+    RISK_LOADED = "risk.loaded"
+    POOL_CREATED = "pool.created"
+    POOL_OPTED_IN = "pool.opted_in"
+    POOL_JOINED = "pool.joined"
+    POOL_LEFT = "pool.left"
+    PLAN_MADE = "plan.made"
+    LEG_STATE = "leg.state"
+    YIELD_ACCRUED = "yield.accrued"
+    YIELD_SHARED = "yield.shared"
+    CHECKPOINT_ANCHORED = "checkpoint.anchored"
+    RECONCILE_DONE = "reconcile.done"
+    DATA_READ = "data.read"
+    OPERATOR_FUNDED = "operator.funded"
+
+
+@dataclass(frozen=True, slots=True)
+class EventSchema:
+    """Version and fields of one kind; `fields` maps a name to (type, must it be there)."""
+
+    version: int
+    fields: Mapping[str, tuple[fields.FieldType, bool]]
+
+
+def _schema(version: int, spec: str) -> EventSchema:
+    """Parse `name:type name?:type …`."""
+    parsed: dict[str, tuple[fields.FieldType, bool]] = {}
+    for item in spec.split():
+        name, _, type_ = item.partition(":")
+        parsed[name.removesuffix("?")] = (fields.named(type_), not name.endswith("?"))
+    return EventSchema(version, parsed)
+
+
+_WDR = "withdrawal:id.withdrawal"
+_INT = "intent:id.intent"
+_TX = "chain_id:number tx_hash:hash"
+_AT_BLOCK = "chain_id:number block_number:number block_hash?:hash"
+_MINED = "block_number?:number block_hash?:hash"
+_MOVED = "asset:asset amount:amount"
+
+EVENTS: Mapping[EventKind, EventSchema] = {
+    EventKind.TENANT_CREATED: _schema(1, "tenant:id.tenant account_index:number xpub?:text"),
+    EventKind.CUSTOMER_CREATED: _schema(1, "customer:id.customer reference?:text"),
+    # What a verifier checks approvals with; names are only committed to.
+    EventKind.PERSON_ENROLLED: _schema(1, "person:id.person role:text public_key:key"),
+    EventKind.PERSON_REMOVED: _schema(1, "person:id.person reason?:text"),
+    EventKind.PERSON_ERASED: _schema(1, "subject:text"),
+    EventKind.PERSONAL_STORED: _schema(1, "subject:text commitments:object"),
+    EventKind.TOKEN_ISSUED: _schema(
+        1, "token:id.token role:text customer?:id.customer person?:id.person expires_at?:time"
+    ),
+    EventKind.TOKEN_REVOKED: _schema(1, "token:id.token"),
+    EventKind.ADDRESS_ISSUED: _schema(
+        1, "customer:id.customer chain_id:number asset?:asset address:address path:text"
+    ),
+    EventKind.PLACE_SET: _schema(1, "chain_id:number role:text address:address path?:text"),
+    EventKind.DEPOSIT_SEEN: _schema(
+        1,
+        f"deposit:id.deposit customer:id.customer {_MOVED} {_TX} block_number:number "
+        "block_hash:hash log_index:index address?:address sender?:address",
+    ),
+    EventKind.DEPOSIT_CREDITED: _schema(
+        1,
+        f"deposit:id.deposit customer:id.customer {_MOVED} {_TX} {_MINED} transfer?:id.transfer",
+    ),
+    EventKind.DEPOSIT_ORPHANED: _schema(
+        1, f"deposit:id.deposit {_TX} block_hash:hash block_number?:number reversed:bool"
+    ),
+    EventKind.OPERATOR_FUNDED: _schema(
+        1,
+        f"{_MOVED} chain_id:number role?:text address?:address tx_hash?:hash {_MINED} "
+        "transfer?:id.transfer reference?:text",
+    ),
+    EventKind.TRANSFER_POSTED: _schema(
+        1, f"transfer:id.transfer {_MOVED} from:text to:text code?:text reference?:text"
+    ),
+    # `body` is the whole intent: the digest that people approve is recomputed from it.
+    EventKind.INTENT_CREATED: _schema(
+        1, f"{_INT} digest:digest body:object reference?:text initiator?:text"
+    ),
+    EventKind.DECISION_MADE: _schema(
+        1,
+        f"{_INT} digest:digest decision:object policy_version?:number inputs?:object "
+        "initiator?:text",
+    ),
+    EventKind.APPROVAL_RECORDED: _schema(
+        1,
+        "person:id.person digest:digest expires_at:time signature:signature "
+        "approval?:id.approval intent?:id.intent",
+    ),
+    EventKind.TRANSFER_SIGNED: _schema(
+        1, f"{_INT} digest:digest {_TX} sender:address nonce:number decision?:id.decision"
+    ),
+    EventKind.TRANSFER_SENT: _schema(1, f"{_INT} {_TX}"),
+    EventKind.TRANSFER_FINAL: _schema(
+        1, f"{_INT} {_TX} block_number:number block_hash:hash fee_wei:amount gas_used?:amount"
+    ),
+    EventKind.TRANSFER_FAILED: _schema(
+        1, f"{_INT} reason:text chain_id:number tx_hash?:hash {_MINED} fee_wei?:amount"
+    ),
+    EventKind.WITHDRAWAL_REQUESTED: _schema(
+        1,
+        f"{_WDR} customer:id.customer asset:asset gross:amount network_fee:amount fee:amount "
+        "net:amount destination:address chain_id?:number quote?:text",
+    ),
+    EventKind.WITHDRAWAL_STATE: _schema(
+        1, f"{_WDR} from?:text to:text reason?:text intent?:id.intent"
+    ),
+    EventKind.WITHDRAWAL_CANCELLED: _schema(1, f"{_WDR} reason?:text"),
+    EventKind.WITHDRAWAL_EXPIRED: _schema(1, f"{_WDR} reason?:text"),
+    EventKind.WITHDRAWAL_REFUSED: _schema(1, f"{_WDR} reason?:text rule?:text"),
+    EventKind.WITHDRAWAL_FAILED: _schema(1, f"{_WDR} reason?:text intent?:id.intent"),
+    EventKind.WITHDRAWAL_SETTLED: _schema(
+        1,
+        f"{_WDR} {_INT} asset:asset net:amount network_fee?:amount fee?:amount {_TX} {_MINED}",
+    ),
+    EventKind.POLICY_LOADED: _schema(
+        1, "version:number hash:digest previous?:digest document:object signature?:signature"
+    ),
+    EventKind.RISK_LOADED: _schema(
+        1,
+        "pool:id.pool version:number hash:digest previous?:digest document:object loaded_by?:text",
+    ),
+    EventKind.POOL_CREATED: _schema(
+        1,
+        "pool:id.pool chain_id:number asset:asset guard:address terms_hash?:digest "
+        "spread_bps?:number",
+    ),
+    EventKind.POOL_OPTED_IN: _schema(
+        1, "pool:id.pool customer:id.customer terms_hash:digest tier:text"
+    ),
+    EventKind.POOL_JOINED: _schema(
+        1,
+        f"pool:id.pool customer:id.customer {_MOVED} shares:amount price?:amount "
+        "terms_hash?:digest",
+    ),
+    EventKind.POOL_LEFT: _schema(
+        1,
+        f"pool:id.pool customer:id.customer {_MOVED} shares:amount price?:amount "
+        "withdrawal?:id.withdrawal",
+    ),
+    EventKind.PLAN_MADE: _schema(
+        1,
+        f"plan:id.plan pool:id.pool {_AT_BLOCK} policy_hash:digest input_hash?:digest "
+        "output_hash?:digest targets?:object moves?:list objective?:signed gap?:signed",
+    ),
+    EventKind.LEG_STATE: _schema(
+        1,
+        "leg:id.leg plan?:id.plan pool?:id.pool venue?:text action?:text amount?:amount "
+        "from?:text to:text intent?:id.intent tx_hash?:hash reference?:text",
+    ),
+    EventKind.YIELD_ACCRUED: _schema(
+        1,
+        f"pool:id.pool asset:asset {_AT_BLOCK} amount:signed price?:amount total_assets?:amount "
+        "total_shares?:amount venues?:list",
+    ),
+    EventKind.YIELD_SHARED: _schema(
+        1,
+        f"pool:id.pool {_MOVED} spread_bps?:number chain_id?:number {_MINED} price?:amount "
+        "transfer?:id.transfer",
+    ),
+    EventKind.CHECKPOINT_ANCHORED: _schema(
+        1,
+        f"origin:text size:number root:digest log_id:hash contract:address {_TX} "
+        f"block_number:number block_hash:hash {_INT}",
+    ),
+    EventKind.RECONCILE_DONE: _schema(
+        1, f"{_AT_BLOCK} breaks:number accounts?:number digest?:digest report?:object"
+    ),
+    EventKind.DATA_READ: _schema(1, "token?:id.token route:text object?:text method?:text"),
+}
+
+
+def validated(kind: str, data: Mapping[str, Json]) -> tuple[int, dict[str, Json]]:
+    """The schema version and the data to be logged.
+
+    Raises InvalidInput naming the field when the kind is unknown, a field is missing, extra or of
+    the wrong form.
+    """
+    try:
+        schema = EVENTS[EventKind(kind)]
+    except ValueError:
+        raise InvalidInput("kind", f"{kind!r} is not a registered audit event") from None
+    for name in data:
+        if name not in schema.fields:
+            raise InvalidInput(f"{kind}.{name}", "is not a field of this event")
+    checked: dict[str, Json] = {}
+    for name, (type_, required) in schema.fields.items():
+        value = data.get(name)
+        if value is None or value == "":
+            if required:
+                raise InvalidInput(f"{kind}.{name}", f"is missing ({type_.rule})")
+            continue
+        if not type_.accepts(value):
+            raise InvalidInput(f"{kind}.{name}", type_.rule, value=repr(value)[:80])
+        checked[name] = value
+    return schema.version, checked

@@ -1,0 +1,56 @@
+"""Entries that the tests of the log write, and a signer that holds a key of the test's own."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from custody.audit import checkpoint, log, note, sequence
+from custody.audit.checkpoint import Checkpoint
+from custody.core.clock import FixedClock
+from custody.core.db import Database
+from custody.core.ids import format_id, new_uuid7
+from custody.core.ports import SignedTransaction
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+TENANT = UUID("01900000-0000-7000-8000-000000000001")
+ORIGIN = "moorage.test/log"
+
+
+def customer_created() -> dict[str, str]:
+    return {"customer": format_id("customer", new_uuid7()), "reference": "c-1"}
+
+
+async def add(database: Database, count: int, tenant: UUID = TENANT) -> None:
+    """`count` committed entries in one transaction."""
+    async with database.write() as s:
+        for _ in range(count):
+            await log.append(s, tenant, "customer.created", customer_created(), at=AT)
+
+
+class LogSigner:
+    """Signs checkpoints like the signer's process does: never two roots for one size."""
+
+    def __init__(self, seed: bytes = b"\x07" * 32) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.key = note.LogKey(ORIGIN, self._key.public_key().public_bytes_raw())
+        self.signed: dict[int, bytes] = {}
+
+    async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+        assert self.signed.setdefault(size, root) == root, "two roots for one size"
+        return self._key.sign(note.TreeHead(origin, size, root).text().encode())
+
+    async def sign(self, *_: Any) -> SignedTransaction:
+        raise NotImplementedError
+
+    async def account_xpub(self, account_index: int) -> str:
+        raise NotImplementedError
+
+
+async def sign_log(database: Database, signer: LogSigner, folder: Path) -> Checkpoint | None:
+    """Number all that is committed and sign it."""
+    await sequence.run_all(database)
+    clock = FixedClock(AT)
+    return await checkpoint.sign_once(database, signer, signer.key.vkey(), folder, clock)

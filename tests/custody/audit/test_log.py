@@ -1,0 +1,114 @@
+"""Appending: one commit with the business, append-only for everybody."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from custody.audit import log
+from custody.audit.events import EVENTS, EventKind
+from custody.core.db import Database
+from custody.core.errors import InvalidInput
+from custody.core.ids import format_id, new_uuid7
+from tests.custody.audit.entries import AT, add, customer_created
+
+pytestmark = pytest.mark.postgres
+
+
+async def test_entry_is_canonical_and_waits_for_its_number(database: Database) -> None:
+    tenant = uuid4()
+    async with database.write() as s:
+        entry_id = await log.append(s, tenant, "customer.created", customer_created(), at=AT)
+    async with database.read() as s:
+        body = await s.scalar("SELECT body FROM audit_entries WHERE id = :id", {"id": entry_id})
+        assert await s.scalar("SELECT entry_id FROM audit_pending") == entry_id
+    entry = json.loads(body)
+    assert entry["id"] == format_id("entry", entry_id)
+    assert entry["tenant"] == format_id("tenant", tenant)
+    assert (entry["v"], entry["at"]) == (1, "2026-01-02T03:04:05.000006Z")
+    assert body == json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
+
+
+async def test_entry_vanishes_with_its_transaction(database: Database) -> None:
+    with pytest.raises(RuntimeError):
+        async with database.write() as s:
+            await log.append(s, uuid4(), "customer.created", customer_created(), at=AT)
+            raise RuntimeError("the business failed")
+    async with database.read() as s:
+        assert await s.scalar("SELECT count(*) FROM audit_entries") == 0
+
+
+@pytest.mark.parametrize("table", ["audit_entries", "audit_sequence", "audit_roots"])
+@pytest.mark.parametrize("verb", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+async def test_append_only_refuses_even_the_owner(
+    owner_database: Database, database: Database, table: str, verb: str
+) -> None:
+    """Property 5."""
+    column = {"audit_entries": "kind", "audit_sequence": "seq", "audit_roots": "size"}[table]
+    await add(database, 1)
+    for db, message in ((owner_database, "append-only"), (database, "permission denied")):
+        with pytest.raises(DBAPIError, match=message):
+            async with db.write() as s:
+                await s.execute(verb.format(table, column, column))
+
+
+@pytest.mark.parametrize("who", ["app", "owner"])
+async def test_pending_entry_cannot_be_dropped(
+    database: Database, owner_database: Database, who: str
+) -> None:
+    """Property 5: an entry that has no number yet cannot be made to vanish either."""
+    await add(database, 1)
+    with pytest.raises(DBAPIError, match="no number yet"):
+        async with (database if who == "app" else owner_database).write() as s:
+            await s.execute("DELETE FROM audit_pending")
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "field"),
+    [
+        ("no.such", {}, "kind"),
+        ("customer.created", {"customer": None}, "customer.created.customer"),
+        ("customer.created", {"customer": "cus_12"}, "customer.created.customer"),
+        ("customer.created", {"extra": "x"}, "customer.created.extra"),
+        ("customer.created", {"reference": 1.5}, "customer.created.reference"),
+        ("customer.created", {"reference": "x" * 2000}, "customer.created.reference"),
+    ],
+)
+def test_ill_formed_events_are_refused(kind: str, change: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        log.encode(new_uuid7(), uuid4(), kind, {**customer_created(), **change}, AT)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("amount", ["", "-1", "01", "1.0", "1e3", str(2**256), 5, None])
+def test_amounts_are_strings_of_base_units(amount: Any) -> None:
+    data = {
+        "transfer": format_id("transfer", new_uuid7()),
+        "asset": "eip155:1/slip44:60",
+        "amount": amount,
+        "from": "a",
+        "to": "b",
+    }
+    with pytest.raises(InvalidInput, match="amount"):
+        log.encode(new_uuid7(), uuid4(), "transfer.posted", data, AT)
+
+
+def test_entry_is_bounded() -> None:
+    commitments: dict[str, Any] = {f"k{i}": "v" * 1000 for i in range(70)}
+    data: dict[str, Any] = {"subject": "x", "commitments": commitments}
+    with pytest.raises(InvalidInput, match="65535"):
+        log.encode(new_uuid7(), uuid4(), "personal.stored", data, AT)
+
+
+async def test_time_needs_a_zone(database: Database) -> None:
+    naive = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+    async with database.write() as s:
+        with pytest.raises(InvalidInput, match="time zone"):
+            await log.append(s, uuid4(), "customer.created", customer_created(), at=naive)
+
+
+def test_every_kind_has_a_schema() -> None:
+    assert set(EVENTS) == set(EventKind)
