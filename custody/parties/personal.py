@@ -1,0 +1,98 @@
+"""Personal data: one table, each row sealed with a key of its person; the log has commitments only.
+
+Erasing the key erases the person. The salt of every commitment lies inside the sealed row, so a
+commitment in the log then says nothing about anyone, and every proof over it stays valid.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from custody.audit import log
+from custody.audit.commit import commitment, new_salt
+from custody.core.canonical import Json
+from custody.core.db import ReadSession, WriteSession
+from custody.core.errors import InvalidInput
+from custody.core.ids import format_id
+from custody.core.serialization import dumps, loads
+
+NONCE_BYTES = 12
+FIELDS = ("name", "email", "country")
+VALUE_MAX = 256
+
+_KEY = "SELECT key FROM personal_keys WHERE tenant_id = :tenant AND subject_id = :subject"
+_NEW_KEY = """
+INSERT INTO personal_keys (tenant_id, subject_id, key, created_at)
+VALUES (:tenant, :subject, :key, :at) ON CONFLICT DO NOTHING
+"""
+_STORE = """
+INSERT INTO personal_data (tenant_id, subject_id, sealed, updated_at)
+VALUES (:tenant, :subject, :sealed, :at)
+ON CONFLICT (tenant_id, subject_id) DO UPDATE SET sealed = :sealed, updated_at = :at
+"""
+
+
+def _aad(tenant_id: UUID, subject_id: UUID) -> bytes:
+    """Binds a sealed row to its person: swapped rows do not open."""
+    return b"moorage.personal/1" + tenant_id.bytes + subject_id.bytes
+
+
+def _subject(subject_id: UUID) -> str:
+    return format_id("customer", subject_id)
+
+
+def _check(values: Mapping[str, str]) -> None:
+    for field, value in values.items():
+        if field not in FIELDS:
+            raise InvalidInput(field, f"must be one of {', '.join(FIELDS)}")
+        if not 1 <= len(value) <= VALUE_MAX:
+            raise InvalidInput(field, f"must have 1 to {VALUE_MAX} characters")
+
+
+async def store(
+    s: WriteSession, tenant_id: UUID, subject_id: UUID, values: Mapping[str, str], *, at: datetime
+) -> dict[str, str]:
+    """Seal `values` for the subject; logs and answers the commitment (hex) of each field."""
+    _check(values)
+    keys = {"tenant": tenant_id, "subject": subject_id}
+    await s.execute(_NEW_KEY, {**keys, "key": AESGCM.generate_key(256), "at": at})
+    key = await s.scalar(_KEY, keys)
+    salted = {field: {"salt": new_salt().hex(), "value": value} for field, value in values.items()}
+    nonce = os.urandom(NONCE_BYTES)
+    sealed = nonce + AESGCM(key).encrypt(nonce, dumps(salted), _aad(tenant_id, subject_id))
+    await s.execute(_STORE, {**keys, "sealed": sealed, "at": at})
+    commitments = {f: commitment(bytes.fromhex(v["salt"]), v["value"]) for f, v in salted.items()}
+    data: dict[str, Json] = {"subject": _subject(subject_id), "commitments": commitments}
+    await log.append(s, tenant_id, "personal.stored", data, at=at)
+    return commitments
+
+
+async def load(s: ReadSession, tenant_id: UUID, subject_id: UUID) -> dict[str, str] | None:
+    """The fields in clear; None when there are none or the person was erased."""
+    row = await s.first(
+        "SELECT d.sealed, k.key FROM personal_data d JOIN personal_keys k "
+        "USING (tenant_id, subject_id) WHERE tenant_id = :tenant AND subject_id = :subject",
+        {"tenant": tenant_id, "subject": subject_id},
+    )
+    if row is None:
+        return None
+    nonce, box = row.sealed[:NONCE_BYTES], row.sealed[NONCE_BYTES:]
+    salted = loads(AESGCM(row.key).decrypt(nonce, box, _aad(tenant_id, subject_id)))
+    return {field: str(entry["value"]) for field, entry in salted.items()}
+
+
+async def erase(s: WriteSession, tenant_id: UUID, subject_id: UUID, *, at: datetime) -> bool:
+    """Destroy the subject's key and sealed bytes. False when there was nothing to erase."""
+    keys = {"tenant": tenant_id, "subject": subject_id}
+    gone = await s.execute(
+        "DELETE FROM personal_keys WHERE tenant_id = :tenant AND subject_id = :subject", keys
+    )
+    if gone.rowcount == 0:
+        return False
+    await s.execute(_STORE, {**keys, "sealed": b"", "at": at})
+    data = {"subject": _subject(subject_id)}
+    await log.append(s, tenant_id, "person.erased", data, at=at)
+    return True
