@@ -1,0 +1,159 @@
+"""Tables of the ledger, as the migration makes them. Written only by SQL functions."""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from custody.core.db import metadata
+
+AMOUNT: Numeric[Any] = Numeric(78, 0)
+TIME = DateTime(timezone=True)
+
+
+def _counter(name: str) -> Column[Any]:
+    return Column(name, AMOUNT, nullable=False, server_default=text("0"))
+
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("id", String(160), primary_key=True),
+    Column("symbol", String(32), nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("chain_id", BigInteger),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("code", String(200), nullable=False),
+    Column("asset_id", String(160), ForeignKey("assets.id"), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("owner_id", Uuid),
+    Column("parent_id", Uuid),
+    Column("location", JSONB),
+    _counter("debits_posted"),
+    _counter("credits_posted"),
+    _counter("debits_pending"),
+    _counter("credits_pending"),
+    Column("may_go_negative", Boolean, nullable=False, server_default=text("false")),
+    Column("status", String(8), nullable=False, server_default=text("'open'")),
+    Column("created_at", TIME, nullable=False, server_default=func.now()),
+    Column("last_posted_at", TIME, nullable=False, server_default=text("'-infinity'")),
+    UniqueConstraint("tenant_id", "code", "asset_id"),
+)
+Index(
+    "ix_accounts_owner_id",
+    accounts.c.owner_id,
+    accounts.c.id,
+    postgresql_where=accounts.c.owner_id.is_not(None),
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("debit_account_id", Uuid, nullable=False),
+    Column("credit_account_id", Uuid, nullable=False),
+    Column("amount", AMOUNT, nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("pending_id", Uuid),
+    Column("reverses_id", Uuid),
+    Column("group_id", Uuid),
+    Column("expires_at", TIME),
+    Column("event_at", TIME, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("chain_id", BigInteger),
+    Column("block_number", BigInteger),
+    Column("reference", String(200)),
+    Column("content_hash", LargeBinary, nullable=False),
+)
+Index(
+    "uq_transfers_pending_id",
+    transfers.c.pending_id,
+    transfers.c.tenant_id,
+    unique=True,
+    postgresql_where=transfers.c.pending_id.is_not(None),
+)
+Index("ix_transfers_debit_account_id", transfers.c.debit_account_id, transfers.c.created_at)
+Index("ix_transfers_credit_account_id", transfers.c.credit_account_id, transfers.c.created_at)
+
+open_holds = Table(
+    "open_holds",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("debit_account_id", Uuid, nullable=False),
+    Column("credit_account_id", Uuid, nullable=False),
+    Column("amount", AMOUNT, nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("expires_at", TIME),
+    Column("created_at", TIME, nullable=False),
+    Column("reference", String(200)),
+)
+Index(
+    "ix_open_holds_reference",
+    open_holds.c.reference,
+    postgresql_where=open_holds.c.reference.is_not(None),
+)
+Index("ix_open_holds_debit_account_id", open_holds.c.debit_account_id)
+Index(
+    "ix_open_holds_expires_at",
+    open_holds.c.expires_at,
+    postgresql_where=open_holds.c.expires_at.is_not(None),
+)
+
+share_prices = Table(
+    "share_prices",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("pool_id", Uuid, nullable=False),
+    Column("asset_id", String(160), nullable=False),
+    Column("price_ray", AMOUNT, nullable=False),
+    Column("total_assets", AMOUNT, nullable=False),
+    Column("total_shares", AMOUNT, nullable=False),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("at", TIME, nullable=False),
+)
+Index(
+    "ix_share_prices_pool_id",
+    share_prices.c.pool_id,
+    share_prices.c.block_number,
+    share_prices.c.id,
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("value", AMOUNT, nullable=False),
+    Column("at", TIME, nullable=False),
+)
+Index("ix_marks_account_id", marks.c.account_id, marks.c.block_number, marks.c.id)

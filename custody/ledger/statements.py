@@ -1,0 +1,180 @@
+"""Statements: an account's opening balance, its lines, its closing balance; as CSV and JSON."""
+
+import csv
+import io
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from custody.core.clock import iso_us
+from custody.core.db import ReadSession
+from custody.core.ids import AccountId, TransferId, format_id
+from custody.core.money import AssetId
+from custody.ledger import accounts
+
+Time = Literal["event_at", "created_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`amount` is signed by the account's normal side; `balance` is the one after this line."""
+
+    transfer_id: TransferId
+    event_at: datetime
+    created_at: datetime
+    code: str
+    counterpart_id: AccountId
+    amount: int
+    balance: int
+    reverses_id: TransferId | None
+    chain_id: int | None
+    block_number: int | None
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Posted movements with `start` <= time < `end`; closing = opening + all amounts."""
+
+    account_id: AccountId
+    code: str
+    asset_id: AssetId
+    start: datetime
+    end: datetime
+    by: Time
+    opening: int
+    closing: int
+    lines: tuple[Line, ...]
+
+
+# One statement, so that the opening balance and the lines are of one moment. created_at is unique
+# on an account, and so is the order of lines.
+_LINES = """
+WITH effects AS (
+    SELECT t.*, CASE WHEN (t.debit_account_id = :id) = :debit_normal
+                     THEN t.amount ELSE -t.amount END AS signed
+    FROM transfers t
+    WHERE (t.debit_account_id = :id OR t.credit_account_id = :id)
+      AND t.kind IN ('posted', 'post') AND t.{by} < :end
+), opening AS (
+    SELECT coalesce(sum(signed), 0) AS amount FROM effects WHERE {by} < :start
+)
+SELECT o.amount AS opening, e.id, e.event_at, e.created_at, e.code, e.signed, e.reverses_id,
+       CASE WHEN e.debit_account_id = :id THEN e.credit_account_id ELSE e.debit_account_id END
+           AS counterpart_id,
+       e.chain_id, e.block_number, e.reference
+FROM opening o LEFT JOIN effects e ON e.{by} >= :start
+ORDER BY e.{by}, e.created_at
+"""
+
+
+async def statement(
+    s: ReadSession,
+    account_id: AccountId,
+    start: datetime,
+    end: datetime,
+    by: Time = "created_at",
+) -> Statement:
+    """Read by the ledger's own time (which never changes afterwards) or by the world's.
+
+    Raises NotFound.
+    """
+    account = await accounts.get(s, account_id)
+    rows = await s.all(
+        _LINES.format(by="event_at" if by == "event_at" else "created_at"),
+        {"id": account_id, "debit_normal": account.debit_normal, "start": start, "end": end},
+    )
+    opening = balance = int(rows[0].opening)
+    lines = []
+    for row in rows:
+        if row.id is None:
+            continue
+        balance += int(row.signed)
+        lines.append(
+            Line(
+                transfer_id=TransferId(row.id),
+                event_at=row.event_at,
+                created_at=row.created_at,
+                code=row.code,
+                counterpart_id=AccountId(row.counterpart_id),
+                amount=int(row.signed),
+                balance=balance,
+                reverses_id=None if row.reverses_id is None else TransferId(row.reverses_id),
+                chain_id=row.chain_id,
+                block_number=row.block_number,
+                reference=row.reference,
+            )
+        )
+    return Statement(
+        account_id, account.code, account.asset_id, start, end, by, opening, balance, tuple(lines)
+    )
+
+
+def to_json(statement_: Statement) -> dict[str, Any]:
+    """Amounts as decimal strings, ids in their printed form."""
+    return {
+        "account": format_id("account", statement_.account_id),
+        "code": statement_.code,
+        "asset": statement_.asset_id,
+        "start": iso_us(statement_.start),
+        "end": iso_us(statement_.end),
+        "by": statement_.by,
+        "opening": str(statement_.opening),
+        "closing": str(statement_.closing),
+        "lines": [_line_json(line) for line in statement_.lines],
+    }
+
+
+COLUMNS = (
+    "transfer",
+    "event_at",
+    "created_at",
+    "code",
+    "counterpart",
+    "amount",
+    "balance",
+    "reverses",
+    "chain_id",
+    "block_number",
+    "reference",
+)
+
+
+def to_csv(statement_: Statement) -> str:
+    """RFC 4180: a header, an opening row, the lines, a closing row; amounts in base units."""
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, COLUMNS, restval="")
+    writer.writeheader()
+    writer.writerow(
+        {
+            "event_at": iso_us(statement_.start),
+            "code": "opening",
+            "balance": str(statement_.opening),
+        }
+    )
+    writer.writerows(_line_json(line) for line in statement_.lines)
+    writer.writerow(
+        {"event_at": iso_us(statement_.end), "code": "closing", "balance": str(statement_.closing)}
+    )
+    return out.getvalue()
+
+
+def _line_json(line: Line) -> dict[str, str | int | None]:
+    return {
+        "transfer": format_id("transfer", line.transfer_id),
+        "event_at": iso_us(line.event_at),
+        "created_at": iso_us(line.created_at),
+        "code": line.code,
+        "counterpart": format_id("account", line.counterpart_id),
+        "amount": str(line.amount),
+        "balance": str(line.balance),
+        "reverses": _printed(line.reverses_id),
+        "chain_id": line.chain_id,
+        "block_number": line.block_number,
+        "reference": line.reference,
+    }
+
+
+def _printed(id_: UUID | None) -> str | None:
+    return None if id_ is None else format_id("transfer", id_)
