@@ -1,0 +1,129 @@
+"""The ceremony: first secrets, first people, and, once contracts have addresses, first policy.
+
+`create` makes a folder that is whole or not there; `install_policy` runs while no signer does.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from custody.core.clock import Clock, SystemClock
+from custody.core.errors import Conflict
+from custody.core.ids import format_id
+from custody.keys import envelope, homes
+from custody.keys.envelope import KeyName
+from custody.keys.keyring import Keyring, new_secrets
+from custody.keys.people import write_private
+from custody.keys.store import Store
+from custody.keys.vault import SCRYPT_N, LocalKek
+
+OPERATIONS = {
+    "treasury": "2/0",
+    "payout": "2/1",
+    "gas": "2/2",
+    "allocator": "2/3",
+    "anchorer": "2/4",
+    "guardian": "2/5",
+}
+"""Operational wallets: role -> `branch/index` below the tenant's account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A person as the ceremony enrols them; `public_key` is 32 bytes (Ed25519)."""
+
+    person_id: UUID
+    role: str
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CeremonyResult:
+    """What the rest of the installation may know; nothing secret."""
+
+    tenant_id: UUID
+    account_index: int
+    account_xpub: str
+    addresses: Mapping[str, str]
+    log_vkey: str
+    authority_public_key: bytes
+
+
+def create(
+    home: Path,
+    *,
+    passphrase: str,
+    tenant_id: UUID,
+    authority_public_key: bytes,
+    people: Iterable[Enrolment],
+    log_origin: str,
+    keep_passphrase: bool = True,
+    scrypt_n: int = SCRYPT_N,
+) -> CeremonyResult:
+    """Make `<home>/signer`. Raises Conflict if it exists: secrets are never overwritten.
+
+    The passphrase is kept in a file of mode 0600 for the embedded mode; an installation that
+    hands it over otherwise says `keep_passphrase=False`.
+    """
+    final = homes.folder(home)
+    if final.exists():
+        raise Conflict(f"{final} exists; a ceremony never overwrites secrets")
+    _check_authority(authority_public_key)
+    work = final.with_name(f"signer.making.{os.getpid()}")
+    work.mkdir(mode=0o700, parents=True)
+    owner = format_id("tenant", tenant_id)
+    plain = new_secrets(authority_public_key, log_origin)
+    _fill_store(work, owner, people)
+    name = KeyName(owner, homes.KEY_ID, 1)
+    homes.write_envelope(work, envelope.close(name, plain, LocalKek.create(passphrase, scrypt_n)))
+    if keep_passphrase:
+        write_private(work / "kek.passphrase", passphrase + "\n")
+    work.rename(final)
+    return _result(Keyring(plain), tenant_id)
+
+
+def install_policy(
+    home: Path,
+    signed: Mapping[str, Any],
+    *,
+    passphrase: str | None = None,
+    clock: Clock | None = None,
+) -> str:
+    """Give the signer's store a signed policy while no signer runs; its hash.
+
+    A running signer takes it by `SignerClient.load_policy`. Raises Refusal, CannotOpen, SignerBusy.
+    """
+    with homes.locked(homes.folder(home)):
+        secret = homes.read_passphrase(home) if passphrase is None else passphrase
+        return homes.open_desk(home, secret, clock or SystemClock()).load_policy(dict(signed))
+
+
+def _check_authority(public_key: bytes) -> None:
+    if len(public_key) != 32:
+        raise ValueError("authority_public_key: must be 32 bytes (Ed25519)")
+
+
+def _fill_store(work: Path, owner: str, people: Iterable[Enrolment]) -> None:
+    store = Store(work / "store.db")
+    with store.transaction():
+        store.set_switch(homes.OWNER_SWITCH, owner)
+        store.set_switch(homes.VERSION_SWITCH, "1")
+        store.set_tenant(owner, 0, 0)
+        for p in people:
+            store.add_person(owner, format_id("person", p.person_id), p.role, p.public_key)
+    store.close()
+
+
+def _result(keyring: Keyring, tenant_id: UUID) -> CeremonyResult:
+    addresses = {role: keyring.address(0, path) for role, path in OPERATIONS.items()}
+    return CeremonyResult(
+        tenant_id,
+        0,
+        keyring.account_xpub(0),
+        addresses,
+        keyring.log_vkey,
+        keyring.authority,
+    )

@@ -1,0 +1,101 @@
+"""The service's side of the signer: `custody.core.ports.Signer` over its unix socket.
+
+One request a connection, one JSON object a line. Whatever goes wrong on the way is
+SignerUnavailable: ask again, the answer is the same bytes. A frozen signer is unavailable too,
+so that a kill switch holds intents back and does not fail them.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from custody.core.intents import Decision, Intent
+from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
+from custody.core.serialization import dumps, loads
+
+LINE_BYTES_MAX = 2**20
+TIMEOUT_S = 10.0
+FROZEN = "frozen"
+
+
+class SignerClient:
+    """Talks to the signer behind `socket`."""
+
+    def __init__(self, socket: Path, timeout_s: float = TIMEOUT_S) -> None:
+        self._socket = socket
+        self._timeout_s = timeout_s
+
+    async def sign(
+        self, intent: Intent, decision: Decision, nonce: int, fees: Fees
+    ) -> SignedTransaction:
+        """Raises SignerRefused or SignerUnavailable. Same arguments: the same bytes."""
+        answer = await self.request(
+            "sign",
+            intent=intent.to_json(),
+            decision=decision.to_json(),
+            nonce=str(nonce),
+            max_fee_per_gas=str(fees.max_fee_per_gas),
+            max_priority_fee_per_gas=str(fees.max_priority_fee_per_gas),
+        )
+        return SignedTransaction(answer["raw"], answer["tx_hash"])
+
+    async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+        """The raw 64-byte Ed25519 signature over the note body."""
+        answer = await self.request(
+            "sign_checkpoint", origin=origin, size=str(size), root=root.hex()
+        )
+        return bytes.fromhex(answer["signature"])
+
+    async def account_xpub(self, account_index: int) -> str:
+        answer = await self.request("account_xpub", account=account_index)
+        return str(answer["xpub"])
+
+    async def status(self) -> dict[str, Any]:
+        """Frozen or not, tenants with policy version and hash, and the bound of each asset."""
+        return await self.request("status")
+
+    async def freeze(self) -> str:
+        """Stop all signing of transactions, at once and across restarts; when it was frozen."""
+        return str((await self.request("freeze"))["frozen_at"])
+
+    async def unfreeze(self, person: str, signature: str) -> None:
+        """`signature` is an enrolled person's over `people.unfreeze_payload`."""
+        await self.request("unfreeze", person=person, signature=signature)
+
+    async def load_policy(self, signed: Mapping[str, Any]) -> str:
+        """Give the signer a policy signed by the authority; its hash. The same again is fine."""
+        return str((await self.request("load_policy", signed=dict(signed)))["hash"])
+
+    async def enrol(self, signed: Mapping[str, Any]) -> int:
+        """Give the signer a change of people or tenants signed by the authority; its version."""
+        return int((await self.request("enrol", signed=dict(signed)))["version"])
+
+    async def request(self, op: str, **fields: object) -> dict[str, Any]:
+        """One question, one answer. Raises SignerRefused or SignerUnavailable."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                line = await self._exchange(dumps({"op": op, **fields}))
+            answer = loads(line)
+        except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise SignerUnavailable(f"{op}: {type(error).__name__}") from error
+        return _opened(op, answer)
+
+    async def _exchange(self, question: bytes) -> bytes:
+        reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=LINE_BYTES_MAX)
+        try:
+            writer.write(question + b"\n")
+            await writer.drain()
+            return await reader.readuntil(b"\n")
+        finally:
+            writer.close()
+
+
+def _opened(op: str, answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict) or answer.get("answer") not in ("done", "refused"):
+        raise SignerUnavailable(f"{op}: the signer could not answer")
+    if answer["answer"] == "done":
+        return answer
+    if answer["rule"] == FROZEN:
+        raise SignerUnavailable(f"{op}: the signer is frozen: {answer['detail']}")
+    raise SignerRefused(answer["rule"], answer["detail"])

@@ -1,0 +1,198 @@
+"""The signer's own reading of what a transaction does, from its raw bytes.
+
+It shares no decoder with the code that builds calls. What it does not know, it refuses: another
+selector, bytes left over, a padding that is not zero, value where none belongs.
+"""
+
+import re
+from dataclasses import dataclass
+
+from chains.evm.address import address_from_bytes, checksum, keccak
+from custody.core.intents import Intent, IntentKind
+from custody.keys.refusal import Refusal, require
+from custody.policy.document import Places
+
+_ASSET = re.compile(r"eip155:([1-9][0-9]*)/(?:erc20:(0x[0-9a-f]{40})|slip44:60)")
+_DATA = re.compile(r"0x(?:[0-9a-f]{2})*")
+
+K = IntentKind
+SENDERS = {
+    K.PAYOUT: ("2/1", "payout"),
+    K.SWEEP_TOKEN: ("2/2", "gas"),
+    K.PAYOUT_FILL: ("2/0", "treasury"),
+    K.POOL_FUND: ("2/0", "treasury"),
+    K.ALLOCATE: ("2/3", "allocator"),
+    K.DEALLOCATE: ("2/3", "allocator"),
+    K.CLAIM: ("2/3", "allocator"),
+    K.RELEASE: ("2/3", "allocator"),
+    K.ANCHOR: ("2/4", "anchorer"),
+}
+"""Which wallet may send which kind: path below the account, and its place in the policy."""
+
+
+def _selector(signature: str) -> bytes:
+    return keccak(signature.encode())[:4]
+
+
+TRANSFER = _selector("transfer(address,uint256)")
+SWEEP = _selector("sweep(address)")
+RELEASE = _selector("release(address,uint256)")
+ANCHOR = _selector("anchor(bytes32,uint64,bytes32,uint64)")
+GUARD_CALLS = {
+    K.ALLOCATE: _selector("allocate(bytes32,uint256)"),
+    K.DEALLOCATE: _selector("deallocate(bytes32,uint256)"),
+    K.CLAIM: _selector("claim(bytes32,uint256)"),
+}
+
+WHOLE_POSITION = 2**256 - 1
+"""As the amount of `deallocate`: all of it. The money comes home, so it is no loosening."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorCall:
+    """What an anchor writes on chain; the signer compares it with what it signed itself."""
+
+    size: int
+    root: bytes
+
+
+def token_of(intent: Intent) -> str | None:
+    """The token's address (EIP-55), None for the chain's coin. Refuses another chain's asset."""
+    match = _ASSET.fullmatch(intent.asset_id)
+    if match is None:
+        raise Refusal("asset", "is not an asset on a chain")
+    require(int(match[1]) == intent.chain_id, "asset", "is an asset of another chain")
+    return checksum(match[2]) if match[2] else None
+
+
+def check(intent: Intent, places: Places) -> AnchorCall | None:
+    """Refuse unless the raw fields do exactly what the intent says, between its places.
+
+    Checks in this order: sender, delegation, call, destination. Returns what an anchor carries.
+    """
+    require(_DATA.fullmatch(intent.data) is not None, "data", "must be lowercase 0x hex")
+    data = bytes.fromhex(intent.data[2:])
+    _check_sender(intent, places)
+    _check_delegation(intent, places)
+    match intent.kind:
+        case K.PAYOUT | K.SWEEP_NATIVE | K.PAYOUT_FILL | K.POOL_FUND:
+            _check_transfer(intent, data)
+            _check_transfer_destination(intent, places)
+        case K.SWEEP_TOKEN:
+            _check_sweep(intent, places, data)
+        case K.ALLOCATE | K.DEALLOCATE | K.CLAIM:
+            _check_guard_call(intent, places, data)
+        case K.RELEASE:
+            _check_release(intent, places, data)
+        case K.ANCHOR:
+            return _anchor(intent, places, data)
+    return None
+
+
+def _check_sender(intent: Intent, places: Places) -> None:
+    if intent.kind is K.SWEEP_NATIVE:
+        require(intent.sender_path.startswith("0/"), "sender", "must be a native deposit address")
+        return
+    path, role = SENDERS[intent.kind]
+    require(intent.sender_path == path, "sender", f"{intent.kind.value} is sent from {path}")
+    require(intent.sender == getattr(places, role), "sender", f"is not the {role} of the policy")
+
+
+def _check_delegation(intent: Intent, places: Places) -> None:
+    d = intent.delegation
+    if d is None:
+        return
+    require(intent.kind is K.SWEEP_TOKEN, "delegation", "only sweeps of tokens carry one")
+    listed = places.sweeper is not None and d.delegate == places.sweeper
+    require(listed, "delegation", "the delegate is not the sweeper of the policy")
+    require(d.authority == intent.to, "delegation", "is for another address than the call")
+    require(d.authority_path.startswith("1/"), "delegation", "is not of a token deposit address")
+
+
+def _check_transfer(intent: Intent, data: bytes) -> None:
+    """Native: all in `to` and `value`. Token: exactly one ERC-20 transfer."""
+    token = token_of(intent)
+    require(intent.amount > 0, "amount", "must be above zero")
+    if token is None:
+        require(data == b"", "data", "a native transfer carries none")
+        require(intent.to == intent.beneficiary, "beneficiary", "is not where the coin goes")
+        require(intent.value == intent.amount, "amount", "is not the value sent")
+        return
+    require(intent.to == token, "to", "is not the token")
+    require(intent.value == 0, "value", "a token transfer carries none")
+    to, amount = _words(data, TRANSFER, 2)
+    require(_address(to) == intent.beneficiary, "beneficiary", "is not where the token goes")
+    require(_number(amount) == intent.amount, "amount", "is not the amount in the call")
+
+
+def _check_transfer_destination(intent: Intent, places: Places) -> None:
+    own = {places.treasury, places.payout, places.gas, places.allocator, places.anchorer}
+    match intent.kind:
+        case K.SWEEP_NATIVE:
+            good = intent.beneficiary == places.treasury
+        case K.PAYOUT_FILL:
+            good = intent.beneficiary == places.payout
+        case K.POOL_FUND:
+            good = intent.beneficiary in places.guards
+        case _:
+            inside = own | set(places.guards) | {places.sweeper, places.anchor}
+            good = intent.beneficiary not in inside and int(intent.beneficiary, 16) != 0
+            good = good and intent.beneficiary != token_of(intent)
+    require(good, "place", f"{intent.kind.value} may not go to {intent.beneficiary}")
+
+
+def _check_sweep(intent: Intent, places: Places, data: bytes) -> None:
+    """The sweeper's code sends to its own immutable treasury, so only the token is in the call."""
+    token = token_of(intent)
+    require(token is not None, "asset", "a native coin is swept by its own transaction")
+    require(intent.value == 0, "value", "a sweep carries none")
+    (word,) = _words(data, SWEEP, 1)
+    require(_address(word) == token, "asset", "is not the token in the call")
+    require(intent.beneficiary == places.treasury, "place", "a sweep goes to the treasury")
+
+
+def _check_guard_call(intent: Intent, places: Places, data: bytes) -> None:
+    require(intent.to in places.guards, "place", "is not a guard of the policy")
+    require(intent.value == 0, "value", "a call of a guard carries none")
+    require(intent.beneficiary == intent.to, "beneficiary", "the guard keeps the position")
+    _, number = _words(data, GUARD_CALLS[intent.kind], 2)
+    if intent.kind is K.CLAIM:
+        return  # the number is the request; the guard knows its amount
+    whole = intent.kind is K.DEALLOCATE and _number(number) == WHOLE_POSITION
+    same = whole or _number(number) == intent.amount
+    require(same, "amount", "is not the amount in the call")
+
+
+def _check_release(intent: Intent, places: Places, data: bytes) -> None:
+    require(intent.to in places.guards, "place", "is not a guard of the policy")
+    require(intent.value == 0, "value", "a call of a guard carries none")
+    payee, amount = _words(data, RELEASE, 2)
+    require(_address(payee) == intent.beneficiary, "beneficiary", "is not the payee in the call")
+    require(_number(amount) == intent.amount, "amount", "is not the amount in the call")
+    listed = {places.treasury, *places.payees}
+    require(intent.beneficiary in listed, "place", "is not a payee of the policy")
+
+
+def _anchor(intent: Intent, places: Places, data: bytes) -> AnchorCall:
+    anchored = places.anchor is not None and intent.to == places.anchor
+    require(anchored, "place", "is not the anchor of the policy")
+    require(intent.value == 0 and intent.amount == 0, "value", "an anchor moves no money")
+    _, size, root, time_s = _words(data, ANCHOR, 4)
+    require(_number(size) < 2**63 and _number(time_s) < 2**64, "data", "a number is out of range")
+    return AnchorCall(_number(size), root)
+
+
+def _words(data: bytes, selector: bytes, count: int) -> list[bytes]:
+    """The static words of a call; nothing before, nothing after."""
+    require(data[:4] == selector, "selector", f"0x{data[:4].hex()} is not the call of this kind")
+    require(len(data) == 4 + 32 * count, "data", "has bytes missing or left over")
+    return [data[4 + 32 * i : 36 + 32 * i] for i in range(count)]
+
+
+def _address(word: bytes) -> str:
+    require(word[:12] == bytes(12), "data", "an address is not padded with zeros")
+    return address_from_bytes(word[12:])
+
+
+def _number(word: bytes) -> int:
+    return int.from_bytes(word, "big")

@@ -1,0 +1,254 @@
+"""The signer's decision: what it signs, and every reason why it does not.
+
+Nothing that the caller says is taken for true. The digest is recomputed, the bytes are read anew,
+the policy and the people are the signer's own; the answer is on disk before it is given.
+"""
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from chains.evm.transactions import Authorization, UnsignedTransaction, authorization_hash
+from custody.core.clock import Clock, iso_us
+from custody.core.ids import parse_id
+from custody.core.intents import Intent, Outcome
+from custody.keys import decode
+from custody.keys.authority import PolicyBook, enrol
+from custody.keys.evidence import require_approvals
+from custody.keys.keyring import Keyring
+from custody.keys.limits import bounds, require_within, spendings
+from custody.keys.people import is_signed, unfreeze_payload
+from custody.keys.refusal import Refusal, require
+from custody.keys.request import SignRequest, require_fees
+from custody.keys.store import Binding, Signed, Store
+from custody.policy.evaluate import Verdict, evaluate
+
+FROZEN = "frozen"
+BUMP_NUMERATOR, BUMP_DENOMINATOR = 1125, 1000
+"""Nodes take a replacement from 10 % more on; 12.5 % is what all of them take."""
+
+
+class Desk:
+    """All operations of the signer, one at a time."""
+
+    def __init__(self, store: Store, keyring: Keyring, clock: Clock) -> None:
+        """Raises Refusal or RuntimeError on a stored policy that the authority did not sign."""
+        self._store = store
+        self._keyring = keyring
+        self._clock = clock
+        self._policies = PolicyBook(store, keyring.authority)
+
+    def sign(self, request: SignRequest) -> Signed:
+        """Sign or refuse. The same request: the same bytes, whatever happened in between."""
+        self._require_thawed()
+        account = self._store.account_of(request.tenant)
+        if account is None:
+            raise Refusal("unknown_tenant", f"{request.tenant} is not enrolled")
+        require_fees(request)
+        self._require_own_address(account, request.intent.sender_path, request.intent.sender)
+        known = self._store.binding(request.intent_id)
+        if known is not None:
+            return self._again(account, request, known)
+        return self._first(account, request)
+
+    def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+        """The log key's signature over the note body. Sizes grow; a size has one root for ever.
+
+        A freeze does not stop it: evidence must go on when money stops.
+        """
+        require(origin == self._keyring.origin, "origin", "is not this log's origin")
+        require(0 <= size < 2**63 and len(root) == 32, "bad_request", "size or root out of range")
+        with self._store.transaction():
+            known = self._store.checkpoint(origin, size)
+            if known is None:
+                grows = size > self._store.checkpoint_size(origin)
+                require(grows, "checkpoint_size", "a larger checkpoint was signed before")
+                self._store.add_checkpoint(origin, size, root)
+            require(known in (None, root), "checkpoint_fork", "this size has another root")
+        body = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
+        return self._keyring.sign_note(body.encode())
+
+    def account_xpub(self, account_index: int) -> str:
+        in_range = type(account_index) is int and 0 <= account_index < 2**31
+        require(in_range, "bad_request", "account: must be 0 to 2^31-1")
+        return self._keyring.account_xpub(account_index)
+
+    def load_policy(self, signed: dict[str, Any]) -> str:
+        """The hash of the policy now in force."""
+        return self._policies.load(signed).hash
+
+    def enrol(self, signed: dict[str, Any]) -> int:
+        return enrol(self._store, self._keyring.authority, signed)
+
+    def freeze(self) -> str:
+        """Stop signing transactions until a person lifts it; the time of the (first) freeze."""
+        with self._store.transaction():
+            frozen_at = self._store.switch(FROZEN)
+            if frozen_at is None:
+                frozen_at = iso_us(self._clock.now())
+                self._store.set_switch(FROZEN, frozen_at)
+        return frozen_at
+
+    def unfreeze(self, person: str, signature: bytes) -> None:
+        """Needs the signature of a person enrolled in any tenant over this very freeze."""
+        frozen_at = self._store.switch(FROZEN)
+        if frozen_at is None:
+            return
+        payload = unfreeze_payload(parse_id("person", person, "person"), frozen_at)
+        found = [self._store.person(tenant, person) for tenant in self._store.tenants()]
+        good = any(
+            p and not p.revoked and is_signed(p.public_key, payload, signature) for p in found
+        )
+        require(good, "unfreeze", "needs an enrolled person's signature over this freeze")
+        with self._store.transaction():
+            self._store.set_switch(FROZEN, None)
+
+    def status(self) -> dict[str, Any]:
+        """What is in force; `bounds` is all that can pass without a person."""
+        return {
+            "frozen_at": self._store.switch(FROZEN),
+            "origin": self._keyring.origin,
+            "log_vkey": self._keyring.log_vkey,
+            "tenants": [self._tenant_status(tenant) for tenant in self._store.tenants()],
+        }
+
+    def _tenant_status(self, tenant: str) -> dict[str, Any]:
+        policy = self._policies.find(tenant)
+        return {
+            "tenant": tenant,
+            "account": self._store.account_of(tenant),
+            "policy_version": policy.version if policy else None,
+            "policy_hash": policy.hash if policy else None,
+            "bounds": bounds(self._store, policy, tenant, self._now_s()) if policy else [],
+        }
+
+    def _first(self, account: int, request: SignRequest) -> Signed:
+        """The first signature: every check, then binding, spending and bytes in one commit."""
+        intent = request.intent
+        taken = self._store.binding_at(intent.chain_id, intent.sender, request.nonce)
+        require(taken is None, "nonce_taken", "this nonce is bound to another intent")
+        policy = self._policies.of(request.tenant)
+        places = policy.places.get(intent.chain_id)
+        if places is None:
+            raise Refusal("unknown_chain", f"the policy has no places on chain {intent.chain_id}")
+        anchor = decode.check(intent, places)
+        if anchor is not None:
+            mine = self._store.checkpoint(self._keyring.origin, anchor.size)
+            require(mine == anchor.root, "checkpoint_unknown", "was not signed here")
+        verdict = evaluate(policy, intent)
+        _require_decision(request, policy.hash, verdict)
+        require_approvals(self._store, request.decision, verdict, request.tenant, self._now())
+        unattended = verdict.approvals_required == 0
+        gas = intent.gas_limit * request.max_fee
+        spent = spendings(policy, intent, gas) if unattended else []
+        made = self._transaction(account, request)
+        with self._store.transaction():
+            require_within(self._store, policy, request.tenant, spent, self._now_s())
+            self._store.bind(
+                Binding(
+                    request.intent_id,
+                    intent.digest(),
+                    intent.chain_id,
+                    intent.sender,
+                    request.nonce,
+                    unattended,
+                )
+            )
+            self._keep(request, made, spent)
+        return made
+
+    def _again(self, account: int, request: SignRequest, known: Binding) -> Signed:
+        """An intent that has bytes. Its authority was checked then; only fees may differ now.
+
+        Fees that are no valid replacement get the bytes that exist: a caller that lost the answer
+        and asks with today's fees must not be refused, nor be given a rival that cannot win.
+        """
+        same = known.digest == request.intent.digest()
+        require(same, "intent_changed", "this intent was signed with other content")
+        require(
+            known.nonce == request.nonce, "other_nonce", "this intent is bound to another nonce"
+        )
+        made = self._store.signed(request.intent_id)
+        for item in made:
+            if (item.max_fee, item.max_priority_fee) == (request.max_fee, request.max_priority_fee):
+                return item
+        if not _is_bump(made[-1], request):
+            return made[-1]
+        policy = self._policies.of(request.tenant)
+        more = request.intent.gas_limit * (request.max_fee - made[-1].max_fee)
+        spent = [(f"gas@{request.intent.chain_id}", more)] if known.unattended else []
+        bumped = self._transaction(account, request)
+        with self._store.transaction():
+            require_within(self._store, policy, request.tenant, spent, self._now_s())
+            self._keep(request, bumped, spent)
+        return bumped
+
+    def _keep(self, request: SignRequest, made: Signed, spent: Sequence[tuple[str, int]]) -> None:
+        self._store.add_signed(request.intent_id, made)
+        for asset, amount in spent:
+            self._store.spend(request.tenant, asset, self._now_s(), amount, request.intent_id)
+
+    def _transaction(self, account: int, request: SignRequest) -> Signed:
+        intent = request.intent
+        unsigned = UnsignedTransaction(
+            chain_id=intent.chain_id,
+            nonce=request.nonce,
+            max_priority_fee_per_gas=request.max_priority_fee,
+            max_fee_per_gas=request.max_fee,
+            gas_limit=intent.gas_limit,
+            to=intent.to,
+            value=intent.value,
+            data=bytes.fromhex(intent.data[2:]),
+            authorizations=self._authorizations(account, intent),
+        )
+        made = self._keyring.sign(account, intent.sender_path, unsigned.signing_hash())
+        raw = unsigned.assemble(made.y_parity, made.r, made.s)
+        return Signed(request.max_fee, request.max_priority_fee, raw.raw, raw.hash)
+
+    def _authorizations(self, account: int, intent: Intent) -> tuple[Authorization, ...]:
+        d = intent.delegation
+        if d is None:
+            return ()
+        self._require_own_address(account, d.authority_path, d.authority)
+        digest = authorization_hash(intent.chain_id, d.delegate, d.nonce)
+        made = self._keyring.sign(account, d.authority_path, digest)
+        return (Authorization(intent.chain_id, d.delegate, d.nonce, made.y_parity, made.r, made.s),)
+
+    def _require_own_address(self, account: int, path: str, address: str) -> None:
+        try:
+            own = self._keyring.address(account, path)
+        except ValueError as error:
+            raise Refusal("sender", "the path is not branch/index") from error
+        require(own == address, "sender", "the address is not the one at this path")
+
+    def _require_thawed(self) -> None:
+        frozen_at = self._store.switch(FROZEN)
+        require(frozen_at is None, FROZEN, f"since {frozen_at}")
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+    def _now_s(self) -> int:
+        return int(self._now().timestamp())
+
+
+def _require_decision(request: SignRequest, policy_hash: str, verdict: Verdict) -> None:
+    """The record must be what this signer's own policy says about this very intent."""
+    d = request.decision
+    same = d.intent_digest == request.intent.digest()
+    require(same, "decision_intent", "the decision is about another intent")
+    require(d.policy_hash == policy_hash, "decision_policy", "was made under another policy")
+    refused = verdict.outcome is Outcome.REFUSE
+    require(not refused, "policy", f"the policy refuses: {verdict.rule}")
+    agrees = (d.rule, d.approvals_required) == (verdict.rule, verdict.approvals_required)
+    require(agrees, "decision_rule", f"the rule in force is {verdict.rule}")
+    require(d.outcome is Outcome.ALLOW, "decision_outcome", f"the decision is {d.outcome.value}")
+
+
+def _is_bump(last: Signed, request: SignRequest) -> bool:
+    pairs = (
+        (last.max_fee, request.max_fee),
+        (last.max_priority_fee, request.max_priority_fee),
+    )
+    return all(new * BUMP_DENOMINATOR >= old * BUMP_NUMERATOR and new > old for old, new in pairs)

@@ -1,0 +1,49 @@
+"""Evidence that the API cannot make: signatures of people enrolled in the signer's own store."""
+
+from datetime import datetime
+from uuid import UUID
+
+from custody.core.ids import format_id
+from custody.core.intents import Approval, Decision, Outcome, approval_payload
+from custody.keys.people import is_signed
+from custody.keys.refusal import Refusal, require
+from custody.keys.store import Store
+from custody.policy.evaluate import Verdict, conclude
+
+
+def require_approvals(
+    store: Store, decision: Decision, verdict: Verdict, tenant: str, now: datetime
+) -> None:
+    """Refuse unless enough distinct people of the rule's roles have validly signed.
+
+    Bad evidence does not count; if what is left is too little, the first fault is the reason.
+    """
+    approvers: dict[UUID, str] = {}
+    fault: Refusal | None = None
+    for approval in decision.approvals:
+        try:
+            role = _role_of(store, approval, decision.intent_digest, tenant, now)
+            require(role in verdict.roles, "approval_role", f"role {role} does not count")
+            fresh = approval.person_id not in approvers
+            require(fresh, "approval_duplicate", "one person counts once")
+            approvers[approval.person_id] = role
+        except Refusal as refusal:
+            fault = fault or refusal
+    if conclude(verdict, approvers) is not Outcome.ALLOW:
+        raise fault or Refusal(
+            "approvals_missing", f"{len(approvers)} of {verdict.approvals_required} approvals"
+        )
+
+
+def _role_of(store: Store, approval: Approval, digest: str, tenant: str, now: datetime) -> str:
+    """The signer's own record of the person's role. Refuses whatever is wrong with the approval."""
+    require(approval.intent_digest == digest, "approval_intent", "approves another intent")
+    person = store.person(tenant, format_id("person", approval.person_id))
+    if person is None:
+        raise Refusal("approval_unknown_person", "is by nobody enrolled here")
+    require(not person.revoked, "approval_revoked_person", "is by a person who was revoked")
+    require(approval.expires_at > now, "approval_expired", "has expired")
+    payload = approval_payload(approval.person_id, digest, approval.expires_at)
+    good = is_signed(person.public_key, payload, bytes.fromhex(approval.signature))
+    require(good, "approval_forged", "is not that person's signature")
+    return person.role

@@ -1,0 +1,75 @@
+"""A request to sign, read strictly: what parses must print as the same canonical object."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from chains.evm.transactions import UnsignedTransaction, authorization_hash
+from custody.core.errors import InvalidInput
+from custody.core.ids import format_id
+from custody.core.intents import Decision, Intent
+from custody.core.money import parse_amount
+from custody.keys.refusal import Refusal, require
+from custody.policy.record import decision_from_json
+
+
+@dataclass(frozen=True, slots=True)
+class SignRequest:
+    """A request to sign, parsed strictly. Fees in wei per gas."""
+
+    intent: Intent
+    decision: Decision
+    nonce: int
+    max_fee: int
+    max_priority_fee: int
+
+    @property
+    def tenant(self) -> str:
+        return format_id("tenant", self.intent.tenant_id)
+
+    @property
+    def intent_id(self) -> str:
+        return format_id("intent", self.intent.id)
+
+
+def parse_sign(body: dict[str, Any]) -> SignRequest:
+    """Refuses with `bad_request` whatever is not exactly of the known form."""
+    try:
+        intent = Intent.from_json(body["intent"])
+        if intent.to_json() != body["intent"]:
+            raise ValueError("the intent is not in canonical form")
+        _check_ranges(intent)
+        return SignRequest(
+            intent,
+            decision_from_json(body["decision"]),
+            _number(body, "nonce"),
+            _number(body, "max_fee_per_gas"),
+            _number(body, "max_priority_fee_per_gas"),
+        )
+    except (InvalidInput, ValueError, KeyError, TypeError, AttributeError) as error:
+        detail = str(error) if isinstance(error, ValueError) else type(error).__name__
+        raise Refusal("bad_request", f"not a request to sign: {detail[:200]}") from error
+
+
+def _number(body: dict[str, Any], field: str) -> int:
+    return parse_amount(body[field], field, 0)
+
+
+def _check_ranges(intent: Intent) -> None:
+    """Raises ValueError: building the transaction checks every number and address."""
+    if not re.fullmatch("0x([0-9a-f]{2})*", intent.data):
+        raise ValueError("data: must be lowercase 0x hex")
+    UnsignedTransaction(intent.chain_id, 0, 0, 0, intent.gas_limit, intent.to, intent.value, b"")
+    if min(intent.amount, intent.fee_max_wei) < 0 or max(intent.amount, intent.fee_max_wei) >> 256:
+        raise ValueError("amount, fee_max_wei: must be 0 to 2^256-1")
+    if intent.delegation is not None:
+        authorization_hash(intent.chain_id, intent.delegation.delegate, intent.delegation.nonce)
+
+
+def require_fees(request: SignRequest) -> None:
+    """Refuse fees that cross or pass the intent's own cap, and nonces out of range."""
+    tip_fits = request.max_priority_fee <= request.max_fee
+    require(tip_fits, "bad_request", "the priority fee is above the fee")
+    require(request.nonce < 2**64 - 1, "bad_request", "nonce: out of range")
+    fee = request.intent.gas_limit * request.max_fee
+    require(fee <= request.intent.fee_max_wei, "fee_cap", "gas would cost more than fee_max_wei")

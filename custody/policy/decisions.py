@@ -1,0 +1,101 @@
+"""Decisions: what policy said about an intent on what evidence, kept for ever and logged."""
+
+from datetime import datetime
+from uuid import UUID
+
+from custody.audit import log
+from custody.core.canonical import Json
+from custody.core.db import ReadSession, WriteSession
+from custody.core.ids import DecisionId, format_id, new_uuid7
+from custody.core.intents import Approval, Decision, Intent
+from custody.core.serialization import dumps_text
+from custody.policy import approvals, policies
+from custody.policy.document import Policy
+from custody.policy.evaluate import Verdict, conclude, evaluate
+from custody.policy.record import decision_from_json
+
+from_json = decision_from_json
+
+_LATEST = """
+SELECT body FROM decisions WHERE tenant_id = :tenant AND intent_digest = :digest
+ORDER BY id DESC LIMIT 1
+"""
+_INSERT = """
+INSERT INTO decisions
+  (id, tenant_id, intent_id, intent_digest, policy_hash, outcome, rule, body, decided_at)
+VALUES (:id, :tenant, :intent, :digest, :policy, :outcome, :rule, CAST(:body AS jsonb), :at)
+"""
+
+
+async def verdict_for(s: ReadSession, intent: Intent) -> Verdict:
+    """What the current policy asks for: rule, how many approvals, of which roles."""
+    return evaluate(await policies.current(s, intent.tenant_id), intent)
+
+
+async def decide(s: WriteSession, intent: Intent, *, now: datetime) -> Decision:
+    """Decide on the current policy and the approvals valid now; store and log the record.
+
+    A decision equal to the last one about this intent is that one: nothing new is written.
+    Raises Unavailable where no policy is loaded.
+    """
+    policy = await policies.current(s, intent.tenant_id)
+    signed = await approvals.valid_for(s, intent.tenant_id, intent.digest(), now=now)
+    decision = decide_on(policy, intent, signed, now=now)
+    last = await latest(s, intent.tenant_id, decision.intent_digest)
+    if last is not None and _substance(last) == _substance(decision):
+        return last
+    await _store(s, policy, intent, decision)
+    return decision
+
+
+def decide_on(
+    policy: Policy, intent: Intent, signed: list[tuple[Approval, str]], *, now: datetime
+) -> Decision:
+    """The pure part: the record that follows. `signed` are valid approvals and their roles."""
+    verdict = evaluate(policy, intent)
+    counted = [(a, role) for a, role in signed if role in verdict.roles]
+    return Decision(
+        id=DecisionId(new_uuid7()),
+        intent_digest=intent.digest(),
+        policy_hash=policy.hash,
+        outcome=conclude(verdict, {a.person_id: role for a, role in counted}),
+        rule=verdict.rule,
+        approvals_required=verdict.approvals_required,
+        approvals=tuple(a for a, _ in counted),
+        decided_at=now,
+    )
+
+
+async def latest(s: ReadSession, tenant_id: UUID, intent_digest: str) -> Decision | None:
+    """The newest decision about an intent, if there is one."""
+    row = await s.first(_LATEST, {"tenant": tenant_id, "digest": intent_digest})
+    return None if row is None else from_json(row.body)
+
+
+def _substance(d: Decision) -> tuple[object, ...]:
+    return (d.intent_digest, d.policy_hash, d.outcome, d.rule, d.approvals_required, d.approvals)
+
+
+async def _store(s: WriteSession, policy: Policy, intent: Intent, decision: Decision) -> None:
+    body = decision.to_json()
+    await s.execute(
+        _INSERT,
+        {
+            "id": decision.id,
+            "tenant": intent.tenant_id,
+            "intent": intent.id,
+            "digest": decision.intent_digest,
+            "policy": decision.policy_hash,
+            "outcome": decision.outcome.value,
+            "rule": decision.rule,
+            "body": dumps_text(body),
+            "at": decision.decided_at,
+        },
+    )
+    data: dict[str, Json] = {
+        "intent": format_id("intent", intent.id),
+        "digest": decision.intent_digest,
+        "decision": body,
+        "policy_version": str(policy.version),
+    }
+    await log.append(s, intent.tenant_id, "decision.made", data, at=decision.decided_at)

@@ -1,0 +1,69 @@
+"""Tables of policy: documents, people's approvals, and decisions. All three only grow."""
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from custody.core.db import metadata
+
+_AT = DateTime(timezone=True)
+_DIGEST = String(71)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("tenant_id", Uuid, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("hash", _DIGEST, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("signature", String(128), nullable=False),
+    Column("loaded_at", _AT, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "version"),
+    UniqueConstraint("tenant_id", "hash"),
+)
+"""The service's copy. The signer holds its own and trusts only the authority's signature."""
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("intent_digest", _DIGEST, nullable=False),
+    Column("person_id", Uuid, nullable=False),
+    Column("expires_at", _AT, nullable=False),
+    Column("signature", String(128), nullable=False),
+    Column("created_at", _AT, nullable=False),
+    UniqueConstraint("tenant_id", "intent_digest", "person_id", "expires_at"),
+    ForeignKeyConstraint(
+        ["tenant_id", "person_id"],
+        ["people.tenant_id", "people.id"],
+        name="fk_approvals_tenant_id_person_id_people",
+    ),
+)
+"""A person may renew an approval with a later expiry; however many rows, they count once."""
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("intent_id", Uuid, nullable=False),
+    Column("intent_digest", _DIGEST, nullable=False),
+    Column("policy_hash", _DIGEST, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("decided_at", _AT, nullable=False),
+    Index("ix_decisions_tenant_id_intent_digest", "tenant_id", "intent_digest", "id"),
+)

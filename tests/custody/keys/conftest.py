@@ -1,0 +1,18 @@
+"""A signer's folder with people and a policy, fresh for each test."""
+
+from pathlib import Path
+
+import pytest
+
+from custody.keys.desk import Desk
+from tests.custody.keys.vault_world import VaultWorld
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> VaultWorld:
+    return VaultWorld(tmp_path)
+
+
+@pytest.fixture
+def desk(world: VaultWorld) -> Desk:
+    return world.open()
