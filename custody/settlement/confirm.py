@@ -1,0 +1,176 @@
+"""Sent -> mined -> final -> posted. The receipt decides, at the depth that policy asks for."""
+
+import logging
+
+from chains.errors import ChainError
+from chains.types import Receipt
+from custody.audit import log
+from custody.core.canonical import Json
+from custody.core.clock import from_timestamp
+from custody.core.db import WriteSession
+from custody.core.ids import TransferId, format_id, new_uuid7
+from custody.core.intents import Intent
+from custody.core.money import native_asset
+from custody.ledger import accounts, chart
+from custody.ledger.posting import Transfer, post_or_raise
+from custody.parties.places import ROLES
+from custody.settlement import intents, outbound
+from custody.settlement.deps import SettlementDeps
+from custody.settlement.intents import IntentRow
+from custody.settlement.states import IntentState, move
+
+logger = logging.getLogger(__name__)
+
+RESEND_AFTER_S = 15
+
+
+async def step(deps: SettlementDeps) -> int:
+    """Look for receipts of everything that has left; how many rows moved."""
+    async with deps.db.read() as s:
+        rows = await intents.in_states(
+            s,
+            [IntentState.SIGNED, IntentState.SENT, IntentState.UNKNOWN, IntentState.MINED],
+        )
+    moved = 0
+    for row in rows:
+        try:
+            moved += await _advance(deps, row)
+        except ChainError as error:
+            logger.warning("chain did not answer", extra={"intent": row.intent.id, "error": error})
+    return moved
+
+
+async def _advance(deps: SettlementDeps, row: IntentRow) -> bool:
+    client = deps.clients[row.intent.chain_id]
+    receipt = await client.receipt(row.tx_hash or "")
+    if receipt is None:
+        return await _missing(deps, row)
+    head = await client.block_number()
+    # The receipt may come from a block that a reorg has just removed: ask for that height again.
+    canonical = await client.block(receipt.block.number)
+    if canonical.hash != receipt.block.hash:
+        return False
+    depth = head - receipt.block.number + 1
+    if depth >= deps.registry.chain(row.intent.chain_id).confirmations:
+        return await _finish(deps, row, receipt)
+    if row.state is IntentState.MINED and row.block_hash == receipt.block.hash:
+        return False
+    async with deps.db.write() as s:
+        return await move(
+            s,
+            row.intent.id,
+            row.state,
+            IntentState.MINED,
+            block_number=receipt.block.number,
+            block_hash=receipt.block.hash,
+        )
+
+
+async def _missing(deps: SettlementDeps, row: IntentRow) -> bool:
+    """No receipt: back to `sent` if a reorg took the block; the same bytes again after a while."""
+    if row.state is IntentState.MINED:
+        async with deps.db.write() as s:
+            return await move(
+                s,
+                row.intent.id,
+                IntentState.MINED,
+                IntentState.SENT,
+                block_number=None,
+                block_hash=None,
+            )
+    age_s = (deps.clock.now() - row.updated_at).total_seconds()
+    pause_s = RESEND_AFTER_S
+    if row.state is IntentState.UNKNOWN:
+        pause_s = min(2 ** min(row.broadcasts, 8) - 1, RESEND_AFTER_S)
+    if age_s >= pause_s:
+        return await outbound.broadcast(deps, row)
+    return False
+
+
+async def _finish(deps: SettlementDeps, row: IntentRow, receipt: Receipt) -> bool:
+    """One commit: state, gas, the owner's journals, audit entry."""
+    intent, ok = row.intent, receipt.status == 1
+    async with deps.db.write() as s:
+        if row.state is not IntentState.MINED:
+            await move(
+                s,
+                intent.id,
+                row.state,
+                IntentState.MINED,
+                block_number=receipt.block.number,
+                block_hash=receipt.block.hash,
+            )
+        fee = receipt.gas_used * receipt.effective_gas_price
+        moved = await move(
+            s,
+            intent.id,
+            IntentState.MINED,
+            IntentState.FINAL if ok else IntentState.FAILED,
+            block_number=receipt.block.number,
+            block_hash=receipt.block.hash,
+            gas_used=receipt.gas_used,
+            fee_paid=fee,
+            reason=None if ok else "reverted on chain",
+        )
+        if not moved:
+            return False
+        owner = deps.effects.of(intent.kind)
+        if ok:
+            await owner.on_final(s, intent, receipt)
+        else:
+            await owner.on_failed(s, intent, "reverted on chain", receipt)
+        await _post_gas(s, intent, receipt, fee)
+        await _log(s, deps, intent, receipt, fee)
+    return True
+
+
+def payer_code(intent: Intent) -> str:
+    """The account that pays the gas: an operational wallet, or the deposit address itself."""
+    role = ROLES.get(intent.sender_path)
+    if role is None:
+        return chart.deposit(intent.chain_id, intent.sender)
+    return chart.wallet(role, intent.chain_id)
+
+
+async def _post_gas(s: WriteSession, intent: Intent, receipt: Receipt, fee: int) -> None:
+    if fee == 0:
+        return
+    asset = native_asset(intent.chain_id)
+    expense = await accounts.ensure(s, intent.tenant_id, chart.EXPENSE_GAS, asset, "expense")
+    payer = await accounts.by_code(s, intent.tenant_id, payer_code(intent), asset)
+    await post_or_raise(
+        s,
+        [
+            Transfer(
+                id=TransferId(new_uuid7()),
+                tenant_id=intent.tenant_id,
+                debit=expense,
+                credit=payer,
+                amount=fee,
+                code="gas.paid",
+                event_at=from_timestamp(receipt.block.timestamp),
+                chain_id=intent.chain_id,
+                block_number=receipt.block.number,
+                reference=format_id("intent", intent.id),
+            )
+        ],
+    )
+
+
+async def _log(
+    s: WriteSession, deps: SettlementDeps, intent: Intent, receipt: Receipt, fee: int
+) -> None:
+    data: dict[str, Json] = {
+        "intent": format_id("intent", intent.id),
+        "chain_id": str(intent.chain_id),
+        "tx_hash": receipt.tx_hash,
+        "block_number": str(receipt.block.number),
+        "block_hash": receipt.block.hash,
+        "fee_wei": str(fee),
+    }
+    if receipt.status == 1:
+        data["gas_used"] = str(receipt.gas_used)
+        await log.append(s, intent.tenant_id, "transfer.final", data, at=deps.clock.now())
+    else:
+        data["reason"] = "reverted on chain"
+        await log.append(s, intent.tenant_id, "transfer.failed", data, at=deps.clock.now())

@@ -1,0 +1,61 @@
+"""Tables of settlement: intents and the nonces bound to them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from custody.core.db import metadata
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("nonce", BigInteger),
+    Column("decision", JSONB),
+    Column("raw", Text),
+    Column("tx_hash", Text),
+    Column("broadcasts", Integer, nullable=False, server_default=text("0")),
+    Column("block_number", BigInteger),
+    Column("block_hash", Text),
+    Column("gas_used", BigInteger),
+    Column("fee_paid", Numeric(78, 0)),
+    Column("reason", Text),
+    Column("reference", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("chain_id", "sender", "nonce"),
+    UniqueConstraint("digest"),
+    Index("ix_intents_state_created_at", "state", "created_at"),
+    Index("ix_intents_reference", "reference"),
+    Index("ix_intents_tx_hash", "tx_hash"),
+)
+
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("next_nonce", BigInteger, nullable=False),
+    PrimaryKeyConstraint("chain_id", "address"),
+)

@@ -1,0 +1,195 @@
+"""Intent -> bound -> signed -> sent. Three commits before a broadcast, and each step can die.
+
+Per sender one intent at a time is between `queued` and `signed`, so a refusal by the signer always
+concerns the newest nonce and can be undone without leaving a gap.
+"""
+
+import logging
+
+from chains.errors import (
+    AlreadyKnown,
+    AmbiguousBroadcast,
+    BroadcastRejected,
+    ChainError,
+    NonceTooLow,
+)
+from custody.audit import log
+from custody.core.db import WriteSession
+from custody.core.ids import format_id
+from custody.core.intents import Intent, IntentKind
+from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
+from custody.policy import decisions
+from custody.settlement import intents, nonces
+from custody.settlement.deps import SettlementDeps
+from custody.settlement.intents import IntentRow
+from custody.settlement.states import IntentState, move
+
+logger = logging.getLogger(__name__)
+
+
+async def step(deps: SettlementDeps) -> int:
+    """Advance everything that waits to be bound, signed or sent; how many rows moved."""
+    moved = 0
+    async with deps.db.read() as s:
+        waiting = await intents.in_states(s, [IntentState.QUEUED, IntentState.BOUND])
+    jammed: set[tuple[int, str]] = {
+        (row.intent.chain_id, row.intent.sender)
+        for row in waiting
+        if row.state is IntentState.BOUND
+    }
+    for row in sorted(waiting, key=lambda r: r.state is not IntentState.BOUND):
+        key = (row.intent.chain_id, row.intent.sender)
+        if row.state is IntentState.QUEUED and key in jammed:
+            continue
+        signed = await _bind_and_sign(deps, row)
+        moved += signed
+        jammed.discard(key) if signed else jammed.add(key)
+    async with deps.db.read() as s:
+        ready = await intents.in_states(s, [IntentState.SIGNED])
+    for row in ready:
+        moved += await broadcast(deps, row)
+    return moved
+
+
+async def _bind_and_sign(deps: SettlementDeps, row: IntentRow) -> bool:
+    """Commit 2, the signer, commit 3. True if the address is free for the next intent."""
+    nonce = row.nonce
+    if row.state is IntentState.QUEUED:
+        async with deps.db.write() as s:
+            nonce = await _bind(s, deps, row)
+        if nonce is None:
+            return True
+        async with deps.db.read() as s:
+            row = await intents.get(s, row.intent.tenant_id, row.intent.id)
+    if nonce is None or row.decision is None:
+        return False
+    try:
+        fees = await _fees(deps, row.intent)
+        decision = decisions.from_json(row.decision)
+        signed = await deps.signer.sign(row.intent, decision, nonce, fees)
+    except SignerRefused as refusal:
+        await _refused(deps, row, nonce, refusal)
+        return True
+    except (SignerUnavailable, ChainError) as error:
+        logger.warning("not signed yet", extra={"intent": row.intent.id, "error": error})
+        return False
+    async with deps.db.write() as s:
+        await _store(s, deps, row.intent, nonce, signed)
+    return True
+
+
+async def _bind(s: WriteSession, deps: SettlementDeps, row: IntentRow) -> int | None:
+    """Decide once more on today's policy and approvals, then bind."""
+    intent, now = row.intent, deps.clock.now()
+    state = await intents.reconsider(s, intent.tenant_id, intent.id, at=now, hold_back=False)
+    if state is IntentState.REFUSED:
+        await deps.effects.of(intent.kind).on_failed(s, intent, "refused by policy", None)
+    if state is not IntentState.QUEUED:
+        return None
+    return await nonces.bind(s, intent.tenant_id, intent.id, intent.chain_id, intent.sender)
+
+
+async def _fees(deps: SettlementDeps, intent: Intent) -> Fees:
+    """Today's fees within the intent's bound. Raises ChainError without a quote."""
+    bound = intent.fee_max_wei // intent.gas_limit
+    if intent.kind is IntentKind.SWEEP_NATIVE:
+        # Tip equal to the cap makes the price exact, so the sweep leaves not one wei behind.
+        return Fees(bound, bound)
+    quote = await deps.clients[intent.chain_id].fees()
+    cap = min(quote.max_fee_per_gas, bound)
+    return Fees(cap, min(quote.max_priority_fee_per_gas, cap))
+
+
+async def _refused(
+    deps: SettlementDeps, row: IntentRow, nonce: int, refusal: SignerRefused
+) -> None:
+    intent, reason = row.intent, f"signer: {refusal.rule}: {refusal.detail}"
+    logger.error("signer refused", extra={"intent": intent.id, "rule": refusal.rule})
+    async with deps.db.write() as s:
+        if not await nonces.hand_back(s, intent.chain_id, intent.sender, nonce):
+            return  # never with the order above; left bound for `doctor` rather than guessed at
+        moved = await move(
+            s, intent.id, IntentState.BOUND, IntentState.REFUSED, nonce=None, reason=reason
+        )
+        if moved:
+            await deps.effects.of(intent.kind).on_failed(s, intent, reason, None)
+            await _log_failed(s, deps, intent, reason)
+
+
+async def _log_failed(s: WriteSession, deps: SettlementDeps, intent: Intent, reason: str) -> None:
+    await log.append(
+        s,
+        intent.tenant_id,
+        "transfer.failed",
+        {
+            "intent": format_id("intent", intent.id),
+            "chain_id": str(intent.chain_id),
+            "reason": reason[:500],
+        },
+        at=deps.clock.now(),
+    )
+
+
+async def _store(
+    s: WriteSession, deps: SettlementDeps, intent: Intent, nonce: int, signed: SignedTransaction
+) -> None:
+    """Commit 3: the bytes are ours before anybody outside can have them."""
+    if await move(
+        s,
+        intent.id,
+        IntentState.BOUND,
+        IntentState.SIGNED,
+        raw=signed.raw,
+        tx_hash=signed.tx_hash,
+    ):
+        await log.append(
+            s,
+            intent.tenant_id,
+            "transfer.signed",
+            {
+                "intent": format_id("intent", intent.id),
+                "digest": intent.digest(),
+                "chain_id": str(intent.chain_id),
+                "sender": intent.sender,
+                "nonce": str(nonce),
+                "tx_hash": signed.tx_hash,
+            },
+            at=deps.clock.now(),
+        )
+
+
+async def broadcast(deps: SettlementDeps, row: IntentRow) -> bool:
+    """Send the stored bytes, first time or again: whatever a node says, always the same ones."""
+    if row.raw is None:
+        return False
+    new = IntentState.SENT
+    try:
+        await deps.clients[row.intent.chain_id].send_raw(row.raw)
+    except AlreadyKnown:
+        pass
+    except NonceTooLow:
+        new = IntentState.UNKNOWN  # most likely mined already: the receipt decides
+    except (AmbiguousBroadcast, BroadcastRejected, ChainError) as error:
+        logger.warning("broadcast unclear", extra={"intent": row.intent.id, "error": error})
+        new = IntentState.UNKNOWN
+    async with deps.db.write() as s:
+        if new is row.state:
+            await s.execute(
+                "UPDATE intents SET broadcasts = broadcasts + 1 WHERE id = :id AND state = :state",
+                {"id": row.intent.id, "state": row.state.value},
+            )
+            return False
+        moved = await move(s, row.intent.id, row.state, new, broadcasts=row.broadcasts + 1)
+        if moved and new is IntentState.SENT:
+            await log.append(
+                s,
+                row.intent.tenant_id,
+                "transfer.sent",
+                {
+                    "intent": format_id("intent", row.intent.id),
+                    "chain_id": str(row.intent.chain_id),
+                    "tx_hash": row.tx_hash,
+                },
+                at=deps.clock.now(),
+            )
+    return moved
