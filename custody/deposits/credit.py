@@ -1,0 +1,128 @@
+"""Deposits seen -> credited, once the confirmation policy is met and the block still stands."""
+
+from chains.types import Receipt
+from custody.audit import log
+from custody.core.canonical import Json
+from custody.core.db import WriteSession
+from custody.core.ids import AccountId, TransferId, format_id, new_uuid7
+from custody.core.money import AssetId
+from custody.deposits import listing
+from custody.deposits.deps import DepositDeps
+from custody.deposits.listing import Deposit
+from custody.ledger import accounts, chart
+from custody.ledger.posting import Transfer, post_or_raise
+
+
+async def step(deps: DepositDeps, chain_id: int) -> int:
+    """Credit what is deep enough on one chain; how many were credited."""
+    client, confirmations = deps.clients[chain_id], deps.registry.chain(chain_id).confirmations
+    block_max = await client.block_number() - confirmations + 1
+    async with deps.db.read() as s:
+        waiting = await listing.in_state(s, chain_id, "seen", block_max)
+    credited = 0
+    for deposit in waiting:
+        canonical = await client.block(deposit.block_number)
+        receipt = await client.receipt(deposit.tx_hash)
+        if canonical.hash != deposit.block_hash or not _stands(deposit, receipt):
+            continue  # the scanner will find the reorg and orphan it
+        async with deps.db.write() as s:
+            credited += await _credit(s, deps, deposit)
+    return credited
+
+
+def _stands(deposit: Deposit, receipt: Receipt | None) -> bool:
+    return receipt is not None and receipt.status == 1 and receipt.block.hash == deposit.block_hash
+
+
+async def _credit(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> bool:
+    transfer_id = TransferId(new_uuid7())
+    taken = await s.execute(
+        "UPDATE deposits SET state = 'credited', transfer_id = :transfer, updated_at = now()"
+        " WHERE id = :id AND state = 'seen' AND block_hash = :hash",
+        {"id": deposit.id, "transfer": transfer_id, "hash": deposit.block_hash},
+    )
+    if taken.rowcount != 1:
+        return False
+    debit, credit = await ledger_accounts(s, deps, deposit)
+    await post_or_raise(
+        s,
+        [
+            Transfer(
+                id=transfer_id,
+                tenant_id=deposit.tenant_id,
+                debit=debit,
+                credit=credit,
+                amount=deposit.amount,
+                code="deposit.credited" if deposit.customer_id else "operator.funded",
+                event_at=deposit.block_time,
+                chain_id=deposit.chain_id,
+                block_number=deposit.block_number,
+                reference=format_id("deposit", deposit.id),
+            )
+        ],
+    )
+    await _log(s, deps, deposit, transfer_id)
+    return True
+
+
+async def ledger_accounts(
+    s: WriteSession, deps: DepositDeps, deposit: Deposit
+) -> tuple[AccountId, AccountId]:
+    """(asset account of the place it arrived at, account of who owns it)."""
+    asset = AssetId(deposit.asset_id)
+    tenant, chain = deposit.tenant_id, deposit.chain_id
+    token = deps.registry.asset(asset).address
+    location = {
+        "chain_id": chain,
+        "token": token,
+        "holder": deposit.address,
+        "kind": "native" if token is None else "erc20",
+    }
+    if deposit.customer_id is None:
+        code = chart.wallet(str(deposit.place_role), chain)
+        debit = await accounts.ensure(s, tenant, code, asset, "asset", location=location)
+        owner = await accounts.ensure(s, tenant, chart.OPERATOR_EQUITY, asset, "equity")
+        return debit, owner
+    # A sweep takes all that stands on the address, also what is not credited yet: for the blocks
+    # between the two journals the account may be below zero.
+    debit = await accounts.ensure(
+        s,
+        tenant,
+        chart.deposit(chain, deposit.address),
+        asset,
+        "asset",
+        location=location,
+        may_go_negative=True,
+    )
+    owner = await accounts.ensure(
+        s,
+        tenant,
+        chart.customer(deposit.customer_id),
+        asset,
+        "liability",
+        owner_id=deposit.customer_id,
+    )
+    return debit, owner
+
+
+async def _log(
+    s: WriteSession, deps: DepositDeps, deposit: Deposit, transfer_id: TransferId
+) -> None:
+    data: dict[str, Json] = {
+        "transfer": format_id("transfer", transfer_id),
+        "chain_id": str(deposit.chain_id),
+        "tx_hash": deposit.tx_hash,
+        "block_number": str(deposit.block_number),
+        "asset": deposit.asset_id,
+        "amount": str(deposit.amount),
+    }
+    if deposit.customer_id is None:
+        kind = "operator.funded"
+        data |= {"address": deposit.address, "reference": deposit.place_role}
+    else:
+        kind = "deposit.credited"
+        data |= {
+            "deposit": format_id("deposit", deposit.id),
+            "customer": format_id("customer", deposit.customer_id),
+        }
+    await log.append(s, deposit.tenant_id, kind, data, at=deps.clock.now())

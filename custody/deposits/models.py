@@ -1,0 +1,104 @@
+"""Tables of deposits: addresses, what was seen, and how far each chain has been read."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+
+from custody.core.db import metadata
+
+address_counters = Table(
+    "address_counters",
+    metadata,
+    Column("tenant_id", Uuid, nullable=False),
+    Column("branch", Integer, nullable=False),
+    Column("next_index", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "branch"),
+)
+
+address_indexes = Table(
+    "address_indexes",
+    metadata,
+    Column("tenant_id", Uuid, nullable=False),
+    Column("branch", Integer, nullable=False),
+    Column("index", BigInteger, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "branch", "index"),
+    UniqueConstraint("tenant_id", "branch", "customer_id"),
+)
+
+deposit_addresses = Table(
+    "deposit_addresses",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    Column("branch", Integer, nullable=False),
+    Column("index", BigInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("chain_id", "address"),
+    ForeignKeyConstraint(
+        ["tenant_id", "branch", "index"],
+        ["address_indexes.tenant_id", "address_indexes.branch", "address_indexes.index"],
+        name="fk_deposit_addresses_index",
+    ),
+    Index("ix_deposit_addresses_tenant_id_customer_id", "tenant_id", "customer_id"),
+)
+
+deposits = Table(
+    "deposits",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("customer_id", Uuid),
+    Column("place_role", Text),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("tx_hash", Text, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+    Column("asset_id", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("amount", Numeric(78, 0), nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("block_time", DateTime(timezone=True), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("transfer_id", Uuid),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("chain_id", "tx_hash", "log_index"),
+    Index("ix_deposits_chain_id_state_block_number", "chain_id", "state", "block_number"),
+    Index("ix_deposits_tenant_id_customer_id", "tenant_id", "customer_id", "id"),
+)
+
+chain_cursors = Table(
+    "chain_cursors",
+    metadata,
+    Column("chain_id", BigInteger, primary_key=True),
+    Column("block_number", BigInteger, nullable=False),
+    Column("halted", Boolean, nullable=False, server_default=text("false")),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+chain_blocks = Table(
+    "chain_blocks",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    PrimaryKeyConstraint("chain_id", "block_number"),
+)

@@ -1,0 +1,131 @@
+"""A reorg is normal: walk back to the common ancestor, orphan what stood above it.
+
+A deposit that was credited is reversed by a new journal, never deleted; where its owner has
+already moved the money on, the rest is booked as a receivable and left for a person.
+"""
+
+import logging
+
+from custody.audit import log
+from custody.core.db import WriteSession
+from custody.core.ids import TransferId, format_id, new_uuid7
+from custody.core.money import AssetId
+from custody.deposits import credit, listing
+from custody.deposits.deps import DepositDeps
+from custody.deposits.listing import Deposit
+from custody.ledger import accounts, balances, chart
+from custody.ledger.posting import Transfer, post_or_raise
+
+logger = logging.getLogger(__name__)
+
+
+async def step(deps: DepositDeps, chain_id: int) -> bool:
+    """Rewind one chain if its stored head is no longer canonical; True if anything changed."""
+    client = deps.clients[chain_id]
+    async with deps.db.read() as s:
+        stored = await s.all(
+            "SELECT block_number, block_hash FROM chain_blocks WHERE chain_id = :chain"
+            " ORDER BY block_number DESC LIMIT 256",
+            {"chain": chain_id},
+        )
+    head = await client.block_number()
+    ancestor = None
+    for row in stored:
+        if row.block_number <= head:
+            block = await client.block(row.block_number)
+            if block.hash == row.block_hash:
+                ancestor = row.block_number
+                break
+    if not stored or ancestor == stored[0].block_number:
+        return False
+    async with deps.db.write() as s:
+        if ancestor is None:
+            await s.execute(
+                "UPDATE chain_cursors SET halted = true WHERE chain_id = :chain",
+                {"chain": chain_id},
+            )
+            logger.critical("reorg deeper than kept headers: halted", extra={"chain": chain_id})
+            return True
+        await _rewind(s, deps, chain_id, ancestor)
+    logger.warning("reorg", extra={"chain": chain_id, "ancestor": ancestor})
+    return True
+
+
+async def _rewind(s: WriteSession, deps: DepositDeps, chain_id: int, ancestor: int) -> None:
+    rows = await s.all(
+        f"SELECT {listing.COLUMNS} FROM deposits WHERE chain_id = :chain"
+        " AND block_number > :ancestor AND state IN ('seen', 'credited')"
+        " ORDER BY block_number FOR UPDATE",
+        {"chain": chain_id, "ancestor": ancestor},
+    )
+    for row in rows:
+        await _orphan(s, deps, listing.row_to_deposit(row))
+    await s.execute(
+        "DELETE FROM chain_blocks WHERE chain_id = :chain AND block_number > :ancestor",
+        {"chain": chain_id, "ancestor": ancestor},
+    )
+    await s.execute(
+        "UPDATE chain_cursors SET block_number = :ancestor, updated_at = now()"
+        " WHERE chain_id = :chain",
+        {"chain": chain_id, "ancestor": ancestor},
+    )
+
+
+async def _orphan(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> None:
+    if deposit.transfer_id is not None:
+        await _reverse(s, deps, deposit, deposit.transfer_id)
+    await s.execute(
+        "UPDATE deposits SET state = 'orphaned', transfer_id = NULL, updated_at = now()"
+        " WHERE id = :id",
+        {"id": deposit.id},
+    )
+    if deposit.customer_id is not None:
+        await log.append(
+            s,
+            deposit.tenant_id,
+            "deposit.orphaned",
+            {
+                "deposit": format_id("deposit", deposit.id),
+                "chain_id": str(deposit.chain_id),
+                "block_number": str(deposit.block_number),
+                "block_hash": deposit.block_hash,
+                "tx_hash": deposit.tx_hash,
+                "reversed": deposit.transfer_id is not None,
+            },
+            at=deps.clock.now(),
+        )
+
+
+async def _reverse(
+    s: WriteSession, deps: DepositDeps, deposit: Deposit, credited_by: TransferId
+) -> None:
+    asset_account, owner = await credit.ledger_accounts(s, deps, deposit)
+    there = min(deposit.amount, (await balances.balance(s, owner)).available)
+    receivable = await accounts.ensure(
+        s, deposit.tenant_id, chart.RECEIVABLE_REORG, AssetId(deposit.asset_id), "receivable"
+    )
+    parts = [(owner, there), (receivable, deposit.amount - there)]
+    if parts[1][1]:
+        logger.critical("reorged deposit was spent", extra={"deposit": deposit.id})
+    group = new_uuid7()
+    await post_or_raise(
+        s,
+        [
+            Transfer(
+                id=TransferId(new_uuid7()),
+                tenant_id=deposit.tenant_id,
+                debit=account,
+                credit=asset_account,
+                amount=amount,
+                code="deposit.reversed",
+                group_id=group,
+                reverses_id=credited_by,
+                event_at=deposit.block_time,
+                chain_id=deposit.chain_id,
+                block_number=deposit.block_number,
+                reference=format_id("deposit", deposit.id),
+            )
+            for account, amount in parts
+            if amount
+        ],
+    )

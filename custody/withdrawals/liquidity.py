@@ -1,0 +1,231 @@
+"""From approved to released: the payout wallet must hold what is to be paid.
+
+Pooled money is fetched by the router (redeem.py); the payout wallet is filled from the treasury,
+one fill at a time per asset, with exactly what the waiting withdrawals lack.
+"""
+
+from datetime import datetime
+
+from chains.evm.contracts import erc20
+from chains.types import Receipt
+from custody.core.clock import Clock, from_timestamp
+from custody.core.db import WriteSession
+from custody.core.ids import AccountId, IntentId, TenantId, TransferId, format_id, new_uuid7
+from custody.core.intents import Intent, IntentKind
+from custody.core.money import AssetId
+from custody.ledger import accounts, balances, chart
+from custody.ledger.posting import Transfer, post_hold, post_or_raise
+from custody.ledger.posting import void_hold as void
+from custody.parties import places
+from custody.settlement import intents
+from custody.withdrawals.deps import WithdrawalDeps
+from custody.withdrawals.request import GAS_NATIVE, GAS_PRICE_MAX_WEI, GAS_TOKEN, in_flight
+from custody.withdrawals.rows import Withdrawal
+from custody.withdrawals.states import State, move
+
+
+async def advance(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+    """Release the withdrawal if its money is there, else see to it that it comes."""
+    if w.pool_amount and not w.redeemed:
+        return await _wait(s, deps, w, "pooled funds are being recalled")
+    token = deps.registry.asset(w.asset_id).address
+    wallet = await _wallet(s, w, places.PAYOUT, token)
+    # A wallet that pays in the chain's own coin needs the gas beside the amount.
+    gas = GAS_NATIVE * GAS_PRICE_MAX_WEI if token is None else 0
+    lacking = w.net + gas - (await balances.balance(s, wallet)).available
+    if lacking > 0:
+        filling = await _fill(s, deps, w, lacking, token)
+        reason = "the payout wallet is being filled" if filling else "the treasury lacks funds"
+        return await _wait(s, deps, w, reason)
+    return await _release(s, deps, w, wallet)
+
+
+async def _wait(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, reason: str) -> bool:
+    if w.state is State.AWAITING_LIQUIDITY:
+        return False
+    return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.AWAITING_LIQUIDITY, reason)
+
+
+async def _wallet(s: WriteSession, w: Withdrawal, role: str, token: str | None) -> AccountId:
+    holder = await places.place(s, w.tenant_id, w.chain_id, role)
+    return await accounts.ensure(
+        s,
+        w.tenant_id,
+        chart.wallet(role, w.chain_id),
+        w.asset_id,
+        "asset",
+        location={
+            "chain_id": w.chain_id,
+            "token": token,
+            "holder": holder.address,
+            "kind": "native" if token is None else "erc20",
+        },
+    )
+
+
+async def _release(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, wallet: AccountId) -> bool:
+    """Reserve the net in the payout wallet and hand the intent to settlement, in one commit."""
+    hold_id = TransferId(new_uuid7())
+    await post_or_raise(
+        s,
+        [
+            Transfer(
+                id=hold_id,
+                tenant_id=w.tenant_id,
+                debit=await in_flight(s, w.tenant_id, w.chain_id, w.asset_id),
+                credit=wallet,
+                amount=w.net,
+                kind="pending",
+                code="withdrawal.payout",
+                event_at=deps.clock.now(),
+                reference=format_id("withdrawal", w.id),
+            )
+        ],
+    )
+    await s.execute(
+        "UPDATE withdrawals SET payout_hold_id = :hold WHERE id = :id",
+        {"hold": hold_id, "id": w.id},
+    )
+    if not await intents.release(s, w.intent_id):
+        # People took an approval back since: void what was just held and ask again.
+        await void_hold(s, w, hold_id, deps.clock.now())
+        return await move(
+            s, deps.clock, w.tenant_id, w.id, w.state, State.REFUSED, "the intent was not approved"
+        )
+    return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.RELEASED)
+
+
+async def void_payout_hold(s: WriteSession, w: Withdrawal, at: datetime) -> None:
+    if w.payout_hold_id is not None:
+        await void_hold(s, w, TransferId(w.payout_hold_id), at)
+
+
+async def void_hold(s: WriteSession, w: Withdrawal, hold_id: TransferId, at: datetime) -> None:
+    await post_or_raise(
+        s,
+        [
+            void(
+                TransferId(new_uuid7()),
+                TenantId(w.tenant_id),
+                hold_id,
+                "withdrawal.payout.voided",
+                event_at=at,
+                reference=format_id("withdrawal", w.id),
+            )
+        ],
+    )
+    await s.execute("UPDATE withdrawals SET payout_hold_id = NULL WHERE id = :id", {"id": w.id})
+
+
+async def _fill(
+    s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, amount: int, token: str | None
+) -> bool:
+    """Start a fill of the payout wallet; False where the treasury has not got it."""
+    kind = IntentKind.PAYOUT_FILL
+    if await intents.has_open(s, w.tenant_id, kind.value, fill_reference(w.asset_id)):
+        return True
+    treasury_account = await _wallet(s, w, places.TREASURY, token)
+    gas = GAS_NATIVE if token is None else GAS_TOKEN
+    fee_max = gas * GAS_PRICE_MAX_WEI
+    needed = amount + (fee_max if token is None else 0)
+    if (await balances.balance(s, treasury_account)).available < needed:
+        return False
+    treasury = await places.place(s, w.tenant_id, w.chain_id, places.TREASURY)
+    payout = await places.place(s, w.tenant_id, w.chain_id, places.PAYOUT)
+    intent = Intent(
+        id=IntentId(new_uuid7()),
+        tenant_id=TenantId(w.tenant_id),
+        kind=kind,
+        chain_id=w.chain_id,
+        sender=treasury.address,
+        sender_path=str(treasury.path),
+        to=payout.address if token is None else token,
+        value=amount if token is None else 0,
+        data="0x" if token is None else "0x" + _transfer(payout.address, amount),
+        asset_id=w.asset_id,
+        amount=amount,
+        beneficiary=payout.address,
+        gas_limit=gas,
+        fee_max_wei=fee_max,
+        reference=fill_reference(w.asset_id),
+    )
+    await _hold_fill(s, deps, w, intent, treasury_account, token)
+    await intents.create(s, intent, at=deps.clock.now())
+    return True
+
+
+def _transfer(to: str, amount: int) -> str:
+    return erc20.erc20_transfer(to, amount).hex()
+
+
+def fill_reference(asset_id: AssetId) -> str:
+    return f"fill:{asset_id}"
+
+
+async def _hold_fill(
+    s: WriteSession,
+    deps: WithdrawalDeps,
+    w: Withdrawal,
+    intent: Intent,
+    treasury: AccountId,
+    token: str | None,
+) -> None:
+    """Reserve the amount in the treasury; the hold carries the intent's own id."""
+    await post_or_raise(
+        s,
+        [
+            Transfer(
+                id=TransferId(intent.id),
+                tenant_id=w.tenant_id,
+                debit=await _wallet(s, w, places.PAYOUT, token),
+                credit=treasury,
+                amount=intent.amount,
+                kind="pending",
+                code="payout.fill",
+                event_at=deps.clock.now(),
+                reference=format_id("intent", intent.id),
+            )
+        ],
+    )
+
+
+class FillEffects:
+    """asset:payout <- asset:treasury: the hold with the intent's id is posted or voided."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def on_final(self, s: WriteSession, intent: Intent, receipt: Receipt) -> None:
+        await post_or_raise(
+            s,
+            [
+                post_hold(
+                    TransferId(new_uuid7()),
+                    intent.tenant_id,
+                    TransferId(intent.id),
+                    intent.amount,
+                    "payout.filled",
+                    event_at=from_timestamp(receipt.block.timestamp),
+                    chain_id=intent.chain_id,
+                    block_number=receipt.block.number,
+                    reference=format_id("intent", intent.id),
+                )
+            ],
+        )
+
+    async def on_failed(
+        self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
+    ) -> None:
+        await post_or_raise(
+            s,
+            [
+                void(
+                    TransferId(new_uuid7()),
+                    intent.tenant_id,
+                    TransferId(intent.id),
+                    "payout.fill.voided",
+                    event_at=self._clock.now(),
+                    reference=format_id("intent", intent.id),
+                )
+            ],
+        )

@@ -1,0 +1,91 @@
+"""Tables of withdrawals: quotes, requests, the holds behind them, and the screening list."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+
+from custody.core.db import metadata
+
+quotes = Table(
+    "quotes",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("asset_id", Text, nullable=False),
+    Column("gross", Numeric(78, 0), nullable=False),
+    Column("network_fee", Numeric(78, 0), nullable=False),
+    Column("service_fee", Numeric(78, 0), nullable=False),
+    Column("net", Numeric(78, 0), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    Column("quote_id", Uuid, ForeignKey("quotes.id"), nullable=False),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("asset_id", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("gross", Numeric(78, 0), nullable=False),
+    Column("network_fee", Numeric(78, 0), nullable=False),
+    Column("service_fee", Numeric(78, 0), nullable=False),
+    Column("net", Numeric(78, 0), nullable=False),
+    Column("pool_id", Uuid),
+    Column("pool_amount", Numeric(78, 0), nullable=False),
+    Column("share_hold_id", Uuid),
+    Column("redeemed", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("intent_id", Uuid, nullable=False),
+    Column("payout_hold_id", Uuid),
+    Column("initiator", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("quote_id"),
+    UniqueConstraint("intent_id"),
+    Index("ix_withdrawals_state", "state"),
+    Index("ix_withdrawals_tenant_id_customer_id_id", "tenant_id", "customer_id", "id"),
+)
+
+withdrawal_holds = Table(
+    "withdrawal_holds",
+    metadata,
+    Column("withdrawal_id", Uuid, ForeignKey("withdrawals.id"), nullable=False),
+    Column("hold_id", Uuid, nullable=False),
+    Column("amount", Numeric(78, 0), nullable=False),
+    PrimaryKeyConstraint("withdrawal_id", "hold_id"),
+)
+
+screening_lists = Table(
+    "screening_lists",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("loaded_at", DateTime(timezone=True), nullable=False),
+)
+
+screening_entries = Table(
+    "screening_entries",
+    metadata,
+    Column("version", Integer, ForeignKey("screening_lists.version"), nullable=False),
+    Column("address", Text, nullable=False),
+    PrimaryKeyConstraint("version", "address"),
+)

@@ -1,0 +1,123 @@
+"""Reading withdrawals."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from custody.core.db import ReadSession
+from custody.core.errors import NotFound
+from custody.core.ids import (
+    CustomerId,
+    IntentId,
+    PoolId,
+    QuoteId,
+    TenantId,
+    WithdrawalId,
+    format_id,
+)
+from custody.core.money import AssetId
+from custody.withdrawals.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Amounts in base units: gross = net + network_fee + service_fee.
+
+    `pool_amount` is the part of gross that comes out of a pool; `redeemed` says it has come.
+    """
+
+    id: WithdrawalId
+    tenant_id: TenantId
+    customer_id: CustomerId
+    quote_id: QuoteId
+    chain_id: int
+    asset_id: AssetId
+    destination: str
+    gross: int
+    network_fee: int
+    service_fee: int
+    net: int
+    pool_id: PoolId | None
+    pool_amount: int
+    share_hold_id: UUID | None
+    redeemed: bool
+    state: State
+    reason: str | None
+    intent_id: IntentId
+    payout_hold_id: UUID | None
+    initiator: str
+    created_at: datetime
+
+
+COLUMNS = (
+    "id, tenant_id, customer_id, quote_id, chain_id, asset_id, destination, gross, network_fee,"
+    " service_fee, net, pool_id, pool_amount, share_hold_id, redeemed, state, reason, intent_id,"
+    " payout_hold_id, initiator, created_at"
+)
+_AMOUNTS = ("gross", "network_fee", "service_fee", "net", "pool_amount")
+
+
+def row_to_withdrawal(row: Any) -> Withdrawal:
+    values = dict(row._mapping)
+    for name in _AMOUNTS:
+        values[name] = int(values[name])
+    values["state"] = State(values["state"])
+    return Withdrawal(**values)
+
+
+async def get(
+    s: ReadSession, tenant_id: TenantId, withdrawal_id: WithdrawalId, *, lock: bool = False
+) -> Withdrawal:
+    suffix = " FOR UPDATE" if lock else ""
+    row = await s.first(
+        f"SELECT {COLUMNS} FROM withdrawals WHERE id = :id AND tenant_id = :tenant{suffix}",
+        {"id": withdrawal_id, "tenant": tenant_id},
+    )
+    if row is None:
+        raise NotFound("withdrawal", format_id("withdrawal", withdrawal_id))
+    return row_to_withdrawal(row)
+
+
+async def by_intent(s: ReadSession, intent_id: UUID) -> Withdrawal:
+    row = await s.first(
+        f"SELECT {COLUMNS} FROM withdrawals WHERE intent_id = :id FOR UPDATE", {"id": intent_id}
+    )
+    if row is None:
+        raise NotFound("withdrawal of intent", format_id("intent", intent_id))
+    return row_to_withdrawal(row)
+
+
+async def listing(
+    s: ReadSession,
+    tenant_id: TenantId,
+    customer_id: CustomerId | None,
+    cursor: UUID | None,
+    limit: int,
+) -> list[Withdrawal]:
+    """Newest first; `cursor` is the id of the last one seen."""
+    rows = await s.all(
+        f"SELECT {COLUMNS} FROM withdrawals WHERE tenant_id = :tenant"
+        " AND (CAST(:customer AS uuid) IS NULL OR customer_id = :customer)"
+        " AND (CAST(:cursor AS uuid) IS NULL OR id < :cursor) ORDER BY id DESC LIMIT :limit",
+        {"tenant": tenant_id, "customer": customer_id, "cursor": cursor, "limit": limit},
+    )
+    return [row_to_withdrawal(row) for row in rows]
+
+
+async def in_states(s: ReadSession, states: list[State]) -> list[Withdrawal]:
+    """Oldest first, over all tenants: what the job has to advance."""
+    rows = await s.all(
+        f"SELECT {COLUMNS} FROM withdrawals WHERE state = ANY(:states) ORDER BY id LIMIT 500",
+        {"states": [state.value for state in states]},
+    )
+    return [row_to_withdrawal(row) for row in rows]
+
+
+async def holds(s: ReadSession, withdrawal_id: WithdrawalId) -> list[tuple[UUID, int]]:
+    """(hold transfer id, amount) of the customer's holds behind a withdrawal."""
+    rows = await s.all(
+        "SELECT hold_id, amount FROM withdrawal_holds WHERE withdrawal_id = :id ORDER BY hold_id",
+        {"id": withdrawal_id},
+    )
+    return [(row.hold_id, int(row.amount)) for row in rows]

@@ -1,0 +1,196 @@
+"""The withdrawal's job and its journals: looks for states to advance, can die anywhere."""
+
+from datetime import timedelta
+from typing import Any
+
+from chains.types import Receipt
+from custody.audit import log
+from custody.core.clock import Clock, from_timestamp
+from custody.core.db import WriteSession
+from custody.core.errors import Conflict
+from custody.core.ids import TenantId, TransferId, format_id, new_uuid7
+from custody.core.intents import Intent
+from custody.ledger import accounts, chart
+from custody.ledger.posting import Transfer, post_hold, post_or_raise, void_hold
+from custody.settlement import intents
+from custody.settlement.states import IntentState
+from custody.withdrawals import liquidity, rows, screen
+from custody.withdrawals.deps import WithdrawalDeps
+from custody.withdrawals.request import in_flight
+from custody.withdrawals.rows import Withdrawal
+from custody.withdrawals.states import CANCELLABLE, State, move
+
+EXPIRES_AFTER = timedelta(hours=24)
+
+_OPEN = [
+    State.REQUESTED,
+    State.SCREENED,
+    State.APPROVED,
+    State.AWAITING_LIQUIDITY,
+    State.RELEASED,
+    State.SIGNED,
+    State.SENT,
+    State.UNKNOWN,
+    State.CONFIRMED,
+]
+_MIRROR = {
+    IntentState.SIGNED: State.SIGNED,
+    IntentState.SENT: State.SENT,
+    IntentState.UNKNOWN: State.UNKNOWN,
+    IntentState.MINED: State.CONFIRMED,
+}
+
+
+async def step(deps: WithdrawalDeps) -> int:
+    """Advance every open withdrawal by at most one state; how many moved."""
+    async with deps.db.read() as s:
+        waiting = await rows.in_states(s, _OPEN)
+    moved = 0
+    for w in waiting:
+        async with deps.db.write() as s:
+            moved += await _advance(s, deps, await rows.get(s, w.tenant_id, w.id, lock=True))
+    return moved
+
+
+async def _advance(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+    now = deps.clock.now()
+    young = w.state in (State.REQUESTED, State.SCREENED, State.APPROVED)
+    if young and now - w.created_at > EXPIRES_AFTER:
+        return await let_go(s, deps.clock, w, State.EXPIRED, "not approved in time")
+    if w.state is State.REQUESTED:
+        return await _screen(s, deps, w)
+    if w.state is State.SCREENED:
+        return await _decide(s, deps, w)
+    if w.state in (State.APPROVED, State.AWAITING_LIQUIDITY):
+        return await liquidity.advance(s, deps, w)
+    return await _mirror(s, deps, w)
+
+
+async def _screen(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+    verdict = await screen.check(s, w.destination)
+    if verdict is screen.Verdict.NO_LIST:
+        return False  # fails closed: the money stays, the state says where
+    if verdict is screen.Verdict.LISTED:
+        return await let_go(s, deps.clock, w, State.REFUSED, "destination is on the screening list")
+    return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.SCREENED)
+
+
+async def _decide(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+    state = await intents.reconsider(
+        s, w.tenant_id, w.intent_id, at=deps.clock.now(), hold_back=True
+    )
+    if state is IntentState.REFUSED:
+        return await let_go(s, deps.clock, w, State.REFUSED, "policy refuses")
+    if state is IntentState.APPROVED:
+        return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.APPROVED)
+    return False
+
+
+async def _mirror(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+    """Show how far settlement is. Its end states arrive through PayoutEffects, not here."""
+    intent = await intents.get(s, w.tenant_id, w.intent_id)
+    if intent.state is IntentState.AWAITING_APPROVAL and w.state is State.RELEASED:
+        await liquidity.void_payout_hold(s, w, deps.clock.now())
+        return await move(
+            s, deps.clock, w.tenant_id, w.id, w.state, State.SCREENED, "an approval fell away"
+        )
+    new = _MIRROR.get(intent.state)
+    if new is None or new is w.state:
+        return False
+    return await move(s, deps.clock, w.tenant_id, w.id, w.state, new)
+
+
+async def cancel(s: WriteSession, clock: Clock, w: Withdrawal, reason: str) -> None:
+    """Requires that nothing has been handed to settlement or the router yet. Raises Conflict."""
+    recalling = w.state is State.AWAITING_LIQUIDITY and w.pool_amount > 0
+    if w.state not in CANCELLABLE or recalling:
+        raise Conflict(f"a withdrawal in state {w.state.value} cannot be cancelled any more")
+    await let_go(s, clock, w, State.CANCELLED, reason)
+
+
+async def let_go(s: WriteSession, clock: Clock, w: Withdrawal, end: State, reason: str) -> bool:
+    """End a withdrawal that was not paid: void its holds, cancel its intent if it is open."""
+    ids = [hold_id for hold_id, _ in await rows.holds(s, w.id)]
+    if w.share_hold_id is not None and not w.redeemed:
+        ids.append(w.share_hold_id)
+    if w.payout_hold_id is not None:
+        ids.append(w.payout_hold_id)
+    if ids:
+        await post_or_raise(s, [_void(w, TransferId(i), clock) for i in ids])
+    intent = await intents.get(s, w.tenant_id, w.intent_id, lock=True)
+    if intent.state in (IntentState.AWAITING_APPROVAL, IntentState.APPROVED):
+        await intents.cancel(s, w.intent_id, intent.state, reason)
+    return await move(s, clock, w.tenant_id, w.id, w.state, end, reason)
+
+
+def _void(w: Withdrawal, hold_id: TransferId, clock: Clock) -> Transfer:
+    return void_hold(
+        TransferId(new_uuid7()),
+        TenantId(w.tenant_id),
+        hold_id,
+        "withdrawal.let_go",
+        event_at=clock.now(),
+        reference=format_id("withdrawal", w.id),
+    )
+
+
+class PayoutEffects:
+    """Final: liability:customer -> in-flight, asset:payout -> in-flight, fees -> income."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def on_final(self, s: WriteSession, intent: Intent, receipt: Receipt) -> None:
+        w = await rows.by_intent(s, intent.id)
+        await post_or_raise(s, await self._journal(s, w, receipt))
+        await move(s, self._clock, w.tenant_id, w.id, w.state, State.SETTLED)
+        await log.append(
+            s,
+            w.tenant_id,
+            "withdrawal.settled",
+            {
+                "withdrawal": format_id("withdrawal", w.id),
+                "intent": format_id("intent", intent.id),
+                "asset": w.asset_id,
+                "net": str(w.net),
+                "network_fee": str(w.network_fee),
+                "fee": str(w.service_fee),
+                "chain_id": str(w.chain_id),
+                "tx_hash": receipt.tx_hash,
+                "block_number": str(receipt.block.number),
+                "block_hash": receipt.block.hash,
+            },
+            at=self._clock.now(),
+        )
+
+    async def _journal(self, s: WriteSession, w: Withdrawal, receipt: Receipt) -> list[Transfer]:
+        flight = await in_flight(s, w.tenant_id, w.chain_id, w.asset_id)
+        income = await accounts.ensure(s, w.tenant_id, chart.INCOME_FEES, w.asset_id, "income")
+        tenant, code = TenantId(w.tenant_id), "withdrawal.settled"
+        common: dict[str, Any] = {
+            "group_id": new_uuid7(),
+            "event_at": from_timestamp(receipt.block.timestamp),
+            "chain_id": str(w.chain_id),
+            "block_number": receipt.block.number,
+            "reference": format_id("withdrawal", w.id),
+        }
+        holds = [(w.payout_hold_id, w.net), *await rows.holds(s, w.id)]
+        journal = [
+            post_hold(TransferId(new_uuid7()), tenant, TransferId(h), amount, code, **common)
+            for h, amount in holds
+            if h is not None
+        ]
+        fee = w.network_fee + w.service_fee
+        if fee:
+            journal.insert(
+                1,
+                Transfer(TransferId(new_uuid7()), tenant, flight, income, fee, code, **common),
+            )
+        return journal
+
+    async def on_failed(
+        self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
+    ) -> None:
+        w = await rows.by_intent(s, intent.id)
+        end = State.REFUSED if receipt is None else State.FAILED
+        await let_go(s, self._clock, w, end, reason)

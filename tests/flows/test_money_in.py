@@ -1,0 +1,112 @@
+"""Deposits and sweeps on a real Anvil."""
+
+import pytest
+
+from chains.devnet import outside
+from custody.deposits import listing, scan
+from custody.ledger import chart
+from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
+
+pytestmark = pytest.mark.chain
+
+
+async def test_deposit_waits_for_confirmations_and_is_credited_once(town: Town) -> None:
+    """Property 26: two scans of the same blocks credit each deposit once."""
+    alice = await town.customer("alice")
+    address = await town.address(alice, 1)
+    outside.send_usdc(town.anvil.rpc_url, town.world, address, 250 * USDC)
+    await town.step_all(mine=0)
+    async with town.db.read() as s:
+        (seen,) = await listing.deposits(s, town.tenant_id, alice, None, 10)
+    assert (seen.state, await town.available(alice, town.usdc)) == ("seen", 0)
+    await town.step_all(mine=CONFIRMATIONS)
+    assert await town.available(alice, town.usdc) == 250 * USDC
+    async with town.db.write() as s:
+        await s.execute("UPDATE chain_cursors SET block_number = block_number - 3")
+        await s.execute("DELETE FROM chain_blocks")
+    await town.step_all()
+    assert await town.available(alice, town.usdc) == 250 * USDC
+
+
+async def test_native_and_unlisted_and_failed_transfers(town: Town) -> None:
+    """Properties 21 and 22: only value that really arrived, of a listed token, is credited."""
+    bob = await town.customer("bob")
+    address = await town.address(bob, 0)
+    await town.deposit(bob, town.eth, 2 * ETHER)
+    registry = town.registry.assets
+    listed = {k: v for k, v in registry.items() if v.symbol != "TDAI"}
+    object.__setattr__(town.registry, "assets", listed)
+    outside.send_token(town.anvil.rpc_url, town.world, "TDAI", address, 5 * ETHER)
+    await town.step_all(mine=CONFIRMATIONS + 1)
+    async with town.db.read() as s:
+        found = await listing.deposits(s, town.tenant_id, bob, None, 10)
+    assert [(d.asset_id, d.amount) for d in found] == [(town.eth, 2 * ETHER)]
+
+
+async def test_reorg_before_finality_leaves_no_credit(town: Town) -> None:
+    """Property 24: what a reorg removes before the depth is never credited."""
+    carol = await town.customer("carol")
+    address = await town.address(carol, 0)
+    outside.send_eth(town.anvil.rpc_url, address, ETHER)
+    await town.step_all(mine=0)
+    town.anvil.rpc("anvil_reorg", 1, [])
+    await town.step_all(mine=CONFIRMATIONS + 2)
+    async with town.db.read() as s:
+        found = await listing.deposits(s, town.tenant_id, carol, None, 10)
+    assert [d.state for d in found] == ["orphaned"]
+    assert await town.available(carol, town.eth) == 0
+
+
+async def test_reorg_after_credit_is_reversed_by_a_journal(town: Town) -> None:
+    """Property 24: beyond the depth the credit is reversed, not deleted; a spent one is owed."""
+    carol = await town.customer("carol")
+    await town.deposit(carol, town.eth, ETHER)
+    assert await town.available(carol, town.eth) == ETHER
+    town.anvil.rpc("anvil_reorg", CONFIRMATIONS + 2, [])
+    await town.step_all(mine=1)
+    assert await town.available(carol, town.eth) == 0
+    async with town.db.read() as s:
+        codes = await s.all("SELECT code FROM transfers ORDER BY created_at, id")
+    assert [c.code for c in codes] == ["deposit.credited", "deposit.reversed"]
+
+
+async def test_sweeps_reach_the_treasury_to_the_unit(town: Town) -> None:
+    alice, bob = await town.customer("alice"), await town.customer("bob")
+    await town.fund_operator("gas")
+    await town.deposit(alice, town.usdc, 100 * USDC)
+    await town.deposit(bob, town.eth, 3 * ETHER)
+    assert await town.sweep() == 2
+    assert await town.sweep() == 0, "a second worker starts no second sweep"
+    for _ in range(3):
+        await town.step_all(mine=CONFIRMATIONS)
+    rpc, treasury = town.anvil.rpc_url, (await town.role("treasury")).address
+    usdc = town.world.tokens["USDC"].address
+    assert outside.erc20_balance(rpc, usdc, treasury) == 100 * USDC
+    assert outside.eth_balance(rpc, await town.address(bob, 0)) == 0
+    for asset in (town.usdc, town.eth):
+        on_chain = (
+            outside.erc20_balance(rpc, usdc, treasury)
+            if asset == town.usdc
+            else outside.eth_balance(rpc, treasury)
+        )
+        assert await town.balance(chart.treasury(town.chain_id), asset) == on_chain
+    gas = outside.eth_balance(rpc, (await town.role("gas")).address)
+    assert await town.balance(chart.gas(town.chain_id), town.eth) == gas
+    await town.deposit(alice, town.usdc, 7 * USDC)
+    await town.sweep()
+    for _ in range(3):
+        await town.step_all(mine=CONFIRMATIONS)
+    assert outside.erc20_balance(rpc, usdc, treasury) == 107 * USDC
+
+
+async def test_two_scanners_see_each_block_once(town: Town) -> None:
+    """Property 26: the cursor moves one block at a time, whoever moves it."""
+    alice = await town.customer("alice")
+    address = await town.address(alice, 1)
+    outside.send_usdc(town.anvil.rpc_url, town.world, address, USDC)
+    town.anvil.mine(CONFIRMATIONS)
+    while await scan.step(town.deposits, town.chain_id):
+        pass
+    assert await scan.step(town.deposits, town.chain_id) == 0
+    await town.step_all()
+    assert await town.available(alice, town.usdc) == USDC

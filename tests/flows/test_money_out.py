@@ -1,0 +1,272 @@
+"""Withdrawals on a real Anvil: states, holds, approvals, failures; exactly one payment."""
+
+from datetime import timedelta
+
+import pytest
+
+from chains.devnet import outside
+from chains.devnet.rpc import call_address, send
+from chains.errors import AmbiguousBroadcast
+from custody.core.errors import Conflict, InsufficientFunds, InvalidInput, Refused
+from custody.core.ids import CustomerId
+from custody.keys.people import sign_approval
+from custody.ledger import chart
+from custody.policy import approvals
+from custody.settlement import confirm, intents, outbound
+from custody.withdrawals import quote as quotes
+from custody.withdrawals import rows, screen, settle
+from custody.withdrawals.request import RequestInput, request
+from custody.withdrawals.rows import Withdrawal
+from custody.withdrawals.states import State
+from tests.fixtures.town import CONFIRMATIONS, USDC, Town
+
+pytestmark = pytest.mark.chain
+
+OUTSIDE = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
+
+
+async def funded(town: Town, amount: int) -> CustomerId:
+    """A customer whose deposit has been swept, and wallets that can pay gas."""
+    customer = await town.customer("alice")
+    await town.fund_operator("gas", "treasury", "payout")
+    await town.deposit(customer, town.usdc, amount)
+    await town.sweep()
+    for _ in range(3):
+        await town.step_all(mine=CONFIRMATIONS)
+    return customer
+
+
+async def ask(town: Town, customer: CustomerId, gross: int, to: str = OUTSIDE) -> Withdrawal:
+    now = town.now()
+    async with town.db.write() as s:
+        q = await quotes.make(
+            s, town.withdrawals, town.tenant_id, customer, town.usdc, gross, at=now
+        )
+        asked = RequestInput(
+            town.tenant_id, customer, q.id, town.chain_id, town.usdc, gross, to, None, "test"
+        )
+        return await request(s, town.withdrawals, asked, at=now)
+
+
+async def state_of(town: Town, w: Withdrawal) -> State:
+    async with town.db.read() as s:
+        return (await rows.get(s, town.tenant_id, w.id)).state
+
+
+async def approve(town: Town, w: Withdrawal) -> None:
+    person, key = town.approver
+    async with town.db.write() as s:
+        intent = await intents.get(s, town.tenant_id, w.intent_id)
+        signed = sign_approval(key, person, intent.digest, town.now() + timedelta(hours=1))
+        await approvals.record(s, town.tenant_id, signed, at=town.now())
+
+
+async def run_until(town: Town, w: Withdrawal, end: State, rounds: int = 14) -> list[State]:
+    """Work until the withdrawal is in `end`; every state that was seen on the way."""
+    seen = [await state_of(town, w)]
+    for _ in range(rounds):
+        await town.step_all()
+        now = await state_of(town, w)
+        if now is not seen[-1]:
+            seen.append(now)
+        if now is end:
+            return seen
+    raise AssertionError(f"never {end}: {seen}")
+
+
+async def run_until_released(town: Town, w: Withdrawal) -> None:
+    """Work until the withdrawal is with settlement, and stop before anything is signed."""
+    for _ in range(20):
+        await settle.step(town.withdrawals)
+        if await state_of(town, w) is State.RELEASED:
+            return
+        await outbound.step(town.settlement)
+        await confirm.step(town.settlement)
+        town.anvil.mine(1)
+    raise AssertionError(await state_of(town, w))
+
+
+def paid(town: Town) -> int:
+    return outside.erc20_balance(town.anvil.rpc_url, town.world.tokens["USDC"].address, OUTSIDE)
+
+
+async def test_small_withdrawal_settles_without_a_person(town: Town) -> None:
+    alice = await funded(town, 500 * USDC)
+    before = paid(town)
+    w = await ask(town, alice, 200 * USDC)
+    assert await town.available(alice, town.usdc) == 300 * USDC
+    seen = await run_until(town, w, State.SETTLED)
+    assert seen[:3] == [State.REQUESTED, State.SCREENED, State.APPROVED]
+    assert State.AWAITING_LIQUIDITY in seen
+    assert w.net == 200 * USDC - 100_000 - 200_000
+    assert paid(town) - before == w.net
+    assert await town.balance(chart.INCOME_FEES, town.usdc) == 300_000
+    assert await town.balance(chart.in_flight(town.chain_id), town.usdc) == 0
+    assert await town.balance(chart.payout(town.chain_id), town.usdc) == 0
+    assert await town.balance(chart.treasury(town.chain_id), town.usdc) == 500 * USDC - w.net
+
+
+async def test_large_withdrawal_waits_for_a_signature(town: Town) -> None:
+    """Property 15: without the approval nothing moves; with it, it does."""
+    alice = await funded(town, 5_000 * USDC)
+    w = await ask(town, alice, 2_000 * USDC)
+    for _ in range(4):
+        await town.step_all()
+    assert (await state_of(town, w), town.signer.bytes_by_intent.get(w.intent_id)) == (
+        State.SCREENED,
+        None,
+    )
+    await approve(town, w)
+    await run_until(town, w, State.SETTLED)
+    assert len(town.signer.bytes_by_intent[w.intent_id]) == 1
+
+
+async def test_approver_removed_before_signing_stops_it(town: Town) -> None:
+    """Property 16."""
+    alice = await funded(town, 5_000 * USDC)
+    w = await ask(town, alice, 2_000 * USDC)
+    await settle.step(town.withdrawals)
+    await approve(town, w)
+    await settle.step(town.withdrawals)
+    assert await state_of(town, w) is State.APPROVED
+    async with town.db.write() as s:
+        await s.execute("UPDATE people SET removed_at = now()")
+    for _ in range(6):
+        await town.step_all()
+    assert w.intent_id not in town.signer.bytes_by_intent
+    assert await town.available(alice, town.usdc) == 3_000 * USDC
+
+
+async def test_listed_destination_is_refused_and_the_hold_let_go(town: Town) -> None:
+    alice = await funded(town, 500 * USDC)
+    async with town.db.write() as s:
+        await screen.load(s, [OUTSIDE], at=town.now())
+    w = await ask(town, alice, 200 * USDC)
+    await run_until(town, w, State.REFUSED)
+    assert await town.available(alice, town.usdc) == 500 * USDC
+
+
+async def test_no_screening_list_means_no_money_moves(town: Town, owner_database: object) -> None:
+    alice = await funded(town, 500 * USDC)
+    async with owner_database.write() as s:  # type: ignore[attr-defined]
+        await s.execute("DELETE FROM screening_entries")
+        await s.execute("DELETE FROM screening_lists")
+    w = await ask(town, alice, 200 * USDC)
+    for _ in range(4):
+        await town.step_all()
+    assert await state_of(town, w) is State.REQUESTED
+
+
+async def test_cancel_gives_everything_back(town: Town) -> None:
+    alice = await funded(town, 5_000 * USDC)
+    w = await ask(town, alice, 2_000 * USDC)
+    await settle.step(town.withdrawals)
+    async with town.db.write() as s:
+        open_ = await rows.get(s, town.tenant_id, w.id, lock=True)
+        await settle.cancel(s, town.withdrawals.clock, open_, "changed my mind")
+    assert await town.available(alice, town.usdc) == 5_000 * USDC
+    async with town.db.write() as s:
+        ended = await rows.get(s, town.tenant_id, w.id, lock=True)
+        with pytest.raises(Conflict):
+            await settle.cancel(s, town.withdrawals.clock, ended, "again")
+
+
+async def test_refusal_by_the_signer_frees_hold_and_nonce(town: Town) -> None:
+    alice = await funded(town, 500 * USDC)
+    w = await ask(town, alice, 200 * USDC)
+    await run_until_released(town, w)
+    town.signer.refuse = "limit"
+    await run_until(town, w, State.REFUSED)
+    assert await town.available(alice, town.usdc) == 500 * USDC
+    town.signer.refuse = None
+    second = await ask(town, alice, 100 * USDC)
+    await run_until(town, second, State.SETTLED)
+    payout = (await town.role("payout")).address
+    assert int(town.anvil.rpc("eth_getTransactionCount", payout, "latest"), 16) == 1
+
+
+async def test_lost_broadcast_answer_sends_the_same_bytes_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Property 10: after an ambiguous answer the same bytes go again, never others."""
+    alice = await funded(town, 500 * USDC)
+    before, sent = paid(town), []
+    real = type(town.client).send_raw
+
+    async def send_and_lose(self: object, raw: str) -> str:
+        sent.append(raw)
+        await real(town.client, raw)
+        raise AmbiguousBroadcast("the answer was lost")
+
+    monkeypatch.setattr(type(town.client), "send_raw", send_and_lose)
+    w = await ask(town, alice, 200 * USDC)
+    await run_until(town, w, State.SETTLED, rounds=30)
+    assert paid(town) - before == w.net
+    assert len(town.signer.bytes_by_intent[w.intent_id]) == 1
+    assert set(sent) >= town.signer.bytes_by_intent[w.intent_id]
+
+
+async def test_payment_that_reverts_is_failed_not_settled(town: Town) -> None:
+    """Property 13: gas is booked, the hold released, the state says failed."""
+    alice = await funded(town, 500 * USDC)
+    w = await ask(town, alice, 200 * USDC)
+    await run_until_released(town, w)
+    usdc = town.world.tokens["USDC"].address
+    pauser = call_address(town.anvil.rpc_url, usdc, "pauser()")
+    send(town.anvil.rpc_url, pauser, usdc, "pause()")
+    await run_until(town, w, State.FAILED)
+    assert await town.available(alice, town.usdc) == 500 * USDC
+    async with town.db.read() as s:
+        row = await intents.get(s, town.tenant_id, w.intent_id)
+    assert row.fee_paid
+    on_chain = outside.eth_balance(town.anvil.rpc_url, (await town.role("payout")).address)
+    assert await town.balance(chart.payout(town.chain_id), town.eth) == on_chain
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "field"),
+    [
+        ({"amount": 201 * USDC}, Refused, "quote_id"),
+        ({"chain_id": 31338}, InvalidInput, "chain_id"),
+        ({"destination": OUTSIDE.lower()}, InvalidInput, "destination"),
+        ({"destination": "0x" + "0" * 40}, InvalidInput, "destination"),
+    ],
+)
+async def test_bad_requests_name_the_field(
+    town: Town, change: dict[str, object], error: type[Exception], field: str
+) -> None:
+    alice = await town.customer("alice")
+    await town.deposit(alice, town.usdc, 500 * USDC)
+    now = town.now()
+    async with town.db.write() as s:
+        q = await quotes.make(
+            s, town.withdrawals, town.tenant_id, alice, town.usdc, 200 * USDC, at=now
+        )
+    values: dict[str, object] = {
+        "tenant_id": town.tenant_id,
+        "customer_id": alice,
+        "quote_id": q.id,
+        "chain_id": town.chain_id,
+        "asset_id": town.usdc,
+        "amount": 200 * USDC,
+        "destination": OUTSIDE,
+        "pool_id": None,
+        "initiator": "test",
+    }
+    with pytest.raises(error) as caught:
+        async with town.db.write() as s:
+            asked = RequestInput(**{**values, **change})  # type: ignore[arg-type]
+            await request(s, town.withdrawals, asked, at=now)
+    assert caught.value.field == field  # type: ignore[attr-defined]
+    assert await town.available(alice, town.usdc) == 500 * USDC
+
+
+async def test_own_address_and_overdraft_are_refused(town: Town) -> None:
+    alice = await town.customer("alice")
+    await town.deposit(alice, town.usdc, 500 * USDC)
+    with pytest.raises(Refused):
+        await ask(town, alice, 100 * USDC, to=await town.address(alice, 1))
+    await ask(town, alice, 400 * USDC)
+    with pytest.raises(InsufficientFunds):
+        await ask(town, alice, 101 * USDC)
+    assert await town.available(alice, town.usdc) == 100 * USDC
