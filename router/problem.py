@@ -1,0 +1,49 @@
+"""What an allocation is asked: venues at one block, idle money, limits and the rebalancing rule."""
+
+from dataclasses import dataclass
+
+from router.curves import Curve, marginal_down
+from router.policy import RebalanceRule
+from router.tiers import Limits, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class VenueInput:
+    """A venue at the plan's block.
+
+    `withdrawable` is what can leave now; `capacity` what it still takes (None: no limit);
+    `refusal` why nothing may enter now ("" if it may). Costs are base units a move.
+    """
+
+    id: str
+    tier: Tier
+    curve: Curve
+    position: int
+    withdrawable: int
+    capacity: int | None = None
+    refusal: str = ""
+    enter_cost: int = 0
+    exit_cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationInput:
+    """`idle` lies in the guard; `reserved` of it, or of what is recalled, is about to leave."""
+
+    idle: int
+    reserved: int
+    venues: tuple[VenueInput, ...]
+    limits: Limits
+    rule: RebalanceRule
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """lo..hi of one venue; `name` says which limit makes the upper end."""
+
+    lo: int
+    hi: int
+    name: str
+
+    def value_of_more(self, curve: Curve, x: int) -> int:
+        return marginal_down(curve, x + 1)

@@ -1,0 +1,78 @@
+"""Aave V3, direct supply in the guard's name."""
+
+from dataclasses import dataclass
+
+from chains.evm.client import EvmClient
+from chains.evm.contracts.aave_pool import AavePool, AaveReserve
+from chains.types import BlockRef
+from router.curves import Kinked
+from router.venues.port import VenueState
+
+UTILISATION_MAX_BPS = 9_700
+"""Above it the pool is as good as drained: no entry, whatever it pays."""
+
+
+@dataclass(frozen=True, slots=True)
+class AaveVenue:
+    """`underlying` is the pool's asset, `token` the aToken, `holder` the guard."""
+
+    client: EvmClient
+    pool: str
+    underlying: str
+    token: str
+    holder: str
+
+    async def read(self, block: BlockRef) -> VenueState:
+        market = AavePool(self.client, self.pool)
+        reserve = await market.reserve(self.underlying, block.number)
+        own = await market.a_token_balance(self.token, self.holder, block.number)
+        return VenueState(
+            curve=curve_of(reserve, own),
+            position=own,
+            capacity=capacity_of(reserve),
+            withdrawable=0 if reserve.paused else min(own, reserve.available),
+            exit_terms="instant while the reserve has liquidity",
+            refusal=refusal_of(reserve, self.token),
+            as_of=block,
+        )
+
+    async def value(self, block: BlockRef) -> int:
+        return await AavePool(self.client, self.pool).a_token_balance(
+            self.token, self.holder, block.number
+        )
+
+
+def curve_of(reserve: AaveReserve, own: int) -> Kinked:
+    """The pool without us: what is there and lent out, less our own deposit.
+
+    As in Aave's own strategy: supply usage counts `unbacked`, which is 0 outside of bridges.
+    """
+    return Kinked(
+        supply=reserve.available + reserve.total_variable_debt + reserve.unbacked - own,
+        debt=reserve.total_variable_debt,
+        base_ray=reserve.strategy.base_ray,
+        slope1_ray=reserve.strategy.slope1_ray,
+        slope2_ray=reserve.strategy.slope2_ray,
+        optimal_ray=reserve.strategy.optimal_usage_ray,
+        reserve_factor_bps=reserve.reserve_factor_bps,
+    )
+
+
+def capacity_of(reserve: AaveReserve) -> int | None:
+    if reserve.supply_cap == 0:
+        return None
+    return max(reserve.supply_cap - reserve.total_supplied, 0)
+
+
+def refusal_of(reserve: AaveReserve, token: str) -> str:
+    """Why nothing may enter, in a fixed order; "" if it may."""
+    if reserve.a_token != token:
+        return "the market names another aToken than the policy's"
+    if not reserve.active or reserve.frozen or reserve.paused:
+        return "the reserve is inactive, frozen or paused"
+    if reserve.total_stable_debt > 0:
+        return "the reserve has stable-rate debt, which the curve does not model"
+    total = reserve.available + reserve.total_variable_debt
+    if reserve.total_variable_debt * 10_000 > total * UTILISATION_MAX_BPS:
+        return "utilisation is above 97 %"
+    return ""

@@ -1,0 +1,36 @@
+"""An earn product of an exchange. Its answers have no block: they are read beside one."""
+
+from dataclasses import dataclass
+
+from chains.types import BlockRef
+from router.venues.cefi.port import Earn
+from router.venues.port import VenueState
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeVenue:
+    """`asset` is the exchange's name of the coin; `decimals` those of the pool's asset."""
+
+    earn: Earn
+    asset: str
+    product: str
+    decimals: int
+
+    async def read(self, block: BlockRef) -> VenueState:
+        offer = await self.earn.offer(self.asset, self.product, self.decimals)
+        subscribed = await self.earn.position(self.asset, self.product, self.decimals)
+        spot = await self.earn.spot(self.asset, self.decimals)
+        return VenueState(
+            curve=offer.curve,
+            position=subscribed + spot,
+            capacity=offer.capacity,
+            withdrawable=subscribed if offer.redeemable else 0,
+            exit_terms="redeem and withdrawal by the exchange",
+            refusal="" if offer.open else "the product is closed or sold out",
+            as_of=block,
+        )
+
+    async def value(self, block: BlockRef) -> int:
+        """Subscribed and spot: one exchange account serves one venue of ours."""
+        subscribed = await self.earn.position(self.asset, self.product, self.decimals)
+        return subscribed + await self.earn.spot(self.asset, self.decimals)

@@ -1,0 +1,36 @@
+"""From a configured row to the adapter that reads it."""
+
+from custody.core.errors import Unavailable
+from router.books import Pool, VenueRow
+from router.deps import RouterDeps
+from router.venues.aave import AaveVenue
+from router.venues.cefi.port import Earn
+from router.venues.erc4626 import VaultVenue
+from router.venues.exchange import ExchangeVenue
+from router.venues.port import Venue
+from router.venues.staking import StakingVenue
+
+
+def adapter(deps: RouterDeps, pool: Pool, row: VenueRow) -> Venue:
+    """Raises Unavailable for a kind or an exchange that isn't wired."""
+    config = row.config
+    asset = deps.registry.asset(pool.asset_id)
+    if row.exchange:
+        return ExchangeVenue(earn(deps, row), config["asset"], config["product"], asset.decimals)
+    client = deps.clients[pool.chain_id]
+    if row.kind == "aave" and asset.address:
+        return AaveVenue(client, config["pool"], asset.address, config["token"], pool.guard)
+    if row.kind == "erc4626" and asset.address:
+        return VaultVenue(client, config["token"], asset.address, pool.guard)
+    if row.kind == "staking":
+        return StakingVenue(
+            client, config["token"], config["queue"], pool.guard, config["guard_venue"]
+        )
+    raise Unavailable(f"no adapter for venue {row.id} of kind {row.kind}")
+
+
+def earn(deps: RouterDeps, row: VenueRow) -> Earn:
+    client = deps.exchanges.get(row.config["exchange"])
+    if client is None:
+        raise Unavailable(f"exchange {row.config['exchange']} is not connected")
+    return client

@@ -1,0 +1,166 @@
+"""The allocation under a whole policy: feasible, certified, explained, and never a loss."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.allocate import Allocation, allocate
+from router.curves import RAY, FixedPot, Flat
+from router.moves import Action
+from router.plan_json import allocation_to_json, problem_from_json, problem_to_json
+from router.policy import RebalanceRule
+from router.problem import AllocationInput, VenueInput
+from router.tiers import WAD, Limits, Tier, VenueLimit, share_down
+from tests.router.markets import curves
+
+pytestmark = pytest.mark.unit
+
+PERCENT = RAY // 100
+NO_LIMIT = VenueLimit(10**30, WAD)
+RULE = RebalanceRule(horizon_s=31_536_000, min_gain=0, ticket=1, cooldown_s=0)
+
+
+def problem(
+    *venues: VenueInput, idle: int = 1000, reserved: int = 0, buffer: int = 0, **rule: int
+) -> AllocationInput:
+    limits = Limits(buffer, dict.fromkeys(Tier, WAD), {v.id: NO_LIMIT for v in venues})
+    return AllocationInput(idle, reserved, venues, limits, replace(RULE, **rule))
+
+
+def flat(id_: str, percent: int, position: int = 0, **more: object) -> VenueInput:
+    return VenueInput(id_, Tier.CASH, Flat(percent * PERCENT), position, position, **more)  # type: ignore[arg-type]
+
+
+def move_of(answer: Allocation, venue: str) -> tuple[Action, int, str]:
+    found = next(m for m in answer.moves if m.venue == venue)
+    return found.action, found.amount, found.code
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> AllocationInput:
+    size = 10**10
+    venues = []
+    for i in range(draw(st.integers(1, 4))):
+        position = draw(st.integers(0, size))
+        venues.append(
+            VenueInput(
+                f"v{i}",
+                draw(st.sampled_from(list(Tier))),
+                draw(curves(size)),
+                position,
+                draw(st.integers(0, size)),
+                draw(st.none() | st.integers(0, size)),
+                draw(st.sampled_from(["", "", "stale"])),
+            )
+        )
+    shares = st.integers(0, WAD)
+    limits = Limits(
+        draw(shares),
+        {t: draw(shares) for t in Tier},
+        {v.id: VenueLimit(draw(st.integers(0, size)), draw(shares)) for v in venues},
+    )
+    rule = RebalanceRule(86_400 * 30, draw(st.integers(0, 100)), draw(st.integers(1, 10**6)), 0)
+    idle, reserved = draw(st.integers(0, size)), draw(st.integers(0, size))
+    return AllocationInput(idle, reserved, tuple(venues), limits, rule)
+
+
+@settings(max_examples=80, deadline=None)
+@given(problems())
+def test_moves_are_feasible_from_where_the_money_is(asked: AllocationInput) -> None:
+    """Property 56: entries are within every cap and paid for; exits within what can leave."""
+    answer = allocate(asked)
+    spent = 0
+    for v in asked.venues:
+        x = answer.targets[v.id]
+        rule = asked.limits.venues[v.id]
+        assert x >= v.position - min(v.withdrawable, v.position)
+        spent += x - v.position
+        if x > v.position:
+            assert not v.refusal
+            assert x <= rule.amount_max
+            assert x <= share_down(answer.total, rule.share_max_wad)
+            assert v.capacity is None or x - v.position <= v.capacity
+            assert x - v.position >= asked.rule.ticket
+            tier = sum(answer.targets[o.id] for o in asked.venues if o.tier is v.tier)
+            assert tier <= share_down(answer.total, asked.limits.tiers[v.tier])
+    entries = [v for v in asked.venues if answer.targets[v.id] > v.position]
+    if entries:
+        assert asked.idle - asked.reserved - spent >= answer.buffer
+    assert answer.gap_ray >= 0
+    assert {m.venue for m in answer.moves} == {v.id for v in asked.venues}
+    assert all(m.reason and m.code for m in answer.moves)
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems())
+def test_same_question_from_json_gives_the_same_answer(asked: AllocationInput) -> None:
+    again = problem_from_json(problem_to_json(asked))
+    assert allocation_to_json(allocate(again)) == allocation_to_json(allocate(asked))
+
+
+@settings(max_examples=80, deadline=None)
+@given(problems())
+def test_never_worse_than_staying_unless_an_exit_is_forced(asked: AllocationInput) -> None:
+    answer = allocate(asked)
+    if answer.income_ray < answer.current_ray:
+        assert any(m.code == "exit:over-limit" for m in answer.moves)
+
+
+def test_prices_of_limits_and_reasons_of_moves() -> None:
+    answer = allocate(problem(flat("a", 5), flat("b", 3), buffer=WAD // 10))
+    assert move_of(answer, "a") == (Action.ENTER, 900, "enter:pays-more")
+    assert move_of(answer, "b") == (Action.HOLD, 0, "hold:pays-less")
+    price = {p.limit: p.price_ray for p in answer.prices}
+    assert price["liquidity_buffer"] in range(5 * PERCENT, 5 * PERCENT + 2)
+
+
+def test_refused_venue_is_not_entered_but_left() -> None:
+    doubtful = flat("a", 9, 500, refusal="stale rate")
+    assert move_of(allocate(problem(doubtful)), "a") == (Action.HOLD, 0, "hold:entry-refused")
+    rich = flat("b", 12)
+    answer = allocate(problem(doubtful, rich, idle=0))
+    assert move_of(answer, "a")[0] is Action.EXIT
+    assert move_of(answer, "b")[:2] == (Action.ENTER, 500)
+
+
+def test_cap_below_the_position_forces_the_exit_of_what_can_leave() -> None:
+    asked = problem(VenueInput("a", Tier.CASH, Flat(9 * PERCENT), 800, 300), idle=0)
+    limits = replace(asked.limits, venues={"a": VenueLimit(100, WAD)})
+    answer = allocate(replace(asked, limits=limits))
+    assert move_of(answer, "a") == (Action.EXIT, 300, "exit:over-limit")
+
+
+def test_small_move_and_small_gain_are_held_with_their_reason() -> None:
+    answer = allocate(problem(flat("a", 5), ticket=2000))
+    assert move_of(answer, "a") == (Action.HOLD, 0, "hold:below-ticket")
+    answer = allocate(problem(flat("a", 5), min_gain=51))
+    assert move_of(answer, "a") == (Action.HOLD, 0, "hold:below-min-gain")
+    assert "below 51" in answer.held
+    assert move_of(allocate(problem(flat("a", 5), min_gain=50)), "a")[0] is Action.ENTER
+
+
+def test_a_cap_passed_by_less_than_a_ticket_is_left_alone() -> None:
+    asked = problem(flat("a", 9, 105), idle=1000, ticket=10)
+    limits = replace(asked.limits, venues={"a": VenueLimit(100, WAD)})
+    answer = allocate(replace(asked, limits=limits))
+    assert move_of(answer, "a") == (Action.HOLD, 0, "hold:below-ticket")
+
+
+def test_entry_is_trimmed_when_the_exit_that_paid_for_it_is_dropped() -> None:
+    answer = allocate(problem(flat("a", 2, 5), flat("b", 9), idle=100, ticket=10))
+    assert move_of(answer, "a") == (Action.HOLD, 0, "hold:below-ticket")
+    assert move_of(answer, "b") == (Action.ENTER, 100, "enter:pays-more")
+
+
+def test_redemptions_are_kept_free() -> None:
+    answer = allocate(problem(flat("a", 5, 400), idle=100, reserved=300))
+    assert move_of(answer, "a") == (Action.EXIT, 200, "exit:over-limit")
+
+
+def test_equal_marginal_incomes_share_the_money() -> None:
+    pots = [VenueInput(f"p{i}", Tier.CASH, FixedPot(1000 * RAY, 10**6), 0, 0) for i in range(2)]
+    answer = allocate(problem(*pots, idle=10**6))
+    assert abs(answer.targets["p0"] - answer.targets["p1"]) <= 1
+    assert sum(answer.targets.values()) == 10**6

@@ -1,0 +1,70 @@
+"""Curves: exact values, the ranges' promises, and JSON."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.curves import (
+    RAY,
+    Curve,
+    Kinked,
+    Shape,
+    Tiered,
+    from_json,
+    income_down,
+    income_up,
+    marginal_down,
+    pays_at_least,
+    rate_ray_down,
+)
+from tests.router.markets import curves
+
+pytestmark = pytest.mark.unit
+
+
+def _value(curve: Curve, x: int) -> Fraction:
+    return Fraction(*curve.income(x))
+
+
+@given(curves(40), st.integers(0, 90))
+def test_ranges_cover_and_bend_as_they_say(curve: Curve, hi: int) -> None:
+    parts = curve.ranges(hi)
+    covered = [x for part in parts for x in range(part.lo, part.hi + 1)]
+    assert covered == list(range(hi + 1))
+    for part in parts:
+        for x in range(part.lo + 1, part.hi):
+            bend = _value(curve, x + 1) - 2 * _value(curve, x) + _value(curve, x - 1)
+            assert bend <= 0 if part.shape is Shape.CONCAVE else bend >= 0
+
+
+@given(curves(10**12), st.integers(1, 10**13), st.integers(0, RAY))
+def test_rounding_and_marginals_agree_with_exact_values(curve: Curve, x: int, price: int) -> None:
+    exact = _value(curve, x)
+    assert income_down(curve, x) <= exact <= income_up(curve, x)
+    assert income_up(curve, x) - income_down(curve, x) <= 1
+    assert pays_at_least(curve, x, price) == (exact - _value(curve, x - 1) >= price)
+    assert marginal_down(curve, x) == (exact - _value(curve, x - 1)).__floor__()
+
+
+@given(curves(10**12), st.integers(0, 10**12))
+def test_json_round_trip_keeps_the_curve(curve: Curve, x: int) -> None:
+    assert from_json(curve.to_json()).income(x) == curve.income(x)
+
+
+def test_kinked_matches_the_textbook_rate_on_both_sides_of_the_kink() -> None:
+    """Supply 1000, debt 850, optimal 80 %: above the kink without us, below it with 1000 more."""
+    percent = RAY // 100
+    pool = Kinked(1000, 850, 0, 4 * percent, 60 * percent, 80 * percent, 1000)
+    above = (4 + Fraction(60) * (Fraction(850, 1001) * 100 - 80) / 20) * Fraction(850, 1001)
+    assert rate_ray_down(pool, 1) == (above * percent * 9 / 10).__floor__()
+    usage = Fraction(850, 2000)
+    below = 4 * usage / Fraction(80, 100) * usage
+    assert rate_ray_down(pool, 1000) == (below * percent * 9 / 10).__floor__()
+
+
+def test_tiers_are_marginal_not_whole_balance() -> None:
+    percent = RAY // 100
+    offer = Tiered(((500, 10 * percent),), 2 * percent)
+    assert offer.income(1500) == (500 * 10 * percent + 1000 * 2 * percent, 1)

@@ -1,0 +1,95 @@
+"""Binance's wire format: tiers, amounts, signatures; answers by httpx's own mock transport."""
+
+import hashlib
+import hmac
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import orjson
+import pytest
+
+from router.curves import RAY
+from router.rates.units import BadRate
+from router.venues.cefi.binance import Binance, curve_of, to_text, to_units_down, to_units_up
+from router.venues.cefi.port import EarnRefused, EarnUnavailable
+
+pytestmark = pytest.mark.unit
+
+SECRET = b"throw-away"
+
+
+def client(answer: Any, status: int = 200) -> tuple[Binance, list[httpx.Request]]:
+    seen: list[httpx.Request] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if answer is None:
+            raise httpx.ReadTimeout("late")
+        return httpx.Response(status, content=orjson.dumps(answer))
+
+    made = Binance("http://exchange", "key", SECRET, lambda: 1_700_000_000_000)
+    made._client = httpx.AsyncClient(
+        base_url="http://exchange", transport=httpx.MockTransport(serve)
+    )
+    return made, seen
+
+
+def test_tier_bonus_is_marginal_and_added_to_the_base() -> None:
+    row = {
+        "latestAnnualPercentageRate": "0.02",
+        "tierAnnualPercentageRate": {"0-500USDC": "0.08", "500-1000USDC": "0.01"},
+    }
+    curve = curve_of(row, "USDC", 6)
+    assert curve.rest_ray == RAY // 50
+    assert curve.tiers == ((500 * 10**6, RAY // 10), (1000 * 10**6, 3 * RAY // 100))
+
+
+def test_unknown_tier_forms_are_refused() -> None:
+    row: dict[str, Any] = {"latestAnnualPercentageRate": "0.02"}
+    with pytest.raises(BadRate):
+        curve_of({**row, "tierAnnualPercentageRate": {"0-5BTC": "0.1"}}, "USDC", 6)
+    with pytest.raises(BadRate):
+        curve_of({**row, "tierAnnualPercentageRate": {"0-5USDC": 0.1}}, "USDC", 6)
+
+
+def test_amounts_are_exact_both_ways() -> None:
+    assert to_text(1_234_500, 6) == "1.2345"
+    assert to_text(10**6, 6) == "1"
+    assert to_units_down("1.23456789", 6) == 1_234_567
+    assert to_units_up("1.23456789", 6) == 1_234_568
+    with pytest.raises(EarnUnavailable):
+        to_units_down(1.5, 6)
+
+
+async def test_request_is_signed_over_its_query() -> None:
+    exchange, seen = client({"rows": [], "total": 0})
+    assert await exchange.position("USDC", "USDC001", 6) == 0
+    query = seen[0].url.query.decode()
+    signed, signature = query.rsplit("&signature=", 1)
+    assert hmac.new(SECRET, signed.encode(), hashlib.sha256).hexdigest() == signature
+    assert dict(parse_qsl(signed))["timestamp"] == "1700000000000"
+    assert seen[0].headers["X-MBX-APIKEY"] == "key"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "error"),
+    [
+        (None, 200, EarnUnavailable),
+        ({}, 503, EarnUnavailable),
+        ({}, 429, EarnUnavailable),
+        ({"code": -4026}, 400, EarnRefused),
+        ({"rows": 5}, 200, EarnUnavailable),
+    ],
+)
+async def test_no_and_no_answer_are_told_apart(
+    answer: Any, status: int, error: type[Exception]
+) -> None:
+    exchange, _ = client(answer, status)
+    with pytest.raises(error):
+        await exchange.position("USDC", "USDC001", 6)
+
+
+def test_secret_is_in_no_repr() -> None:
+    exchange, _ = client({})
+    assert "throw-away" not in repr(exchange)

@@ -1,0 +1,125 @@
+"""Predicted against realised rates on real contracts: 1e-6 relative or better."""
+
+from collections.abc import AsyncIterator, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from chains.devnet.rpc import rpc, send
+from chains.devnet.world import DevnetChain, start_chain
+from chains.evm.address import checksum
+from chains.evm.client import EvmClient
+from chains.evm.contracts.aave_pool import AavePool
+from chains.types import BlockRef
+from router.curves import YEAR_S, rate_ray_down
+from router.venues.aave import AaveVenue
+from router.venues.erc4626 import VaultVenue
+
+pytestmark = pytest.mark.chain
+
+REPO = Path(__file__).resolve().parents[3]
+UNIT = 10**6
+TOLERANCE = Fraction(1, 10**6)
+HOLDER = checksum("0x" + "5a" * 20)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[DevnetChain]:
+    started = start_chain(REPO / ".cache", 31337)
+    yield started
+    started.anvil.stop()
+
+
+@pytest.fixture
+def chain(running: DevnetChain) -> Iterator[DevnetChain]:
+    snapshot = running.anvil.snapshot()
+    yield running
+    running.anvil.revert(snapshot)
+
+
+@pytest.fixture
+async def client(chain: DevnetChain) -> AsyncIterator[EvmClient]:
+    made = EvmClient(chain.world.chain_id, [chain.anvil.rpc_url])
+    yield made
+    await made.close()
+
+
+def supply(chain: DevnetChain, amount: int) -> None:
+    url, world = chain.anvil.rpc_url, chain.world
+    token, pool, whale = (
+        world.tokens["USDC"].address,
+        world.contracts["aave_pool"],
+        world.accounts["whale"],
+    )
+    send(url, whale, token, "approve(address,uint256)", pool, amount)
+    signature = "supply(address,uint256,address,uint16)"
+    send(url, whale, pool, signature, token, amount, HOLDER, 0)
+
+
+def venue(chain: DevnetChain, client: EvmClient) -> AaveVenue:
+    contracts = chain.world.contracts
+    token = chain.world.tokens["USDC"].address
+    return AaveVenue(client, contracts["aave_pool"], token, contracts["aUSDC"], HOLDER)
+
+
+async def head(client: EvmClient) -> BlockRef:
+    return await client.block("latest")
+
+
+@pytest.mark.parametrize("utilised", [False, True], ids=["below the kink", "from above the kink"])
+@pytest.mark.parametrize("amount", [1_000, 100_000, 3_000_000, 30_000_000])
+async def test_aave_rate_after_our_deposit_is_as_predicted(
+    chain: DevnetChain, client: EvmClient, amount: int, utilised: bool
+) -> None:
+    world, url = chain.world, chain.anvil.rpc_url
+    usdc = world.tokens["USDC"].address
+    if utilised:
+        borrow = "borrow(address,uint256,uint256,uint16,address)"
+        borrower, pool = world.accounts["borrower"], world.contracts["aave_pool"]
+        send(url, borrower, pool, borrow, usdc, 2_600_000 * UNIT, 2, 0, borrower)
+    adapter = venue(chain, client)
+    state = await adapter.read(await head(client))
+    predicted = rate_ray_down(state.curve, amount * UNIT)
+    supply(chain, amount * UNIT)
+    after = await AavePool(client, adapter.pool).reserve(usdc, await client.block_number())
+    assert abs(Fraction(predicted, after.liquidity_rate_ray) - 1) <= TOLERANCE
+    again = await adapter.read(await head(client))
+    assert again.position >= amount * UNIT - 1
+    own = rate_ray_down(again.curve, again.position)
+    assert abs(Fraction(own, after.liquidity_rate_ray) - 1) <= TOLERANCE
+
+
+async def test_aave_is_not_entered_when_it_is_drained(
+    chain: DevnetChain, client: EvmClient
+) -> None:
+    """Property 56: a pool that is nearly all lent out pays best and is refused."""
+    world, url = chain.world, chain.anvil.rpc_url
+    borrow = "borrow(address,uint256,uint256,uint16,address)"
+    borrower, pool = world.accounts["borrower"], world.contracts["aave_pool"]
+    usdc = world.tokens["USDC"].address
+    before = await venue(chain, client).read(await head(client))
+    send(url, borrower, pool, borrow, usdc, 2_900_000 * UNIT, 2, 0, borrower)
+    after = await venue(chain, client).read(await head(client))
+    assert rate_ray_down(after.curve, 1) > rate_ray_down(before.curve, 1)
+    assert (before.refusal, after.refusal) == ("", "utilisation is above 97 %")
+
+
+async def test_vault_pays_what_its_curve_says(chain: DevnetChain, client: EvmClient) -> None:
+    world, url = chain.world, chain.anvil.rpc_url
+    token, vault = world.tokens["USDC"].address, world.contracts["vault_usdc"]
+    whale = world.accounts["whale"]
+    adapter = VaultVenue(client, vault, token, HOLDER)
+    state = await adapter.read(await head(client))
+    amount = 1_000_000 * UNIT
+    predicted = rate_ray_down(state.curve, amount)
+    send(url, whale, token, "approve(address,uint256)", vault, amount)
+    send(url, whale, vault, "deposit(uint256,address)", amount, HOLDER)
+    start = await head(client)
+    before = await adapter.value(start)
+    rpc(url, "evm_increaseTime", 86_400)
+    rpc(url, "anvil_mine", "0x1")
+    end = await head(client)
+    gained = await adapter.value(end) - before
+    realised = Fraction(gained * YEAR_S, before * (end.timestamp - start.timestamp))
+    assert abs(Fraction(predicted, 10**27) / realised - 1) <= 10 * TOLERANCE

@@ -1,0 +1,271 @@
+"""A fake chain for the router's jobs: a guard and venues in memory, the books real.
+
+`mine` plays settlement and chain: each queued intent moves the fake money as its calldata says,
+and its effects run with a receipt, as custody/settlement/confirm does.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from chains.evm.address import checksum
+from chains.evm.calldata import address_topic, decode_arguments, topic, word
+from chains.evm.contracts.erc20 import TRANSFER_EVENT
+from chains.registry import AssetInfo, ChainInfo, Registry
+from chains.types import BlockRef, Log, Receipt
+from custody.core.clock import FixedClock
+from custody.core.db import Database
+from custody.core.intents import Intent, IntentKind
+from custody.core.money import AssetId
+from router.books import Pool
+from router.curves import RAY, YEAR_S, Curve, FixedPot, Flat, Tiered, income_down
+from router.deps import RouterDeps
+from router.tiers import Tier
+from router.venues.cefi.port import Credit, EarnUnavailable, Offer, Withdrawal
+from router.venues.port import VenueState
+from tests.router.pool_world import START, UNIT, PoolWorld, Site
+
+CHAIN = 31337
+CONFIRMATIONS = 2
+PERCENT = RAY // 100
+
+
+def addr(n: int) -> str:
+    return checksum("0x" + f"{n:040x}")
+
+
+def guard_id(venue: str) -> str:
+    return "0x" + venue.encode().ljust(32, b"\0").hex()
+
+
+TOKEN, GUARD, TREASURY, ALLOCATOR = addr(0xA1), addr(0xB1), addr(0xC1), addr(0xC4)
+EXCHANGE_IN = addr(0xE1)
+ASSET = AssetId(f"eip155:{CHAIN}/erc20:{TOKEN.lower()}")
+EXCHANGE = {
+    "exchange": "simulated", "product": "USDC001", "asset": "USDC", "network": "ETH",
+    "deposit_address": EXCHANGE_IN,
+}  # fmt: skip
+SITE = Site(
+    chain_id=CHAIN,
+    asset_id=ASSET,
+    token=TOKEN,
+    guard=GUARD,
+    treasury=TREASURY,
+    allocator=ALLOCATOR,
+    others={"payout": addr(0xC2), "gas": addr(0xC3), "anchorer": addr(0xC5)},
+    payees=(EXCHANGE_IN,),
+    tier=Tier.STRATEGIES,
+    venues={
+        "aave-usdc": (
+            "aave",
+            Tier.CASH,
+            {"pool": addr(7), "token": addr(8), "guard_venue": guard_id("aave-usdc")},
+        ),
+        "vault-usdc": (
+            "erc4626",
+            Tier.BONDS,
+            {"token": addr(9), "guard_venue": guard_id("vault-usdc")},
+        ),
+        "exchange-usdc": ("exchange", Tier.STRATEGIES, EXCHANGE),
+    },
+    shares={Tier.CASH: "0.60", Tier.BONDS: "0.40", Tier.STRATEGIES: "0.20"},
+)
+
+
+@dataclass
+class FakeClient:
+    """Blocks by number; the block's time is in the hash's company only."""
+
+    number: int = 100
+    timestamp: int = int(START.timestamp())
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+
+    async def block_number(self) -> int:
+        return self.number
+
+    async def block(self, number: int | str) -> BlockRef:
+        n = self.number if isinstance(number, str) else number
+        return BlockRef(n, "0x" + f"{n:064x}", self.timestamp)
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        return self.receipts.get(tx_hash)
+
+
+@dataclass
+class FakeVenue:
+    """Earns its curve's income on the position; `withdrawable` None is everything."""
+
+    curve: Curve
+    position: int = 0
+    capacity: int | None = None
+    withdrawable: int | None = None
+    refusal: str = ""
+    broken: bool = False
+
+    async def read(self, block: BlockRef) -> VenueState:
+        if self.broken:
+            raise EarnUnavailable("down")
+        free = self.position if self.withdrawable is None else self.withdrawable
+        return VenueState(
+            self.curve, self.position, self.capacity, free, "instant", self.refusal, block
+        )
+
+    async def value(self, block: BlockRef) -> int:
+        if self.broken:
+            raise EarnUnavailable("down")
+        return self.position
+
+    def earn(self, seconds: int) -> None:
+        self.position += income_down(self.curve, self.position) * seconds // (YEAR_S * RAY)
+
+
+class FakeEarn:
+    """An exchange that loses answers: with `drop`, the order is taken and the answer lost."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.free, self.subscribed, self.drop = 0, 0, False
+        self.credits: list[Credit] = []
+        self.orders: dict[str, Withdrawal] = {}
+        self.calls: list[str] = []
+
+    async def offer(self, asset: str, product: str, decimals: int) -> Offer:
+        return Offer(Tiered((), 7 * PERCENT), 1, None, True, True)
+
+    async def position(self, asset: str, product: str, decimals: int) -> int:
+        return self.subscribed
+
+    async def spot(self, asset: str, decimals: int) -> int:
+        return self.free
+
+    async def deposits(self, asset: str, decimals: int) -> list[Credit]:
+        return self.credits
+
+    async def subscribe(self, product: str, amount: int, decimals: int) -> None:
+        self.calls.append("subscribe")
+        self.free -= amount
+        self.subscribed += amount
+        self._answer()
+
+    async def redeem(self, product: str, amount: int, decimals: int) -> None:
+        self.calls.append("redeem")
+        self.subscribed -= amount
+        self.free += amount
+        self._answer()
+
+    async def withdraw(
+        self, asset: str, network: str, address: str, amount: int, decimals: int, order_id: str
+    ) -> None:
+        self.calls.append("withdraw")
+        if order_id not in self.orders:
+            self.free -= amount
+            tx = self.world.pay_guard(address, amount)
+            self.orders[order_id] = Withdrawal(order_id, amount, 0, tx, False)
+        self._answer()
+
+    async def withdrawal(self, order_id: str, asset: str, decimals: int) -> Withdrawal | None:
+        return self.orders.get(order_id)
+
+    def _answer(self) -> None:
+        if self.drop:
+            self.drop = False
+            raise EarnUnavailable("timeout")
+
+
+class World(PoolWorld):
+    """Three venues: aave-usdc (cash), vault-usdc (bonds), exchange-usdc (strategies)."""
+
+    def __init__(self, db: Database) -> None:
+        self.client, self.earn = FakeClient(), FakeEarn(self)
+        self.venues = {
+            "aave-usdc": FakeVenue(FixedPot(60_000 * UNIT * RAY, 1_000_000 * UNIT)),
+            "vault-usdc": FakeVenue(Flat(4 * PERCENT)),
+            "exchange-usdc": FakeVenue(Tiered((), 7 * PERCENT)),
+        }
+        info = AssetInfo(ASSET, CHAIN, "USDC", 6, TOKEN)
+        chain = ChainInfo(CHAIN, "devnet", ("http://none",), CONFIRMATIONS, {}, True)
+        registry = Registry({CHAIN: chain}, {ASSET: info})
+        clients: dict[int, Any] = {CHAIN: self.client}
+        clock = FixedClock(START)
+        deps = RouterDeps(db, clients, registry, clock, {"simulated": self.earn})
+        super().__init__(db, SITE, deps, clock)
+        self.idle, self.treasury, self.seen = 0, 0, 0
+
+    def adapter(self, _deps: RouterDeps, _pool: Pool, row: Any) -> FakeVenue:
+        """Stands in for router.venues.factory.adapter."""
+        venue = self.venues[row.id]
+        if row.id == "exchange-usdc":
+            venue.position = self.earn.subscribed + self.earn.free
+        return venue
+
+    async def pay_treasury(self, amount: int) -> None:
+        self.treasury += amount
+
+    def advance(self, seconds: int, blocks: int = 1) -> None:
+        self.clock.advance(seconds)
+        self.client.timestamp += seconds
+        self.client.number += blocks
+
+    async def mine(self, *, fail: bool = False) -> int:
+        """Every queued intent becomes final, or reverts."""
+        found = await self.intents()
+        for _, intent in found:
+            self.advance(1)
+            receipt = self._receipt(() if fail else self._logs(intent), 0 if fail else 1)
+            self.client.receipts[receipt.tx_hash] = receipt
+            await self.settle_intent(intent, receipt)
+        return len(found)
+
+    def _logs(self, intent: Intent) -> tuple[Log, ...]:
+        data = bytes.fromhex(intent.data[2:])
+        if intent.kind is IntentKind.POOL_FUND:
+            self.treasury -= intent.amount
+            self.idle += intent.amount
+            return ()
+        if intent.kind is IntentKind.RELEASE:
+            payee, amount = decode_arguments("release(address,uint256)", data)
+            self._release(payee, amount)
+            return (_log("Released(address,uint256)", [address_topic(payee)], amount),)
+        name = "allocate" if intent.kind is IntentKind.ALLOCATE else "deallocate"
+        raw, amount = decode_arguments(f"{name}(bytes32,uint256)", data)
+        venue = next(v for id_, v in self.venues.items() if guard_id(id_) == "0x" + raw.hex())
+        sign = 1 if name == "allocate" else -1
+        self.idle -= sign * amount
+        venue.position += sign * amount
+        assert self.idle >= 0
+        assert venue.position >= 0
+        where = ["0x" + raw.hex()]
+        if name == "allocate":
+            return (_log("Allocated(bytes32,uint256,uint256)", where, amount, amount),)
+        return (_log("Deallocated(bytes32,uint256)", where, amount),)
+
+    def _release(self, payee: str, amount: int) -> None:
+        self.idle -= amount
+        assert self.idle >= 0
+        if checksum(payee) == TREASURY:
+            self.treasury += amount
+        else:
+            self.earn.free += amount
+            tx = "0x" + f"{self.seen + 1:064x}"
+            self.earn.credits.append(Credit(tx, amount, True))
+
+    def pay_guard(self, address: str, amount: int) -> str:
+        """The exchange pays on chain."""
+        assert address == GUARD
+        self.advance(1)
+        topics = (TRANSFER_EVENT, address_topic(EXCHANGE_IN), address_topic(GUARD))
+        log = Log(TOKEN, topics, "0x" + word(amount).hex(), 0)
+        receipt = self._receipt((log,), 1)
+        self.client.receipts[receipt.tx_hash] = receipt
+        self.idle += amount
+        return receipt.tx_hash
+
+    def _receipt(self, logs: tuple[Log, ...], status: int) -> Receipt:
+        self.seen += 1
+        n = self.client.number
+        block = BlockRef(n, "0x" + f"{n:064x}", self.client.timestamp)
+        return Receipt("0x" + f"{self.seen:064x}", block, status, 21_000, 1, logs)
+
+
+def _log(event: str, topics: list[str], *amounts: int) -> Log:
+    data = "0x" + b"".join(word(a) for a in amounts).hex()
+    return Log(GUARD, (topic(event), *topics), data, 0)
