@@ -1,0 +1,244 @@
+"""Ledger against chain, each asset account alone, at one block at which both are complete.
+
+Every journal that touches an account on chain carries its block, so the ledger's side is the sum
+up to that block. Venue positions grow by themselves: they are compared at the block at which the
+router last marked them, with a value that is read again here. A break is never corrected here.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from chains.errors import ChainError
+from chains.evm.client import EvmClient
+from chains.evm.positions import Holding, HoldingKind, value
+from chains.registry import Registry
+from custody.audit import log
+from custody.core import canonical
+from custody.core.clock import Clock
+from custody.core.db import Database, ReadSession, WriteSession
+from custody.core.ids import TenantId, new_uuid7
+from custody.core.ports import HoldingReader
+from custody.core.serialization import dumps_text
+from custody.ledger import accounts, balances, prices
+from custody.ledger.accounts import Account
+
+logger = logging.getLogger(__name__)
+
+AT_ITS_MARK = frozenset({HoldingKind.AAVE, HoldingKind.ERC4626, HoldingKind.STAKING})
+"""Kinds that grow between journals: compared at the block of their last mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileDeps:
+    db: Database
+    clock: Clock
+    registry: Registry
+    clients: Mapping[int, EvmClient]
+    holdings: HoldingReader
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One account: base units by the ledger and by the place itself, at `block`."""
+
+    code: str
+    asset_id: str
+    kind: str
+    block: int
+    ledger: int
+    place: int
+
+    @property
+    def broken(self) -> bool:
+        # An exchange pays rewards at any moment, so it may be ahead of the ledger, never behind.
+        return self.place < self.ledger if self.kind == "exchange" else self.place != self.ledger
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "account": self.code,
+            "asset": self.asset_id,
+            "kind": self.kind,
+            "block": self.block,
+            "ledger": str(self.ledger),
+            "place": str(self.place),
+            "difference": str(self.place - self.ledger),
+            "broken": self.broken,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`breaks` counts the lines that do not agree."""
+
+    id: UUID
+    tenant_id: TenantId
+    chain_id: int
+    block_number: int
+    breaks: int
+    lines: tuple[dict[str, Any], ...]
+    at: datetime
+
+
+async def step(deps: ReconcileDeps, tenant_id: TenantId, chain_id: int) -> Report | None:
+    """Reconcile one tenant on one chain; None while no block is complete yet."""
+    client = deps.clients[chain_id]
+    block = await complete_block(deps, client, chain_id)
+    if block is None:
+        return None
+    async with deps.db.read() as s:
+        found = await accounts.list_by_code(s, tenant_id, "asset:")
+    lines = [await _line(deps, client, a, block) for a in found if _is_on(a, chain_id)]
+    report = _report(deps, tenant_id, chain_id, block, [x for x in lines if x is not None])
+    async with deps.db.write() as s:
+        await _store(s, report)
+    if report.breaks:
+        logger.critical("reconciliation broken", extra={"chain": chain_id, "block": block})
+    return report
+
+
+async def complete_block(deps: ReconcileDeps, client: EvmClient, chain_id: int) -> int | None:
+    """The highest block up to which every deposit is credited and every receipt is posted."""
+    confirmations = deps.registry.chain(chain_id).confirmations
+    async with deps.db.read() as s:
+        cursor = await s.scalar(
+            "SELECT block_number FROM chain_cursors WHERE chain_id = :chain AND NOT halted",
+            {"chain": chain_id},
+        )
+        seen = await s.scalar(
+            "SELECT min(block_number) FROM deposits WHERE chain_id = :chain AND state = 'seen'",
+            {"chain": chain_id},
+        )
+        sent = await s.all(
+            "SELECT tx_hash FROM intents WHERE chain_id = :chain"
+            " AND state IN ('signed', 'sent', 'unknown', 'mined')",
+            {"chain": chain_id},
+        )
+    if cursor is None:
+        return None
+    bounds = [int(cursor) - confirmations]
+    if seen is not None:
+        bounds.append(int(seen) - 1)
+    for row in sent:
+        receipt = await client.receipt(row.tx_hash)
+        if receipt is not None:
+            bounds.append(receipt.block.number - 1)
+    return min(bounds) if min(bounds) >= 0 else None
+
+
+def _is_on(account: Account, chain_id: int) -> bool:
+    """Accounts of this chain; those at an exchange belong to the chain of their asset."""
+    place = account.location or {}
+    if place.get("kind") == "exchange":
+        return account.asset_id.startswith(f"eip155:{chain_id}/")
+    return place.get("chain_id") == chain_id and place.get("kind") != "in-flight"
+
+
+async def _line(
+    deps: ReconcileDeps, client: EvmClient, account: Account, block: int
+) -> Line | None:
+    place: Mapping[str, Any] = account.location or {}
+    kind = str(place["kind"])
+    async with deps.db.read() as s:
+        if kind == "exchange":
+            ledger = balances.balance_of(await accounts.get(s, account.id)).posted
+        else:
+            at = await _block_for(s, account, kind, block)
+            if at is None:
+                return None
+            block = at
+            ledger = await balances.balance_at_block(s, account.id, block)
+    if kind == "exchange":
+        there = await deps.holdings.holding(str(place["holder"]), account.asset_id)
+    else:
+        there = await _on_chain(client, place, block)
+    return Line(account.code, account.asset_id, kind, block, ledger, there)
+
+
+async def _block_for(s: ReadSession, account: Account, kind: str, block: int) -> int | None:
+    if kind not in AT_ITS_MARK:
+        return block
+    mark = await prices.latest_mark(s, account.tenant_id, account.id, block)
+    return None if mark is None else mark.block_number
+
+
+async def _on_chain(client: EvmClient, place: Mapping[str, Any], block: int) -> int:
+    holding = Holding(
+        HoldingKind(place["kind"]), str(place["holder"]), place.get("token"), place.get("venue")
+    )
+    try:
+        return await value(client, holding, block)
+    except ChainError:
+        logger.exception("place cannot be read", extra={"holder": place["holder"]})
+        raise
+
+
+def _report(
+    deps: ReconcileDeps, tenant_id: TenantId, chain_id: int, block: int, lines: list[Line]
+) -> Report:
+    return Report(
+        id=new_uuid7(),
+        tenant_id=tenant_id,
+        chain_id=chain_id,
+        block_number=block,
+        breaks=sum(line.broken for line in lines),
+        lines=tuple(line.to_json() for line in lines),
+        at=deps.clock.now(),
+    )
+
+
+async def _store(s: WriteSession, report: Report) -> None:
+    body = {"lines": list(report.lines)}
+    await s.execute(
+        "INSERT INTO reconciliations (id, tenant_id, chain_id, block_number, breaks, report, at)"
+        " VALUES (:id, :tenant, :chain, :block, :breaks, CAST(:report AS jsonb), :at)",
+        {
+            "id": report.id,
+            "tenant": report.tenant_id,
+            "chain": report.chain_id,
+            "block": report.block_number,
+            "breaks": report.breaks,
+            "report": dumps_text(body),
+            "at": report.at,
+        },
+    )
+    await log.append(
+        s,
+        report.tenant_id,
+        "reconcile.done",
+        {
+            "chain_id": str(report.chain_id),
+            "block_number": str(report.block_number),
+            "breaks": str(report.breaks),
+            "accounts": str(len(report.lines)),
+            "digest": "sha256:" + canonical.sha256_hex(body),
+        },
+        at=report.at,
+    )
+
+
+async def listing(
+    s: ReadSession, tenant_id: TenantId, cursor: UUID | None, limit: int
+) -> list[Report]:
+    """Newest first; `cursor` is the id of the last one seen."""
+    rows = await s.all(
+        "SELECT id, tenant_id, chain_id, block_number, breaks, report, at FROM reconciliations"
+        " WHERE tenant_id = :tenant AND (CAST(:cursor AS uuid) IS NULL OR id < :cursor)"
+        " ORDER BY id DESC LIMIT :limit",
+        {"tenant": tenant_id, "cursor": cursor, "limit": limit},
+    )
+    return [
+        Report(
+            r.id,
+            TenantId(r.tenant_id),
+            r.chain_id,
+            r.block_number,
+            r.breaks,
+            tuple(r.report["lines"]),
+            r.at,
+        )
+        for r in rows
+    ]

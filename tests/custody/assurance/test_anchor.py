@@ -1,0 +1,212 @@
+"""Anchoring: due checkpoints become intents, final receipts become evidence."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from eth_abi.abi import encode
+
+from chains.evm.calldata import topic
+from chains.evm.client import EvmClient
+from chains.types import BlockRef, FeeQuote, Log, Receipt
+from custody.assurance import anchor, bundle
+from custody.assurance.anchor import AnchorDeps, AnchorEffects
+from custody.audit import note, reads, verify
+from custody.core.clock import FixedClock
+from custody.core.db import Database, WriteSession
+from custody.core.errors import Broken, Refused
+from custody.core.ids import TenantId
+from custody.core.intents import Intent
+from custody.parties import places
+from custody.settlement import intents as intents_module
+from tests.custody.audit.entries import AT, ORIGIN, TENANT, LogSigner, add, sign_log
+
+pytestmark = pytest.mark.postgres
+
+CHAIN = 31337
+CONTRACT = "0x" + "A" * 40
+WALLET = "0x" + "B" * 40
+TX = "0x" + "1" * 64
+BLOCK = BlockRef(9, "0x" + "2" * 64, 1_767_000_000)
+LOG_ID = bytes.fromhex(note.log_id(ORIGIN)[2:])
+
+
+class Chain:
+    """What the contract would answer."""
+
+    def __init__(self) -> None:
+        self.latest: tuple[bytes, int, int, int] = (bytes(32), 0, 0, 0)
+
+    async def block(self, _tag: object) -> BlockRef:
+        return BLOCK
+
+    async def fees(self) -> FeeQuote:
+        return FeeQuote(10, 1)
+
+    async def call(self, to: str, _data: bytes, _block: object) -> bytes:
+        assert to == CONTRACT
+        return bytes(encode(["bytes32", "uint64", "uint64", "uint64"], self.latest))
+
+
+@pytest.fixture
+async def made(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Intent]:
+    """Places of the founding tenant, and the intents that settlement was given."""
+    intents: list[Intent] = []
+
+    async def create(_s: WriteSession, intent: Intent, *, at: datetime) -> None:
+        assert at
+        intents.append(intent)
+
+    async def place(_s: Any, tenant: UUID, chain_id: int, role: str) -> places.Place:
+        address, path = {"anchorer": (WALLET, "2/4"), "anchor": (CONTRACT, None)}[role]
+        return places.Place(TenantId(tenant), chain_id, role, address, path)
+
+    monkeypatch.setattr(intents_module, "create", create)
+    monkeypatch.setattr(places, "place", place)
+    return intents
+
+
+def deps_of(database: Database, chain: Chain, clock: FixedClock) -> AnchorDeps:
+    clients = {CHAIN: cast(EvmClient, chain)}
+    return AnchorDeps(database, clock, clients, ORIGIN, TenantId(TENANT), interval_s=60)
+
+
+def receipt_for(intent: Intent, **changed: Any) -> Receipt:
+    """The receipt of a call that the contract accepted; `changed` for one that it twisted."""
+    words = [intent.data[10 + 64 * i : 74 + 64 * i] for i in range(4)]
+    fields = {"seq": 1, "size": int(words[1], 16), "root": bytes.fromhex(words[2]), **changed}
+    values = [fields["seq"], fields["size"], fields["root"], int(words[3], 16)]
+    data = "0x" + encode(["uint64", "uint64", "bytes32", "uint64"], values).hex()
+    topics = (topic("Anchored(bytes32,uint64,uint64,bytes32,uint64)"), "0x" + LOG_ID.hex())
+    return Receipt(TX, BLOCK, 1, 50_000, 1, (Log(CONTRACT, topics, data, 0),))
+
+
+async def test_from_checkpoint_to_evidence_in_the_bundle(
+    database: Database, made: list[Intent], tmp_path: Path
+) -> None:
+    clock, chain, signer = FixedClock(AT), Chain(), LogSigner()
+    deps = deps_of(database, chain, clock)
+    assert await anchor.step(deps, CHAIN) == 0, "nothing is signed yet"
+    await add(database, 5)
+    head = await sign_log(database, signer, tmp_path)
+    assert head is not None
+    assert await anchor.step(deps, CHAIN) == 1
+    assert await anchor.step(deps, CHAIN) == 0, "one is under way"
+    (intent,) = made
+    assert (intent.kind, intent.to, intent.sender, intent.value) == ("anchor", CONTRACT, WALLET, 0)
+    assert intent.data[10:] == (
+        LOG_ID.hex() + f"{5:064x}" + head.root.hex() + f"{int(AT.timestamp()):064x}"
+    )
+    async with database.write() as s:
+        await AnchorEffects(ORIGIN, clock).on_final(s, intent, receipt_for(intent))
+    await sign_log(database, signer, tmp_path)
+    async with database.snapshot() as r:
+        assert [e.kind for e in await reads.entries(r, 5, 9)] == ["checkpoint.anchored"]
+        data = await bundle.build(r, signer.key.vkey())
+    told = verify.Anchoring(CONTRACT.lower(), CHAIN)
+    report = verify.verify_bundle(data, signer.key.vkey(), told)
+    assert report.ok
+    assert {s.name: s.status for s in report.steps}["anchors"] == "PASS"
+    for other in (verify.Anchoring(WALLET, CHAIN), verify.Anchoring(CONTRACT, 1)):
+        assert not verify.verify_bundle(data, signer.key.vkey(), other).ok
+    clock.advance(3600)
+    assert await anchor.step(deps, CHAIN) == 0, "only the anchoring itself is new"
+    await add(database, 1)
+    await sign_log(database, signer, tmp_path)
+    chain.latest = (head.root, 5, int(AT.timestamp()) + 7, 1)
+    assert await anchor.step(deps, CHAIN) == 1
+    assert int(made[1].data[-64:], 16) == int(AT.timestamp()) + 7, "time never goes back on chain"
+
+
+async def test_interval_and_failure(database: Database, made: list[Intent], tmp_path: Path) -> None:
+    clock = FixedClock(AT)
+    deps = deps_of(database, Chain(), clock)
+    await add(database, 1)
+    await sign_log(database, LogSigner(), tmp_path)
+    assert await anchor.step(deps, CHAIN) == 1
+    async with database.write() as s:
+        await AnchorEffects(ORIGIN, clock).on_failed(s, made[0], "reverted", None)
+    assert await anchor.step(deps, CHAIN) == 0, "too soon"
+    clock.advance(61)
+    assert await anchor.step(deps, CHAIN) == 1
+    assert made[1].id != made[0].id
+
+
+async def test_refused_by_policy_leaves_nothing(
+    database: Database, made: list[Intent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise Refused("intent", "default_deny")
+
+    monkeypatch.setattr(intents_module, "create", refuse)
+    await add(database, 1)
+    await sign_log(database, LogSigner(), tmp_path)
+    assert await anchor.step(deps_of(database, Chain(), FixedClock(AT)), CHAIN) == 0
+    async with database.read() as s:
+        assert await s.scalar("SELECT count(*) FROM anchors") == 0
+    assert made == []
+
+
+async def test_foreign_checkpoint_on_chain_stops_anchoring(
+    database: Database, made: list[Intent], tmp_path: Path
+) -> None:
+    """A fork of the log, or a database set back: a person must look."""
+    chain = Chain()
+    await add(database, 3)
+    await sign_log(database, LogSigner(), tmp_path)
+    chain.latest = (b"\x01" * 32, 3, 1, 1)
+    with pytest.raises(Broken, match="not ours"):
+        await anchor.step(deps_of(database, chain, FixedClock(AT)), CHAIN)
+    assert made == []
+
+
+@pytest.mark.parametrize("twist", [{"root": b"\x03" * 32}, {"size": 2}])
+async def test_receipt_that_says_otherwise_is_no_evidence(
+    database: Database, made: list[Intent], tmp_path: Path, twist: dict[str, Any]
+) -> None:
+    await add(database, 1)
+    await sign_log(database, LogSigner(), tmp_path)
+    await anchor.step(deps_of(database, Chain(), FixedClock(AT)), CHAIN)
+    effects = AnchorEffects(ORIGIN, FixedClock(AT))
+    for receipt in (receipt_for(made[0], **twist), Receipt(TX, BLOCK, 1, 1, 1, ())):
+        with pytest.raises(Broken):
+            async with database.write() as s:
+                await effects.on_final(s, made[0], receipt)
+
+
+async def test_auditors_own_node_decides(
+    database: Database, made: list[Intent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --rpc the receipt itself is read: status, finality, block, contract, size and root."""
+    signer, clock = LogSigner(), FixedClock(AT)
+    await add(database, 2)
+    await sign_log(database, signer, tmp_path)
+    await anchor.step(deps_of(database, Chain(), clock), CHAIN)
+    receipt = receipt_for(made[0])
+    async with database.write() as s:
+        await AnchorEffects(ORIGIN, clock).on_final(s, made[0], receipt)
+    async with database.snapshot() as r:
+        data = await bundle.build(r, signer.key.vkey())
+    logged = receipt.logs[0]
+    event = {"address": CONTRACT.lower(), "topics": list(logged.topics), "data": logged.data}
+    good = {"status": "0x1", "blockNumber": "0x9", "blockHash": BLOCK.hash, "logs": [event]}
+
+    def ask(final: str = "0x9", **changed: Any) -> bool:
+        answers = {
+            "eth_chainId": hex(CHAIN),
+            "eth_getBlockByNumber": {"number": final},
+            "eth_getTransactionReceipt": {**good, **changed},
+        }
+        monkeypatch.setattr(verify, "rpc", lambda _url, method, *_: answers[method])
+        told = verify.Anchoring(CONTRACT, CHAIN, "http://node")
+        return verify.verify_bundle(data, signer.key.vkey(), told).ok
+
+    assert ask()
+    assert not ask(final="0x8")
+    assert not ask(status="0x0")
+    assert not ask(blockHash="0x" + "3" * 64)
+    assert not ask(logs=[])
+    assert not ask(logs=[{**event, "address": WALLET.lower()}])
+    assert not ask(logs=[{**event, "data": event["data"].replace("2", "3", 1)}])
