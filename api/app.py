@@ -1,0 +1,66 @@
+"""The HTTP application. Its dependencies are handed in, or built when it starts."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api import edge, errors, routing
+from api.auth.guard import current
+from api.deps import Deps
+from api.problems import Problem
+from api.routes.groups import GROUPS
+
+BODY_MAX = 64 * 1024
+TITLE = "Moorage"
+VERSION = "1"
+_DESCRIPTION = (
+    "Custody and yield routing. Amounts are decimal strings in base units; times are UTC; "
+    "money-moving POSTs need an Idempotency-Key."
+)
+
+
+def create_app(
+    deps: Deps | None = None, build: Callable[[], Awaitable[Deps]] | None = None
+) -> FastAPI:
+    """Give `deps` (tests) or `build` (run when the server starts); neither: documents only."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if build is not None:
+            app.state.deps = await build()
+        yield
+        if build is not None:
+            await app.state.deps.close()
+
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.deps = deps
+    errors.install(app)
+    routing.mount(app, GROUPS, current)
+    app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
+    app.add_middleware(edge.Edge, body_max=BODY_MAX)
+    routing.refuse_undeclared(app)
+    return app
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI 3.1 with our one problem shape and the bearer scheme. Built once an application."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,155 @@
+"""`moorage`: the service's own processes, the tools of people, and a command for every route."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.commands import generated
+from api.commands import people as people_commands
+from custody.core.errors import MoorageError
+from custody.core.settings import Settings
+
+app = typer.Typer(
+    help="Self-hosted custody and yield routing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(people_commands.app, name="people")
+app.command("sign-approval")(people_commands.sign_approval)
+
+LOCAL = frozenset(
+    {"serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck", "sign-approval"}
+)
+"""Commands that need no OpenAPI document: building one would only make them start late."""
+
+
+@app.command()
+def serve() -> None:
+    """Run everything: database, signer, worker, API. Ends with Ctrl-C."""
+    from api.commands import serve as command
+
+    command.run(Settings())
+
+
+@app.command()
+def worker() -> None:
+    """Run the jobs alone."""
+    from api import wiring
+    from api import worker as jobs
+    from custody.core.telemetry import setup_logging
+
+    async def run() -> None:
+        parts = wiring.parts(Settings())
+        await jobs.run(parts.db, wiring.jobs(parts))
+
+    setup_logging(Settings().log_level)
+    asyncio.run(run())
+
+
+@app.command()
+def signer() -> None:
+    """Run the signer alone. It holds the keys and listens on a unix socket."""
+    from custody.core.telemetry import setup_logging
+    from custody.keys.signer import run
+
+    settings = Settings()
+    setup_logging(settings.log_level)
+    run(settings.home, settings.signer_socket)
+
+
+@app.command()
+def devnet(
+    block_time_s: Annotated[float, typer.Option(help="seconds between blocks")] = 1.0,
+) -> None:
+    """Two local chains with a DeFi world on them, and a simulated exchange."""
+    from api.commands import devnet as command
+
+    command.run(Settings().home, block_time_s)
+
+
+@app.command()
+def init(
+    authority_key: Annotated[Path, typer.Option(help="key file of who signs policies")],
+    person: Annotated[list[str], typer.Option(help="role:public key (hex); once a person")],
+    tenant: Annotated[str, typer.Option(help="name of the first tenant")] = "First",
+    devnet_file: Annotated[
+        Path | None, typer.Option(help="the chains; default: devnet.json of the home folder")
+    ] = None,
+) -> None:
+    """The ceremony: first keys, people and policy. Prints tokens once; they are stored nowhere."""
+    from api.commands import init as command
+    from custody.keys.people import PersonKey
+
+    settings = Settings()
+    source = devnet_file or settings.home / "devnet.json"
+    staff = [command.parse_person(text) for text in person]
+    shown = asyncio.run(
+        command.run(
+            settings,
+            tenant,
+            json.loads(source.read_text()),
+            PersonKey.read(authority_key),
+            staff,
+        )
+    )
+    typer.echo(json.dumps(shown, indent=2))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema, as its owner."""
+    from api.embedded import database_urls
+    from api.migrations.run import upgrade
+
+    asyncio.run(upgrade(database_urls(Settings(), start=True).owner))
+    typer.echo("the database is up to date")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def verify(context: typer.Context) -> None:
+    """Verify evidence offline; the same as running custody/audit/verify.py alone."""
+    import custody.audit
+
+    verifier = Path(next(iter(custody.audit.__path__))) / "verify.py"
+    done = subprocess.run([sys.executable, "-I", str(verifier), *context.args], check=False)
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+def fsck() -> None:
+    """Rebuild balances and the Merkle tree from the rows and compare. Repairs nothing."""
+    from api.commands import fsck as command
+
+    report = asyncio.run(command.check(Settings()))
+    typer.echo(command.as_text(report))
+    raise typer.Exit(0 if report["ok"] else 1)
+
+
+def attach_routes() -> typer.Typer:
+    """Add the commands of the routes; answers the whole application."""
+    from api.app import create_app
+
+    groups = {"people": people_commands.app}
+    generated.attach(groups, app, create_app().openapi())
+    return app
+
+
+def main() -> None:
+    named = sys.argv[1] if len(sys.argv) > 1 else ""
+    if named not in LOCAL:
+        attach_routes()
+    try:
+        app()
+    except MoorageError as error:
+        typer.echo(f"{error.code}: {error.detail}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

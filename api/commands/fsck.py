@@ -1,0 +1,31 @@
+"""`moorage fsck`: rebuild balances and the Merkle tree from the rows, and compare."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from api import wiring
+from custody.assurance import fsck as log_fsck
+from custody.core.settings import Settings
+from custody.ledger import fsck as ledger_fsck
+
+
+async def check(settings: Settings) -> dict[str, Any]:
+    """Every break found, by where it was looked for. Nothing is repaired."""
+    parts = wiring.parts(settings)
+    vkey = parts.installation.log_vkey
+    try:
+        async with parts.db.snapshot() as s:
+            ledger = await ledger_fsck.check(s)
+            log = await log_fsck.check(s, vkey, settings.audit_folder)
+    finally:
+        await parts.db.close()
+    return {
+        "ledger": [asdict(b) for b in ledger],
+        "log": [asdict(b) for b in log],
+        "ok": not ledger and not log,
+    }
+
+
+def as_text(report: dict[str, Any]) -> str:
+    return json.dumps(report, indent=2, default=str)

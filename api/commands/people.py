@@ -1,0 +1,87 @@
+"""What people do at their own desk: make a key, sign an approval or a policy. No service needed."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from custody.core.clock import iso_us
+from custody.core.ids import parse_id
+from custody.core.intents import Intent
+from custody.keys import people
+from custody.keys.people import PersonKey
+
+app = typer.Typer(help="Keys of people, and what is signed with them.", no_args_is_help=True)
+
+KeyFile = Annotated[Path, typer.Option("--key", help="the person's key file")]
+
+
+def _print(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+@app.command()
+def keygen(
+    output: Annotated[Path, typer.Argument(help="new file, readable by its owner alone")],
+) -> None:
+    """Make a person's Ed25519 key. The public half is what the ceremony enrols."""
+    key = PersonKey.new()
+    key.write(output)
+    _print({"public_key": key.public_key.hex(), "file": str(output)})
+
+
+def sign_approval(
+    intent: Annotated[str, typer.Argument(help="the intent as `moorage intents show` prints it")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+) -> None:
+    """Approve one exact operation: INTENT is its JSON, a file name, or `-` for standard input.
+
+    The digest is computed here from the intent's own body: what is signed is what was read.
+    """
+    shown = json.loads(read_text(intent))
+    body = shown.get("body", shown)
+    read = Intent.from_json(body)
+    end = datetime.now(UTC) + timedelta(minutes=minutes)
+    id_ = parse_id("person", person, "person")
+    made = people.sign_approval(PersonKey.read(key), id_, read.digest(), end)
+    _print(
+        {
+            "intent": body["id"],
+            "digest": made.intent_digest,
+            "person": person,
+            "expires_at": iso_us(made.expires_at),
+            "signature": made.signature,
+        }
+    )
+
+
+@app.command("sign-policy")
+def sign_policy(
+    document: Annotated[str, typer.Argument(help="the policy: a file, or `-`")], key: KeyFile
+) -> None:
+    """Sign a policy document as the authority; the output is what `policies load` takes."""
+    _print(people.sign_policy(PersonKey.read(key), json.loads(read_text(document))))
+
+
+@app.command("sign-unfreeze")
+def sign_unfreeze(
+    frozen_at: Annotated[str, typer.Argument(help="as `moorage keys status` prints it")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+) -> None:
+    """Sign the lifting of one freeze."""
+    payload = people.unfreeze_payload(parse_id("person", person, "person"), frozen_at)
+    _print({"person": person, "signature": PersonKey.read(key).sign(payload).hex()})
+
+
+def read_text(source: str) -> str:
+    """The text itself if it is JSON, else what a file or standard input holds."""
+    if source == "-":
+        return typer.get_text_stream("stdin").read()
+    if source.lstrip().startswith("{"):
+        return source
+    return Path(source).read_text()

@@ -1,0 +1,26 @@
+"""Checks of values that many requests carry. Each raises InvalidInput naming field and rule."""
+
+from chains.evm.address import is_checksummed
+from chains.registry import ChainInfo, Registry
+from custody.core.errors import InvalidInput
+from custody.core.money import AssetId
+
+
+def known_asset(registry: Registry, asset: str, field: str = "asset") -> AssetId:
+    if asset not in registry.assets:
+        raise InvalidInput(field, "must be an asset of the registry")
+    return AssetId(asset)
+
+
+def known_chain(registry: Registry, chain_id: int, field: str = "chain_id") -> ChainInfo:
+    chain = registry.chains.get(chain_id)
+    if chain is None:
+        raise InvalidInput(field, "must be a chain of the registry")
+    return chain
+
+
+def checked_address(text: str, field: str) -> str:
+    """EIP-55 and nothing else: a wrong checksum is a typing error that would lose the money."""
+    if not is_checksummed(text) or int(text, 16) == 0:
+        raise InvalidInput(field, "must be an address with a valid EIP-55 checksum, not zero")
+    return text

@@ -1,0 +1,27 @@
+"""Every table of the service, so that models and migrations can be compared."""
+
+from custody.assurance import models as assurance
+from custody.audit import models as audit
+from custody.core import idempotency
+from custody.core.db import metadata
+from custody.deposits import models as deposits
+from custody.ledger import models as ledger
+from custody.parties import models as parties
+from custody.policy import models as policy
+from custody.settlement import models as settlement
+from custody.withdrawals import models as withdrawals
+from router import models as router
+
+__all__ = [
+    "assurance",
+    "audit",
+    "idempotency",
+    "ledger",
+    "metadata",
+    "parties",
+    "policy",
+    "router",
+    "deposits",
+    "settlement",
+    "withdrawals",
+]

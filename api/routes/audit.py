@@ -1,0 +1,198 @@
+"""The audit log: checkpoint and tiles as c2sp.org/tlog-tiles lays them out, entries, proofs.
+
+Hashes tell nothing, so every token may read them; entries are shown to their own tenant's staff,
+and whole bundles, which hold every tenant's, to the staff who run the installation.
+"""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from starlette.responses import Response
+
+from api.answers import Limit, Shape, answer
+from api.auth.access import ANYONE, OPERATOR_STAFF, STAFF
+from api.auth.guard import Who
+from api.deps import Deps, UseDeps
+from api.routing import Routes
+from custody.assurance import bundle as evidence
+from custody.audit import checkpoint, merkle, proof, reads, tiles
+from custody.audit.checkpoint import Checkpoint
+from custody.audit.reads import Entry
+from custody.core.clock import iso_us
+from custody.core.db import ReadSession
+from custody.core.errors import InvalidInput, NotFound
+from custody.core.ids import format_id
+from custody.core.serialization import loads
+
+routes = Routes("audit")
+_TILE = re.compile(r"((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+_SEQ_MAX = 2**53 - 1
+Seq = Annotated[int, Path(ge=0, le=_SEQ_MAX)]
+OCTETS = "application/octet-stream"
+
+
+class EntryView(Shape):
+    """`leaf` is the text that the leaf hash is over, byte for byte; `entry` is the same, read."""
+
+    seq: int
+    kind: str
+    at: str
+    tenant: str
+    leaf: str
+    entry: dict[str, Any]
+
+
+class EntryPage(Shape):
+    items: list[EntryView]
+    next: str | None
+
+
+class InclusionView(Shape):
+    index: str
+    size: str
+    leaf_hash: str
+    hashes: list[str]
+    checkpoint: str
+
+
+class ConsistencyView(Shape):
+    old: str
+    new: str
+    hashes: list[str]
+
+
+async def _latest(s: ReadSession) -> Checkpoint:
+    found = await checkpoint.latest_checkpoint(s)
+    if found is None:
+        raise NotFound("checkpoint", "latest")
+    return found
+
+
+@routes.get("/v1/audit/checkpoint", access=ANYONE, command="audit checkpoint", answer="text/plain")
+async def latest(deps: UseDeps) -> Response:
+    """The newest signed note: origin, size, root, signature."""
+    async with deps.db.read() as s:
+        found = await _latest(s)
+    return Response(found.note, media_type="text/plain; charset=utf-8")
+
+
+def _tile(deps: Deps, level: int | str, path: str) -> Response:
+    """A tile's bytes. Raises NotFound for a malformed path as for one beyond the log."""
+    match = _TILE.fullmatch(path)
+    if match is None:
+        raise NotFound("tile", f"{level}/{path}")
+    index = int(match[1].replace("x", "").replace("/", ""))
+    width = int(match[2] or tiles.WIDTH)
+    size = index * tiles.WIDTH + width
+    if level != tiles.ENTRIES:
+        size <<= tiles.HEIGHT * int(level)
+    if not 1 <= width <= tiles.WIDTH or size > _SEQ_MAX:
+        raise NotFound("tile", f"{level}/{path}")
+    try:
+        data = tiles.TileFolder(deps.settings.audit_folder).read(level, index, size)
+    except FileNotFoundError:
+        raise NotFound("tile", f"{level}/{path}") from None
+    return Response(data, media_type=OCTETS)
+
+
+@routes.get(
+    "/v1/audit/tile/entries/{path:path}",
+    access=OPERATOR_STAFF,
+    command="audit entry-bundle",
+    answer=OCTETS,
+)
+async def entry_bundle(path: str, deps: UseDeps) -> Response:
+    """An entry bundle: up to 256 entries of all tenants, each after its length."""
+    return _tile(deps, tiles.ENTRIES, path)
+
+
+@routes.get(
+    "/v1/audit/tile/{level}/{path:path}", access=ANYONE, command="audit tile", answer=OCTETS
+)
+async def tile(level: Annotated[int, Path(ge=0, le=5)], path: str, deps: UseDeps) -> Response:
+    """A tile of up to 256 hashes: `tile/<level>/<index in groups of three>[.p/<width>]`."""
+    return _tile(deps, level, path)
+
+
+def _entry(e: Entry) -> dict[str, Any]:
+    return {
+        "seq": e.seq,
+        "kind": e.kind,
+        "at": iso_us(e.at),
+        "tenant": format_id("tenant", e.tenant_id),
+        "leaf": e.body.decode(),
+        "entry": loads(e.body),
+    }
+
+
+@routes.get("/v1/audit/entries", access=STAFF, command="audit entries", answer=EntryPage)
+async def entries(
+    who: Who,
+    deps: UseDeps,
+    start: Annotated[int, Query(ge=0, le=_SEQ_MAX, description="first number")] = 0,
+    kind: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Limit = 50,
+) -> Response:
+    """The tenant's numbered entries, in order."""
+    async with deps.db.read() as s:
+        found = await reads.entries(s, start, limit, tenant_id=who.tenant_id, kind=kind)
+    following = str(found[-1].seq + 1) if len(found) == limit else None
+    return answer({"items": [_entry(e) for e in found], "next": following})
+
+
+@routes.get("/v1/audit/entries/{seq}", access=STAFF, command="audit entry", answer=EntryView)
+async def entry(seq: Seq, who: Who, deps: UseDeps) -> Response:
+    """One entry by its number."""
+    async with deps.db.read() as s:
+        return answer(_entry(await reads.entry(s, seq, tenant_id=who.tenant_id)))
+
+
+@routes.get(
+    "/v1/audit/entries/{seq}/proof", access=STAFF, command="audit proof", answer=InclusionView
+)
+async def inclusion(seq: Seq, who: Who, deps: UseDeps) -> Response:
+    """That the entry is under the newest checkpoint, which comes with it."""
+    async with deps.db.read() as s:
+        await reads.entry(s, seq, tenant_id=who.tenant_id)
+        head = await _latest(s)
+    if seq >= head.size:
+        raise NotFound("proof of entry", seq)
+    found = proof.inclusion(_nodes(deps, head.size), seq, head.size)
+    return answer({**found.to_json(), "checkpoint": head.note})
+
+
+@routes.get(
+    "/v1/audit/consistency", access=ANYONE, command="audit consistency", answer=ConsistencyView
+)
+async def consistency(
+    deps: UseDeps,
+    old: Annotated[int, Query(ge=1, le=_SEQ_MAX, description="the smaller tree's size")],
+    new: Annotated[int | None, Query(ge=1, le=_SEQ_MAX)] = None,
+) -> Response:
+    """That the log of `old` entries is a prefix of that of `new` (or of the newest checkpoint)."""
+    async with deps.db.read() as s:
+        head = await _latest(s)
+    size = head.size if new is None else new
+    if size > head.size:
+        raise InvalidInput("new", f"must be at most {head.size}")
+    return answer(proof.consistency(_nodes(deps, size), old, size).to_json())
+
+
+def _nodes(deps: Deps, size: int) -> merkle.Node:
+    try:
+        return proof.from_tiles(deps.settings.audit_folder, size)
+    except FileNotFoundError:
+        raise NotFound("tiles of size", size) from None
+
+
+@routes.get("/v1/audit/bundle", access=STAFF, command="audit bundle", answer="application/zip")
+async def bundle(
+    who: Who, deps: UseDeps, size: Annotated[int | None, Query(ge=1, le=_SEQ_MAX)] = None
+) -> Response:
+    """The evidence to take away and verify offline: the tenant's entries, of others the hashes."""
+    async with deps.db.snapshot() as s:
+        made = await evidence.build(
+            s, deps.installation["log"]["vkey"], size=size, tenant_id=who.tenant_id
+        )
+    return Response(made, media_type="application/zip")

@@ -1,0 +1,43 @@
+"""Every group of routes, the hottest first: FastAPI tries them in this order."""
+
+from api.routes import (
+    accounts,
+    allocations,
+    audit,
+    customers,
+    deposits,
+    health,
+    intents,
+    people,
+    policies,
+    pools,
+    reconciliations,
+    screening,
+    signer,
+    statements,
+    tenants,
+    tokens,
+    transfers,
+    withdrawals,
+)
+
+GROUPS = (
+    accounts.routes,
+    transfers.routes,
+    health.routes,
+    deposits.routes,
+    withdrawals.routes,
+    statements.routes,
+    pools.routes,
+    allocations.routes,
+    intents.routes,
+    customers.routes,
+    tokens.routes,
+    policies.routes,
+    audit.routes,
+    reconciliations.routes,
+    screening.routes,
+    signer.routes,
+    tenants.routes,
+    people.routes,
+)

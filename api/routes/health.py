@@ -1,0 +1,32 @@
+"""Is the service up, and how is it doing. Public; says nothing about anybody."""
+
+from fastapi import Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from api import edge
+from api.answers import Shape, answer
+from api.auth.access import PUBLIC
+from api.deps import deps_of
+from api.routing import Routes
+
+routes = Routes("health")
+
+
+class Health(Shape):
+    status: str
+    database: str
+
+
+@routes.get("/v1/health", access=PUBLIC, command="health show", answer=Health)
+async def show(request: Request) -> Response:
+    """Answers 200 when the database answers; any error is a 5xx."""
+    async with deps_of(request).hot.read() as s:
+        await s.scalar("SELECT 1")
+    return answer({"status": "ok", "database": "ok"})
+
+
+@routes.get("/v1/metrics", access=PUBLIC, command="health metrics", answer="text/plain")
+async def prometheus(request: Request) -> Response:
+    """Counters in Prometheus' text form."""
+    return Response(generate_latest(edge.registry), media_type=CONTENT_TYPE_LATEST)

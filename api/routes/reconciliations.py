@@ -1,0 +1,66 @@
+"""Reconciliations: the ledger against each place on chain, account by account, at a block."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from api.answers import Cursor, Limit, Shape, cursor_id, next_id, page
+from api.auth.access import STAFF
+from api.auth.guard import Who
+from api.deps import UseDeps
+from api.routing import Routes
+from custody.assurance import reconcile
+from custody.core.clock import iso_us
+from custody.core.ids import format_id
+
+routes = Routes("reconciliations")
+
+
+class LineView(Shape):
+    account: str
+    asset: str
+    kind: str
+    block: int
+    ledger: str
+    place: str
+    difference: str
+    broken: bool
+
+
+class ReconciliationView(Shape):
+    id: str
+    chain_id: int
+    block_number: int
+    breaks: int
+    lines: list[LineView]
+    at: str
+
+
+class ReconciliationPage(Shape):
+    items: list[ReconciliationView]
+    next: str | None
+
+
+def _view(report: reconcile.Report) -> dict[str, Any]:
+    return {
+        "id": format_id("reconciliation", report.id),
+        "chain_id": report.chain_id,
+        "block_number": report.block_number,
+        "breaks": report.breaks,
+        "lines": list(report.lines),
+        "at": iso_us(report.at),
+    }
+
+
+@routes.get(
+    "/v1/reconciliations",
+    access=STAFF,
+    command="reconciliations list",
+    answer=ReconciliationPage,
+)
+async def listing(who: Who, deps: UseDeps, cursor: Cursor = None, limit: Limit = 20) -> Response:
+    """Newest first, with every line."""
+    after = cursor_id("reconciliation", cursor)
+    async with deps.db.read() as s:
+        found = await reconcile.listing(s, who.tenant_id, after, limit)
+    return page([_view(r) for r in found], next_id("reconciliation", [r.id for r in found], limit))

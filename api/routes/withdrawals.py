@@ -1,0 +1,217 @@
+"""Withdrawals: quoted, then requested on exactly that quote, then watched."""
+
+from typing import Any
+
+from pydantic import Field
+from starlette.responses import Response
+
+from api.answers import Cursor, Limit, Shape, answer, cursor_id, next_id, optional_id, page
+from api.auth.access import HOLDER, OWN
+from api.auth.guard import Who
+from api.deps import UseDeps
+from api.inputs import checked_address, known_asset, known_chain
+from api.routing import Routes
+from api.writes import MoneyWrite, Writing
+from custody.core.clock import iso_us
+from custody.core.db import WriteSession
+from custody.core.ids import PoolId, QuoteId, WithdrawalId, format_id, parse_id
+from custody.core.money import parse_amount
+from custody.withdrawals import quote as quotes
+from custody.withdrawals import rows, settle
+from custody.withdrawals.quote import Quote
+from custody.withdrawals.request import RequestInput, request
+from custody.withdrawals.rows import Withdrawal
+
+routes = Routes("withdrawals")
+
+
+class NewQuote(Shape):
+    asset: str = Field(max_length=160)
+    amount: str = Field(description="gross, base units")
+
+
+class QuoteView(Shape):
+    id: str
+    chain_id: int
+    asset: str
+    gross: str
+    network_fee: str
+    service_fee: str
+    net: str
+    expires_at: str
+
+
+class NewWithdrawal(Shape):
+    """What the quote says must be said again: the request binds it."""
+
+    quote: str
+    chain_id: int
+    asset: str = Field(max_length=160)
+    amount: str = Field(description="gross, base units")
+    destination: str = Field(max_length=64, description="EIP-55 address outside this service")
+    pool: str | None = Field(default=None, description="redeem from here what the balance lacks")
+
+
+class WithdrawalView(Shape):
+    id: str
+    customer: str
+    quote: str
+    chain_id: int
+    asset: str
+    destination: str
+    gross: str
+    network_fee: str
+    service_fee: str
+    net: str
+    pool: str | None
+    pool_amount: str
+    state: str
+    reason: str | None
+    intent: str
+    created_at: str
+
+
+class WithdrawalPage(Shape):
+    items: list[WithdrawalView]
+    next: str | None
+
+
+def _quote(q: Quote) -> dict[str, Any]:
+    return {
+        "id": format_id("quote", q.id),
+        "chain_id": q.chain_id,
+        "asset": q.asset_id,
+        "gross": str(q.gross),
+        "network_fee": str(q.network_fee),
+        "service_fee": str(q.service_fee),
+        "net": str(q.net),
+        "expires_at": iso_us(q.expires_at),
+    }
+
+
+def _view(w: Withdrawal) -> dict[str, Any]:
+    return {
+        "id": format_id("withdrawal", w.id),
+        "customer": format_id("customer", w.customer_id),
+        "quote": format_id("quote", w.quote_id),
+        "chain_id": w.chain_id,
+        "asset": w.asset_id,
+        "destination": w.destination,
+        "gross": str(w.gross),
+        "network_fee": str(w.network_fee),
+        "service_fee": str(w.service_fee),
+        "net": str(w.net),
+        "pool": optional_id("pool", w.pool_id),
+        "pool_amount": str(w.pool_amount),
+        "state": w.state.value,
+        "reason": w.reason,
+        "intent": format_id("intent", w.intent_id),
+        "created_at": iso_us(w.created_at),
+    }
+
+
+@routes.post(
+    "/v1/withdrawals/quote",
+    access=HOLDER,
+    command="withdrawals quote",
+    answer=QuoteView,
+    status=201,
+)
+async def make_quote(body: NewQuote, who: Who, deps: UseDeps, s: Writing) -> Response:
+    """What a withdrawal will cost; good for ten minutes and one request."""
+    asset = known_asset(deps.registry, body.asset)
+    amount = parse_amount(body.amount)
+    made = await quotes.make(
+        s,
+        deps.withdrawals,
+        who.tenant_id,
+        who.own_customer(),
+        asset,
+        amount,
+        at=deps.clock.now(),
+    )
+    return answer(_quote(made), 201)
+
+
+def _parse(body: NewWithdrawal, who: Who, deps: UseDeps) -> RequestInput:
+    """In the order asset, amount, chain, destination, quote, pool. Raises InvalidInput."""
+    asset = known_asset(deps.registry, body.asset)
+    amount = parse_amount(body.amount)
+    known_chain(deps.registry, body.chain_id)
+    destination = checked_address(body.destination, "destination")
+    return RequestInput(
+        tenant_id=who.tenant_id,
+        customer_id=who.own_customer(),
+        quote_id=QuoteId(parse_id("quote", body.quote, "quote")),
+        chain_id=body.chain_id,
+        asset_id=asset,
+        amount=amount,
+        destination=destination,
+        pool_id=None if body.pool is None else PoolId(parse_id("pool", body.pool, "pool")),
+        initiator=who.label,
+    )
+
+
+@routes.post(
+    "/v1/withdrawals",
+    access=HOLDER,
+    command="withdrawals request",
+    answer=WithdrawalView,
+    status=201,
+)
+async def create(body: NewWithdrawal, who: Who, deps: UseDeps, write: MoneyWrite) -> Response:
+    """Hold the gross and ask for the payout. It then goes its way by itself."""
+    asked = _parse(body, who, deps)
+
+    async def work(s: WriteSession) -> dict[str, Any]:
+        return _view(await request(s, deps.withdrawals, asked, at=deps.clock.now()))
+
+    return await write.run(work)
+
+
+@routes.get("/v1/withdrawals", access=OWN, command="withdrawals list", answer=WithdrawalPage)
+async def listing(
+    who: Who, deps: UseDeps, customer: str | None = None, cursor: Cursor = None, limit: Limit = 50
+) -> Response:
+    """Newest first."""
+    wanted, after = who.customer_filter(customer), cursor_id("withdrawal", cursor)
+    async with deps.db.read() as s:
+        found = await rows.listing(s, who.tenant_id, wanted, after, limit)
+    return page([_view(w) for w in found], next_id("withdrawal", [w.id for w in found], limit))
+
+
+def _id(withdrawal_id: str) -> WithdrawalId:
+    return WithdrawalId(parse_id("withdrawal", withdrawal_id, "withdrawal_id"))
+
+
+@routes.get(
+    "/v1/withdrawals/{withdrawal_id}",
+    access=OWN,
+    command="withdrawals show",
+    answer=WithdrawalView,
+)
+async def show(withdrawal_id: str, who: Who, deps: UseDeps) -> Response:
+    """One withdrawal and how far it is."""
+    async with deps.db.read() as s:
+        found = await rows.get(s, who.tenant_id, _id(withdrawal_id))
+    who.require_owner(found.customer_id, "withdrawal", found.id)
+    return answer(_view(found))
+
+
+@routes.post(
+    "/v1/withdrawals/{withdrawal_id}/cancel",
+    access=HOLDER,
+    command="withdrawals cancel",
+    answer=WithdrawalView,
+)
+async def cancel(withdrawal_id: str, who: Who, deps: UseDeps, write: MoneyWrite) -> Response:
+    """Give up a withdrawal that nothing has been signed for; the hold is let go."""
+    id_ = _id(withdrawal_id)
+
+    async def work(s: WriteSession) -> dict[str, Any]:
+        found = await rows.get(s, who.tenant_id, id_, lock=True)
+        who.require_owner(found.customer_id, "withdrawal", id_)
+        await settle.cancel(s, deps.clock, found, "cancelled by the holder")
+        return _view(await rows.get(s, who.tenant_id, id_))
+
+    return await write.run(work, 200)

@@ -1,0 +1,123 @@
+"""Routes are declared with their access rule, their command and the shape of their answer.
+
+`Routes` collects declarations; `mount` registers them with FastAPI and refuses what has no rule.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from api.auth.access import Access, Scope
+from api.problems import PROBLEM_RESPONSES
+
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Response]])
+Method = Literal["GET", "POST", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One route. `answer` is a model, or a media type for what is not JSON."""
+
+    method: Method
+    path: str
+    access: Access
+    command: str
+    answer: type[BaseModel] | str
+    status: int
+    tag: str
+    endpoint: Callable[..., Awaitable[Response]]
+
+
+class Routes:
+    """The routes of one noun. `access` has no default: a route without a rule does not exist."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.rules: list[Rule] = []
+
+    def add(
+        self,
+        method: Method,
+        path: str,
+        *,
+        access: Access,
+        command: str,
+        answer: type[BaseModel] | str,
+        status: int = 200,
+    ) -> Callable[[Handler], Handler]:
+        if not isinstance(access, Access):
+            raise TypeError(f"{method} {path} declares no access rule")
+
+        def register(handler: Handler) -> Handler:
+            self.rules.append(
+                Rule(method, path, access, command, answer, status, self.tag, handler)
+            )
+            return handler
+
+        return register
+
+    def get(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        return self.add("GET", path, **declared)
+
+    def post(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        return self.add("POST", path, **declared)
+
+    def delete(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        return self.add("DELETE", path, **declared)
+
+
+def rule_of(request: Request) -> Rule:
+    """The rule of the route that matched this request."""
+    rules: dict[Any, Rule] = request.app.state.rules
+    return rules[request.scope["endpoint"]]
+
+
+def _documented(rule: Rule) -> dict[int | str, dict[str, Any]]:
+    if isinstance(rule.answer, str):
+        return {rule.status: {"content": {rule.answer: {}}}, **PROBLEM_RESPONSES}
+    return {rule.status: {"model": rule.answer}, **PROBLEM_RESPONSES}
+
+
+def _extra(rule: Rule) -> dict[str, Any]:
+    public = rule.access.scope is Scope.PUBLIC
+    return {
+        "security": [] if public else [{"bearer": []}],
+        "x-command": rule.command,
+        "x-access": {
+            "scope": rule.access.scope.value,
+            "roles": sorted(r.value for r in rule.access.roles),
+        },
+    }
+
+
+def mount(app: FastAPI, groups: Sequence[Routes], guard: Callable[..., Any]) -> None:
+    """Register every declared route; the guard runs on all that are not public."""
+    app.state.rules = {}
+    for rule in (rule for group in groups for rule in group.rules):
+        guards = [] if rule.access.scope is Scope.PUBLIC else [Depends(guard)]
+        app.router.add_api_route(
+            rule.path,
+            rule.endpoint,
+            methods=[rule.method],
+            status_code=rule.status,
+            response_model=None,
+            responses=_documented(rule),
+            tags=[rule.tag],
+            dependencies=guards,
+            openapi_extra=_extra(rule),
+        )
+        app.state.rules[rule.endpoint] = rule
+
+
+def refuse_undeclared(app: FastAPI) -> None:
+    """Raises TypeError if a route under /v1 came in by another door than `Routes`."""
+    for route in app.router.routes:
+        path = getattr(route, "path", "")
+        declared = isinstance(route, APIRoute) and route.endpoint in app.state.rules
+        if path.startswith("/v1") and not declared:
+            raise TypeError(f"route {path} has no access rule")

@@ -1,0 +1,203 @@
+"""The one place where parts are built and joined: for the API, for the worker, for commands."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from api.deps import Deps
+from api.embedded import database_urls
+from api.worker import Job
+from chains.evm.client import EvmClient
+from chains.registry import Registry
+from custody.assurance import anchor, reconcile
+from custody.audit import checkpoint, sequence
+from custody.audit.note import LogKey
+from custody.billing.fees import FeeTable, table_from_json
+from custody.core.clock import SystemClock
+from custody.core.db import Database
+from custody.core.errors import Broken
+from custody.core.installation import Installation, load
+from custody.core.intents import IntentKind
+from custody.core.settings import Settings
+from custody.deposits import addresses, credit, scan, sweep
+from custody.deposits.deps import DepositDeps
+from custody.keys.client import SignerClient
+from custody.parties import tenants
+from custody.settlement import confirm, outbound
+from custody.settlement.deps import SettlementDeps
+from custody.settlement.effects import Effects, EffectsTable
+from custody.withdrawals import settle
+from custody.withdrawals.deps import WithdrawalDeps
+from custody.withdrawals.liquidity import FillEffects
+from custody.withdrawals.settle import PayoutEffects
+from router import accrual, effects, exchange, funding, rebalance, recall
+from router.deps import RouterDeps
+from router.venues.cefi.binance import Binance
+from router.venues.cefi.port import Earn
+
+SLOW_MS = 2_000
+RECONCILE_MS = 15_000
+ANCHOR_INTERVAL_S = 5
+"""The least pause between two anchors of a log that has news."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What several deps are made of; built once a process."""
+
+    settings: Settings
+    installation: Installation
+    db: Database
+    clock: SystemClock
+    registry: Registry
+    clients: Mapping[int, EvmClient]
+    exchanges: Mapping[str, Earn]
+    signer: SignerClient
+    fees: FeeTable
+
+    @property
+    def router(self) -> RouterDeps:
+        return RouterDeps(self.db, self.clients, self.registry, self.clock, self.exchanges)
+
+    @property
+    def withdrawals(self) -> WithdrawalDeps:
+        return WithdrawalDeps(self.db, self.clock, self.registry, self.fees, addresses.is_ours)
+
+
+class ExchangeHoldings:
+    """custody.core.ports.HoldingReader over the earn clients."""
+
+    def __init__(self, registry: Registry, exchanges: Mapping[str, Earn]) -> None:
+        self._registry, self._exchanges = registry, exchanges
+
+    async def holding(self, holder: str, asset_id: str) -> int:
+        """Subscribed and spot of one product, in base units."""
+        name, product = holder.split("/", 1)
+        asset, earn = self._registry.asset(asset_id), self._exchanges.get(name)
+        if earn is None:
+            raise Broken(f"exchange {name} is not connected")
+        subscribed = await earn.position(asset.symbol, product, asset.decimals)
+        return subscribed + await earn.spot(asset.symbol, asset.decimals)
+
+
+def parts(settings: Settings) -> Parts:
+    """Raises Unavailable where `moorage init` has not run."""
+    installation = load(settings.installation_file)
+    registry = Registry.from_json(installation.registry)
+    clients = {c.chain_id: EvmClient(c.chain_id, c.rpc_urls) for c in registry.chains.values()}
+    url = database_urls(settings, start=False).app
+    return Parts(
+        settings=settings,
+        installation=installation,
+        db=Database(url, settings.database_pool),
+        clock=SystemClock(),
+        registry=registry,
+        clients=clients,
+        exchanges={
+            name: _exchange(settings.home, row) for name, row in installation.exchanges.items()
+        },
+        signer=SignerClient(settings.signer_socket),
+        fees=table_from_json(installation.fees),
+    )
+
+
+def _exchange(home: Path, row: Mapping[str, str]) -> Earn:
+    """The API key lies in a file of its own: {"key", "secret"}."""
+    secret = orjson.loads((home / row["key_file"]).read_bytes())
+    return Binance(
+        row["url"], secret["key"], secret["secret"].encode(), lambda: time.time_ns() // 10**6
+    )
+
+
+async def build(settings: Settings) -> Deps:
+    """What the HTTP routes work with."""
+    p = parts(settings)
+    return Deps(
+        db=p.db,
+        registry=p.registry,
+        clock=p.clock,
+        signer=p.signer,
+        settings=settings,
+        withdrawals=p.withdrawals,
+        router=p.router,
+        installation=p.installation.body,
+    )
+
+
+def effects_table(p: Parts) -> EffectsTable:
+    """Who owns what each kind of intent means."""
+    owners: dict[IntentKind, Effects] = dict(effects.table(p.router))
+    owners |= {
+        IntentKind.PAYOUT: PayoutEffects(p.clock),
+        IntentKind.PAYOUT_FILL: FillEffects(p.clock),
+        IntentKind.SWEEP_NATIVE: sweep.SweepEffects(),
+        IntentKind.SWEEP_TOKEN: sweep.SweepEffects(),
+        IntentKind.ANCHOR: anchor.AnchorEffects(_origin(p), p.clock),
+    }
+    missing = set(IntentKind) - set(owners)
+    if missing:
+        raise Broken(f"intents without an owner: {sorted(missing)}")
+    return EffectsTable(owners)
+
+
+def _origin(p: Parts) -> str:
+    return LogKey.parse(p.installation.log_vkey).name
+
+
+def jobs(p: Parts) -> list[Job]:
+    """Everything the worker does. Each looks for rows to advance."""
+    every = p.settings.job_interval_ms
+    listed = [
+        job for chain_id in sorted(p.registry.chains) for job in _chain_jobs(p, chain_id, every)
+    ]
+    settlement = SettlementDeps(p.db, p.clock, p.registry, p.clients, p.signer, effects_table(p))
+    withdrawals, router = p.withdrawals, p.router
+    anchors = anchor.AnchorDeps(
+        p.db, p.clock, p.clients, _origin(p), p.installation.tenant_id, ANCHOR_INTERVAL_S
+    )
+    anchor_chain_id = p.installation.anchor_chain_id
+    listed += [
+        Job("settlement.outbound", lambda: outbound.step(settlement), every),
+        Job("settlement.confirm", lambda: confirm.step(settlement), every),
+        Job("withdrawals", lambda: settle.step(withdrawals), every),
+        Job("router.funding", lambda: funding.step(router), every),
+        Job("router.recall", lambda: recall.step(router), every),
+        Job("router.rebalance", lambda: rebalance.step(router), 2 * every),
+        Job("router.claims", lambda: rebalance.claim_step(router), SLOW_MS),
+        Job("router.exchange", lambda: exchange.step(router), 2 * every),
+        Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
+        Job("audit.sequence", lambda: sequence.run_all(p.db), every),
+        Job("assurance.anchor", lambda: anchor.step(anchors, anchor_chain_id), SLOW_MS),
+        Job("audit.checkpoint", lambda: _checkpoint(p), 2 * every),
+    ]
+    return listed
+
+
+def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
+    deps = DepositDeps(p.db, p.clock, p.registry, p.clients)
+    steps: list[tuple[str, Callable[[], Awaitable[object]], int]] = [
+        ("deposits.scan", lambda: scan.step(deps, chain_id), every),
+        ("deposits.credit", lambda: credit.step(deps, chain_id), every),
+        ("deposits.sweep", lambda: sweep.step(deps, chain_id), 2 * every),
+        ("assurance.reconcile", lambda: _reconcile(p, chain_id), RECONCILE_MS),
+    ]
+    return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
+
+
+async def _checkpoint(p: Parts) -> object:
+    return await checkpoint.sign_once(
+        p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock
+    )
+
+
+async def _reconcile(p: Parts, chain_id: int) -> None:
+    deps = reconcile.ReconcileDeps(
+        p.db, p.clock, p.registry, p.clients, ExchangeHoldings(p.registry, p.exchanges)
+    )
+    async with p.db.read() as s:
+        every = await tenants.every(s)
+    for tenant in every:
+        await reconcile.step(deps, tenant.id, chain_id)

@@ -1,0 +1,241 @@
+"""One object of every kind, so that each route has something to find or to hide."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from custody.audit import checkpoint, sequence
+from custody.core.db import Database
+from custody.core.ids import PoolId, TransferId, format_id, new_uuid7
+from custody.core.money import AssetId
+from custody.ledger import accounts
+from custody.ledger.posting import Transfer, post_or_raise
+from custody.parties import places, tokens
+from custody.parties.places import Place
+from custody.policy import policies
+from custody.withdrawals import quote
+from custody.withdrawals.request import RequestInput, request
+from router import models, pool
+from router.books import Pool
+from router.tiers import Tier
+from tests.api.conftest import NOW, Approver, Party, World
+from tests.api.support import CHAIN, REGISTRY, USDC, FakeSigner
+
+OUTSIDE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+TERMS = "Pooled money may be lost."
+_PLACES = {
+    "treasury": "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC",
+    "payout": "0x90F79bf6EB2c4f870365E785982E1f101E93b906",
+    "gas": "0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65",
+    "allocator": "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc",
+    "anchorer": "0x976EA74026E726554dB657fA54763abd0C3a0aa9",
+}
+GUARD = "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955"
+OTHER_GUARD = "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"
+
+
+def policy(party: Party, version: int = 1, previous: str | None = None) -> dict[str, Any]:
+    """Every payout needs one person of treasury; nothing else is allowed."""
+    wallets: dict[str, Any] = {
+        **_PLACES,
+        "sweeper": None,
+        "anchor": None,
+        "guards": [],
+        "payees": [],
+    }
+    rule = {
+        "name": "payout",
+        "kind": "payout",
+        "asset": "*",
+        "amount_max": None,
+        "approvals": 1,
+        "roles": ["treasury"],
+    }
+    return {
+        "schema": "moorage.policy/1",
+        "tenant": format_id("tenant", party.tenant),
+        "version": version,
+        "previous": previous,
+        "rules": [rule],
+        "limits": [],
+        "places": {str(CHAIN): wallets},
+    }
+
+
+def signed(document: dict[str, Any]) -> dict[str, Any]:
+    """The service checks only the form of the authority's signature; the signer checks it."""
+    return {"policy": document, "signature": "00" * 64}
+
+
+@dataclass
+class Objects:
+    """Printed ids of what alice, or her tenant, has; by the name of a path parameter."""
+
+    ids: dict[str, str]
+    pool: Pool
+    quote: str
+    policy_hash: str
+    digest: str
+    person_key: Approver
+
+    def hexes(self) -> list[str]:
+        """What nobody else may ever read."""
+        names = ("customer_id", "account_id", "withdrawal_id", "deposit_id", "token_id")
+        return [self.ids[name].partition("_")[2] for name in names]
+
+
+async def _quote(world: World, amount: int) -> quote.Quote:
+    ours = world.ours
+    async with world.deps.db.write() as s:
+        return await quote.make(
+            s, world.deps.withdrawals, ours.tenant, ours.customers["alice"], USDC, amount, at=NOW
+        )
+
+
+async def _withdrawal(world: World) -> tuple[str, str, str]:
+    """Ids of a withdrawal and its intent, and the intent's digest."""
+    made = await _quote(world, 50_000)
+    asked = RequestInput(
+        tenant_id=world.ours.tenant,
+        customer_id=world.ours.customers["alice"],
+        quote_id=made.id,
+        chain_id=CHAIN,
+        asset_id=USDC,
+        amount=made.gross,
+        destination=OUTSIDE,
+        pool_id=None,
+        initiator="seed",
+    )
+    async with world.deps.db.write() as s:
+        done = await request(s, world.deps.withdrawals, asked, at=NOW)
+        digest = await s.scalar("SELECT digest FROM intents WHERE id = :id", {"id": done.intent_id})
+    return format_id("withdrawal", done.id), format_id("intent", done.intent_id), str(digest)
+
+
+async def _deposit(db: Database, party: Party) -> str:
+    id_ = new_uuid7()
+    async with db.write() as s:
+        await s.execute(
+            "INSERT INTO deposits (id, tenant_id, customer_id, chain_id, tx_hash, log_index,"
+            " asset_id, sender, address, amount, block_number, block_hash, block_time, state,"
+            " created_at) VALUES (:id, :tenant, :customer, :chain, :hash, 0, :asset, :sender,"
+            " :address, 5, 7, :hash, :at, 'seen', :at)",
+            {
+                "id": id_,
+                "tenant": party.tenant,
+                "customer": party.customers["alice"],
+                "chain": CHAIN,
+                "hash": "0x" + "ab" * 32,
+                "asset": USDC,
+                "sender": OUTSIDE,
+                "address": _PLACES["treasury"],
+                "at": NOW,
+            },
+        )
+    return format_id("deposit", id_)
+
+
+async def _transfer(db: Database, party: Party) -> str:
+    """A credit that only alice and the house are part of."""
+    id_ = TransferId(new_uuid7())
+    async with db.write() as s:
+        house = await accounts.ensure(
+            s, party.tenant, "asset:test", USDC, "asset", may_go_negative=True
+        )
+        await post_or_raise(
+            s,
+            [Transfer(id_, party.tenant, house, party.accounts["alice"], 1, "t", event_at=NOW)],
+        )
+    return format_id("transfer", id_)
+
+
+async def _pool(db: Database, party: Party) -> Pool:
+    id_ = PoolId(new_uuid7())
+    async with db.write() as s:
+        await places.add(s, Place(party.tenant, CHAIN, places.guard(id_.hex), GUARD, None))
+        return await pool.create(
+            s,
+            REGISTRY,
+            tenant_id=party.tenant,
+            pool_id=id_,
+            chain_id=CHAIN,
+            asset_id=AssetId(USDC),
+            name="first",
+            guard=GUARD,
+            tier=Tier.STAKING,
+            terms=TERMS,
+            spread_bps=1_000,
+            at=NOW,
+        )
+
+
+async def _plan(db: Database, item: Pool, at: datetime) -> str:
+    id_ = new_uuid7()
+    async with db.write() as s:
+        await s.execute(
+            models.plans.insert(),
+            {
+                "id": id_,
+                "tenant_id": item.tenant_id,
+                "pool_id": item.id,
+                "chain_id": CHAIN,
+                "block_number": 9,
+                "block_hash": "0x" + "cd" * 32,
+                "policy_hash": "sha256:" + "0" * 64,
+                "input": {},
+                "output": {},
+                "state": "open",
+                "created_at": at,
+            },
+        )
+    return format_id("plan", id_)
+
+
+async def _checkpoint(world: World) -> None:
+    deps = world.deps
+    signer = deps.signer
+    assert isinstance(signer, FakeSigner)
+    while await sequence.run_once(deps.db):
+        pass
+    folder = deps.settings.audit_folder
+    await checkpoint.sign_once(deps.db, signer, signer.log_key.vkey(), folder, deps.clock)
+
+
+async def plant(world: World) -> Objects:
+    """Everything alice's tenant can have, and a signed log over it."""
+    db, ours = world.deps.db, world.ours
+    async with db.write() as s:
+        for role, address in _PLACES.items():
+            await places.add(s, Place(ours.tenant, CHAIN, role, address, places.PATHS[role]))
+        loaded = await policies.install(s, signed(policy(ours)), at=NOW)
+    item = await _pool(db, ours)
+    withdrawal, intent, digest = await _withdrawal(world)
+    ids = {
+        "tenant_id": format_id("tenant", ours.tenant),
+        "customer_id": ours.customer("alice"),
+        "account_id": format_id("account", ours.accounts["alice"]),
+        "deposit_id": await _deposit(db, ours),
+        "transfer_id": await _transfer(db, ours),
+        "withdrawal_id": withdrawal,
+        "intent_id": intent,
+        "pool_id": format_id("pool", item.id),
+        "plan_id": await _plan(db, item, NOW),
+    }
+    async with db.read() as s:
+        secret = tokens.hash_secret(ours.tokens["alice"])
+        own_token = await tokens.by_hash(s, secret)
+    assert own_token is not None
+    ids["token_id"] = format_id("token", own_token.id)
+    await _checkpoint(world)
+    async with db.read() as s:
+        ids["seq"] = str(
+            await s.scalar(
+                "SELECT min(q.seq) FROM audit_sequence q JOIN audit_entries e ON e.id = q.entry_id"
+                " WHERE e.tenant_id = :tenant",
+                {"tenant": ours.tenant},
+            )
+        )
+        size = await s.scalar("SELECT max(size) FROM audit_checkpoints")
+    ids["level"], ids["path"] = "0", f"000.p/{size}"
+    spare = format_id("quote", (await _quote(world, 60_000)).id)
+    return Objects(ids, item, spare, loaded.hash, digest, ours.person_key)

@@ -1,0 +1,120 @@
+"""Every capability has a command, and a command sends what its route expects."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from api import cli
+from api.app import create_app
+from api.commands import generated
+from custody.core.ids import PersonId, format_id, new_uuid7
+from custody.core.intents import Approval, approval_payload
+from custody.keys.people import PersonKey, is_signed
+from tests.api.test_app import an_intent
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(scope="module")
+def app() -> Any:
+    return cli.attach_routes()
+
+
+@pytest.fixture(scope="module")
+def by_command() -> dict[tuple[str, str], generated.Operation]:
+    return {(o.noun, o.verb): o for o in generated.operations(create_app().openapi())}
+
+
+def test_every_route_has_a_command_of_its_own(app: Any) -> None:
+    rules = list(create_app().state.rules.values())
+    root: Any = get_command(app)
+    for rule in rules:
+        noun, verb = rule.command.split(" ")
+        assert verb in root.commands[noun].commands, rule.command
+    assert len({r.command for r in rules}) == len(rules)
+
+
+def test_the_services_own_commands_are_there(app: Any) -> None:
+    root: Any = get_command(app)
+    assert set(root.commands) >= cli.LOCAL
+
+
+def test_request_binds_what_was_asked(by_command: Any) -> None:
+    values = {"asset": "a", "amount": "5", "quote": "q", "chain_id": 1, "destination": "0x"}
+    operation = by_command["withdrawals", "request"]
+    path, query, body, headers = generated.request_of(operation, {**values, "token": "t"})
+    assert (path, query, body) == ("/v1/withdrawals", {}, values)
+    assert headers["Authorization"] == "Bearer t"
+    assert headers["Idempotency-Key"]
+
+
+def test_path_parameters_and_whole_bodies(by_command: Any, tmp_path: Path) -> None:
+    operation = by_command["risk-policies", "load"]
+    file = tmp_path / "policy.json"
+    file.write_text('{"schema": "x"}')
+    for given in (str(file), '{"schema": "x"}'):
+        values = {"pool_id": "poo_1", "body": given}
+        path, _, body, _ = generated.request_of(operation, values)
+        assert (path, body) == ("/v1/pools/poo_1/policies", {"schema": "x"})
+    path, *_ = generated.request_of(by_command["audit", "tile"], {"level": 0, "path": "x001/000"})
+    assert path == "/v1/audit/tile/0/x001/000"
+
+
+def test_a_problem_goes_to_stderr_and_fails(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(method: str, url: str, **_: Any) -> httpx.Response:
+        return httpx.Response(404, text='{"code":"not-found"}')
+
+    monkeypatch.setattr(httpx, "request", refuse)
+    result = CliRunner().invoke(app, ["accounts", "show", "acc_1", "--token", "t"])
+    assert result.exit_code == 1
+    assert "not-found" in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_answer_is_printed(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def answer(method: str, url: str, **more: Any) -> httpx.Response:
+        seen.update(more, method=method, url=url)
+        return httpx.Response(201, json={"id": "trf_1"})
+
+    monkeypatch.setattr(httpx, "request", answer)
+    line = "transfers create --to cus_1 --asset a --amount 7 --idempotency-key k --url http://h"
+    result = CliRunner().invoke(app, line.split())
+    assert json.loads(result.stdout) == {"id": "trf_1"}
+    assert seen["json"] == {"to": "cus_1", "asset": "a", "amount": "7"}
+    assert seen["url"] == "http://h/v1/transfers"
+    assert seen["headers"] == {"Idempotency-Key": "k"}
+
+
+def test_sign_approval_signs_the_intent_that_was_read(app: Any, tmp_path: Path) -> None:
+    """The digest comes from the body, not from what the service says it is."""
+    key, person = PersonKey.new(), PersonId(new_uuid7())
+    key.write(tmp_path / "key")
+    intent = an_intent()
+    shown = json.dumps({"body": intent.to_json(), "digest": "sha256:" + "0" * 64})
+    printed = format_id("person", person)
+    result = CliRunner().invoke(
+        app, ["sign-approval", shown, "--key", str(tmp_path / "key"), "--person", printed]
+    )
+    made = json.loads(result.stdout)
+    end = datetime.fromisoformat(made["expires_at"])
+    assert made["digest"] == intent.digest()
+    assert end - datetime.now(UTC) < timedelta(minutes=61)
+    approval = Approval(person, made["digest"], end, made["signature"])
+    payload = approval_payload(person, intent.digest(), end)
+    assert is_signed(key.public_key, payload, bytes.fromhex(approval.signature))
+
+
+def test_keygen_keeps_the_private_half_to_the_owner(app: Any, tmp_path: Path) -> None:
+    file = tmp_path / "person.key"
+    result = CliRunner().invoke(app, ["people", "keygen", str(file)])
+    assert json.loads(result.stdout)["public_key"] == PersonKey.read(file).public_key.hex()
+    assert file.stat().st_mode & 0o077 == 0
+    assert json.loads(file.read_text())["private_key"] not in result.stdout

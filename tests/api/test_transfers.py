@@ -1,0 +1,156 @@
+"""Internal transfers over HTTP: one effect a key, the commit before the answer, bad input named."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from custody.core.db import Database
+from custody.core.ids import format_id, new_uuid7
+from tests.api.conftest import DEPOSITED, World
+from tests.api.support import ETH, USDC, balance
+
+pytestmark = pytest.mark.postgres
+
+PATH = "/v1/transfers"
+
+
+def _body(world: World, **changed: Any) -> dict[str, Any]:
+    return {"to": world.ours.customer("bob"), "asset": USDC, "amount": "100", **changed}
+
+
+async def _balances(world: World) -> tuple[int, int]:
+    db, accounts = world.deps.db, world.ours.accounts
+    return (await balance(db, accounts["alice"]))[0], (await balance(db, accounts["bob"]))[0]
+
+
+async def test_moves_the_amount(world: World) -> None:
+    answer = await world.money(PATH, world.ours.tokens["alice"], _body(world))
+    assert answer.status_code == 201, answer.text
+    assert await _balances(world) == (DEPOSITED - 100, DEPOSITED + 100)
+    shown = await world.call("GET", f"{PATH}/{answer.json()['id']}", world.ours.tokens["bob"])
+    assert shown.json()["amount"] == "100"
+
+
+async def test_twenty_parallel_with_one_key_have_one_effect(world: World) -> None:
+    """Property 4."""
+    token, body = world.ours.tokens["alice"], _body(world)
+    answers = await asyncio.gather(*(world.money(PATH, token, body, key="same") for _ in range(20)))
+    assert {a.status_code for a in answers} <= {201, 409}
+    for refused in (a for a in answers if a.status_code == 409):
+        assert refused.json()["code"] == "idempotency-in-flight"
+    done = [a.content for a in answers if a.status_code == 201]
+    done.append((await world.money(PATH, token, body, key="same")).content)
+    assert len(done) >= 2
+    assert len(set(done)) == 1
+    assert await _balances(world) == (DEPOSITED - 100, DEPOSITED + 100)
+
+
+async def test_key_with_another_body_is_refused(world: World) -> None:
+    """Property 4."""
+    token = world.ours.tokens["alice"]
+    assert (await world.money(PATH, token, _body(world), key="k")).status_code == 201
+    again = await world.money(PATH, token, _body(world, amount="101"), key="k")
+    assert (again.status_code, again.json()["code"]) == (422, "idempotency-mismatch")
+    assert again.json()["field"] == "Idempotency-Key"
+    assert await _balances(world) == (DEPOSITED - 100, DEPOSITED + 100)
+
+
+async def test_keys_of_two_holders_do_not_meet(world: World) -> None:
+    first = await world.money(PATH, world.ours.tokens["alice"], _body(world), key="k")
+    other = {"to": world.ours.customer("alice"), "asset": USDC, "amount": "7"}
+    second = await world.money(PATH, world.ours.tokens["bob"], other, key="k")
+    assert (first.status_code, second.status_code) == (201, 201)
+
+
+FAIL_AT_COMMIT = (
+    "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION 'the disk is gone'; END $$",
+    "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON idempotency_keys "
+    "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()",
+)
+
+
+async def test_failing_commit_is_a_5xx(world: World, owner_database: Database) -> None:
+    """The commit comes before the answer: what did not commit is never called a success."""
+    async with owner_database.write() as s:
+        for statement in FAIL_AT_COMMIT:
+            await s.execute(statement)
+    token = world.ours.tokens["alice"]
+    answer = await world.money(PATH, token, _body(world), key="k")
+    assert answer.status_code >= 500
+    assert "disk" not in answer.text
+    assert await _balances(world) == (DEPOSITED, DEPOSITED)
+    async with owner_database.write() as s:
+        await s.execute("DROP TRIGGER fail ON idempotency_keys")
+    assert (await world.money(PATH, token, _body(world), key="k")).status_code == 201
+
+
+async def test_fifty_parallel_transfers_of_everything_have_one_winner(world: World) -> None:
+    """Property 2, over HTTP."""
+    token, body = world.ours.tokens["alice"], _body(world, amount=str(DEPOSITED))
+    answers = await asyncio.gather(*(world.money(PATH, token, body) for _ in range(50)))
+    assert [a.status_code for a in answers].count(201) == 1
+    assert {a.json()["code"] for a in answers if a.status_code != 201} == {"insufficient-funds"}
+    assert await _balances(world) == (0, 2 * DEPOSITED)
+
+
+BAD = [
+    ("unknown asset", {"asset": "eip155:31337/erc20:0x" + "0" * 40}, 400, "asset"),
+    ("no asset id", {"asset": "USDC"}, 400, "asset"),
+    ("zero", {"amount": "0"}, 400, "amount"),
+    ("negative", {"amount": "-1"}, 400, "amount"),
+    ("fraction", {"amount": "1.5"}, 400, "amount"),
+    ("exponent", {"amount": "1e3"}, 400, "amount"),
+    ("a number, not a string", {"amount": 100}, 422, "amount"),
+    ("79 digits", {"amount": "1" * 79}, 400, "amount"),
+    ("2^256", {"amount": str(2**256)}, 400, "amount"),
+    ("leading zero", {"amount": "0100"}, 400, "amount"),
+    ("other digits", {"amount": "١٢"}, 400, "amount"),
+    ("over the balance", {"amount": str(DEPOSITED + 1)}, 422, "amount"),
+    ("an asset never held", {"asset": ETH}, 422, "amount"),
+    ("no customer id", {"to": "bob"}, 400, "to"),
+    ("extra field", {"from": "somebody"}, 422, "from"),
+    ("extra field with power", {"tenant_id": "x"}, 422, "tenant_id"),
+    ("null", {"amount": None}, 422, "amount"),
+]
+
+
+@pytest.mark.parametrize(("case", "change", "status", "field"), BAD, ids=[b[0] for b in BAD])
+async def test_bad_input_names_field_and_rule(
+    world: World, case: str, change: dict[str, Any], status: int, field: str
+) -> None:
+    """Property 33 among them: no field is taken that is not declared."""
+    answer = await world.money(PATH, world.ours.tokens["alice"], _body(world, **change))
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, problem["field"]) == (status, field), answer.text
+    assert problem["rule"]
+    assert problem["status"] == status
+    assert await _balances(world) == (DEPOSITED, DEPOSITED)
+
+
+async def test_to_oneself_and_to_strangers(world: World) -> None:
+    token = world.ours.tokens["alice"]
+    own = await world.money(PATH, token, _body(world, to=world.ours.customer("alice")))
+    assert (own.status_code, own.json()["field"]) == (400, "to")
+    for stranger in (world.theirs.customer("carol"), format_id("customer", new_uuid7())):
+        answer = await world.money(PATH, token, _body(world, to=stranger))
+        assert answer.status_code == 404
+    assert await _balances(world) == (DEPOSITED, DEPOSITED)
+
+
+async def test_key_is_required(world: World) -> None:
+    answer = await world.call("POST", PATH, world.ours.tokens["alice"], json=_body(world))
+    assert answer.status_code == 422
+    assert answer.json()["field"].lower() == "idempotency-key"
+
+
+@pytest.mark.parametrize("raw", [b"{", b"", b"[]", b'{"amount": NaN}', b"nope"])
+async def test_bodies_that_are_no_object(world: World, raw: bytes) -> None:
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    answer = await world.call(
+        "POST", PATH, world.ours.tokens["alice"], content=raw, headers=headers
+    )
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["code"] == "invalid-input"
