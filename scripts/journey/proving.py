@@ -1,0 +1,135 @@
+"""Steps 7 and 8: checkpoint, anchor, offline proof, one flipped byte; ledger against chain."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from chains.devnet.rpc import call, rpc
+from scripts.journey.http import until
+from scripts.journey.scene import Scene
+from scripts.journey.show import line
+from scripts.journey.stage import ROOT
+
+VERIFIER = ROOT / "custody" / "audit" / "verify.py"
+
+
+def prove(scene: Scene) -> None:
+    settled = _last_entry(scene, "withdrawal.settled")
+    anchored = until(
+        "a checkpoint with the withdrawal in it to be anchored",
+        lambda: _anchored(scene, settled),
+        timeout_s=120,
+    )
+    line(
+        f"checkpoint of {anchored['size']} entries is anchored", chain=scene.main,
+        tx=anchored["tx_hash"],
+    )  # fmt: skip
+    _check_contract(scene, anchored)
+    proof = scene.auditor.get(f"/v1/audit/entries/{settled}/proof")
+    line(f"entry {settled} has an inclusion proof of {len(proof['hashes'])} hashes")
+    bundle = scene.stage.home / "bundle.zip"
+    bundle.write_bytes(scene.auditor.raw("/v1/audit/bundle"))
+    line(f"the auditor exports a bundle of {bundle.stat().st_size} bytes")
+    _verify(scene, bundle)
+
+
+def _last_entry(scene: Scene, kind: str) -> int:
+    def look() -> int | None:
+        found = scene.auditor.get("/v1/audit/entries", kind=kind, limit=100)["items"]
+        return int(found[-1]["seq"]) + 1 if found else None
+
+    return int(until(f"an entry {kind}", look)) - 1
+
+
+def _anchored(scene: Scene, at_least: int) -> dict[str, Any] | None:
+    """The newest anchor by the log's own entries, once it covers entry `at_least`."""
+    query = {"kind": "checkpoint.anchored", "start": at_least, "limit": 100}
+    found = scene.auditor.get("/v1/audit/entries", **query)["items"]
+    covering = [e["entry"]["data"] for e in found if int(e["entry"]["data"]["size"]) > at_least]
+    return dict(covering[-1]) if covering else None
+
+
+def _check_contract(scene: Scene, anchored: dict[str, Any]) -> None:
+    root, size, _, _ = call(
+        scene.rpc(scene.main),
+        scene.contract("audit_anchor"),
+        "latest(bytes32)",
+        bytes.fromhex(anchored["log_id"][2:]),
+        returns="(bytes32,uint64,uint64,uint64)",
+    )
+    scene.checks.that(size >= int(anchored["size"]), f"AuditAnchor itself holds size {size}")
+    same = f"sha256:{root.hex()}" == anchored["root"]
+    scene.checks.that(same or size > int(anchored["size"]), "and the root that the log signed")
+
+
+def _verify(scene: Scene, bundle: Path) -> None:
+    """The verifier runs alone: copied to an empty folder, Python isolated, no network asked."""
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(shutil.copy(VERIFIER, folder))
+        good = _run(scene, alone, bundle)
+        for row in good.stdout.splitlines():
+            line(row)
+        scene.checks.equal(good.returncode, 0, "the bundle verifies offline")
+        broken = Path(folder) / "flipped.zip"
+        body = bytearray(bundle.read_bytes())
+        place = len(body) // 2
+        body[place] ^= 1
+        broken.write_bytes(body)
+        bad = _run(scene, alone, broken)
+        line(f"one bit of byte {place} flipped:")
+        failing = [row for row in bad.stdout.splitlines() if "FAIL" in row]
+        for row in failing[:4] or bad.stderr.splitlines()[-3:]:
+            line(row)
+        scene.checks.that(bad.returncode == 1 and bool(failing), "then it fails, and says where")
+
+
+def _run(scene: Scene, alone: Path, bundle: Path) -> subprocess.CompletedProcess[str]:
+    anchor = ["--anchor-address", scene.contract("audit_anchor"), "--chain-id", str(scene.main)]
+    return subprocess.run(
+        [
+            *(sys.executable, "-I", str(alone), "bundle", str(bundle)),
+            *("--log-key", scene.founded["log_key"], *anchor),
+        ],
+        cwd=alone.parent,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def reconcile(scene: Scene) -> None:
+    """A report made after everything above, for each chain, without a break."""
+    now = {c: _head(scene, c) for c in scene.chain_ids}
+    for chain_id in scene.chain_ids:
+        report = until(
+            f"a reconciliation of chain {chain_id}",
+            lambda c=chain_id: _report(scene, c, now[c]),
+            timeout_s=120,
+        )
+        lines = report["lines"]
+        for row in (r for r in lines if r["broken"]):
+            line(f"BREAK {row['account']}: ledger {row['ledger']}, place {row['place']}")
+        scene.checks.equal(
+            report["breaks"],
+            0,
+            f"{len(lines)} accounts agree with chain {chain_id} at block {report['block_number']}",
+        )
+    fsck = scene.stage.run("fsck", check=False)
+    for row in fsck.stdout.splitlines()[:12]:
+        line(row)
+    scene.checks.equal(fsck.returncode, 0, "fsck: balances and Merkle tree rebuilt, no difference")
+
+
+def _head(scene: Scene, chain_id: int) -> int:
+    return int(rpc(scene.rpc(chain_id), "eth_blockNumber"), 16)
+
+
+def _report(scene: Scene, chain_id: int, after: int) -> dict[str, Any] | None:
+    found = scene.auditor.get("/v1/reconciliations", limit=20)["items"]
+    fresh = [r for r in found if int(r["chain_id"]) == chain_id and int(r["block_number"]) >= after]
+    return dict(fresh[0]) if fresh else None
