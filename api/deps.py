@@ -10,13 +10,17 @@ from api.auth.cache import TokenCache
 from chains.registry import Registry
 from custody.core.clock import Clock
 from custody.core.db import Database
+from custody.core.ids import AccountId, CustomerId, TenantId
+from custody.core.money import AssetId
 from custody.core.native import NativePool
 from custody.core.ports import Signer
 from custody.core.settings import Settings
+from custody.ledger import accounts, chart
 from custody.withdrawals.deps import WithdrawalDeps
 from router.deps import RouterDeps
 
 HOT_CONNECTIONS = 16
+ACCOUNT_IDS_MAX = 200_000
 
 
 class ServiceSigner(Signer, Protocol):
@@ -29,6 +33,28 @@ class ServiceSigner(Signer, Protocol):
     async def freeze(self) -> str: ...
 
     async def unfreeze(self, person: str, signature: str) -> None: ...
+
+
+class AccountIds:
+    """Ids of customers' accounts, remembered: an account never changes its id or its owner."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[TenantId, CustomerId, AssetId], AccountId] = {}
+
+    async def find(
+        self, deps: "Deps", tenant: TenantId, customer: CustomerId, asset: AssetId
+    ) -> AccountId | None:
+        key = (tenant, customer, asset)
+        known = self._known.get(key)
+        if known is None:
+            async with deps.hot.read() as s:
+                found = await accounts.find(s, tenant, chart.customer(customer), asset)
+            if found is None:
+                return None
+            if len(self._known) >= ACCOUNT_IDS_MAX:
+                self._known.clear()
+            known = self._known[key] = found.id
+        return known
 
 
 @dataclass
@@ -44,6 +70,7 @@ class Deps:
     router: RouterDeps
     installation: Mapping[str, Any]
     tokens: TokenCache = field(default_factory=TokenCache)
+    accounts: AccountIds = field(default_factory=AccountIds)
     hot: NativePool = field(init=False)
     """Connections of the routes whose speed is watched; the same database."""
 

@@ -5,6 +5,7 @@ fails is a 5xx and never a success that did not happen.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -12,9 +13,11 @@ from starlette.responses import Response
 
 from api.answers import JSON
 from api.auth.guard import Who
+from api.auth.principal import Principal
 from api.deps import deps_of
 from custody.core import idempotency
 from custody.core.db import WriteSession
+from custody.core.idempotency import StoredAnswer
 from custody.core.serialization import dumps
 
 
@@ -26,57 +29,65 @@ async def _write_session(request: Request, who: Who) -> AsyncIterator[WriteSessi
 Writing = Annotated[WriteSession, Depends(_write_session, scope="function")]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request's Idempotency-Key and the hash of its method, path and body."""
+
+    key: str
+    hash: bytes
+
+
 class Once:
     """A money-moving request: its effect happens once, however often it is sent."""
 
     def __init__(
-        self, session: WriteSession, who: Who, key: str, hash_: bytes, stored: Response | None
+        self, session: WriteSession, who: Principal, asked: Asked, known: StoredAnswer | None
     ) -> None:
-        self.session = session
-        self.who = who
-        self._key = key
-        self._hash = hash_
-        self._stored = stored
+        self._session = session
+        self._who = who
+        self._asked = asked
+        self._known = known
 
     async def run(
         self, work: Callable[[WriteSession], Awaitable[Any]], status: int = 201
     ) -> Response:
         """The stored answer, byte for byte, or that of `work`, stored in the same commit."""
-        if self._stored is not None:
-            return self._stored
-        body = dumps(await work(self.session))
+        if self._known is not None:
+            return stored(self._known)
+        answer = StoredAnswer(status, dumps(await work(self._session)))
+        who, asked = self._who, self._asked
         await idempotency.finish(
-            self.session,
-            self.who.tenant_id,
-            self.who.label,
-            self._key,
-            self._hash,
-            idempotency.StoredAnswer(status, body),
+            self._session, who.tenant_id, who.label, asked.key, asked.hash, answer
         )
-        return Response(body, status, media_type=JSON)
+        return stored(answer)
 
 
-Key = Annotated[str, Header(max_length=idempotency.KEY_LENGTH_MAX)]
+def stored(answer: StoredAnswer) -> Response:
+    return Response(answer.body, answer.status, media_type=JSON)
 
 
-async def _begin(request: Request, who: Who, session: WriteSession, key: str) -> Once:
-    idempotency.check_key(key)
-    hash_ = idempotency.request_hash(request.method, request.url.path, await request.body())
-    stored = await idempotency.begin(session, who.tenant_id, who.label, key, hash_)
-    replay = None if stored is None else Response(stored.body, stored.status, media_type=JSON)
-    return Once(session, who, key, hash_, replay)
+Key = Annotated[str, Header(alias="Idempotency-Key", max_length=idempotency.KEY_LENGTH_MAX)]
 
 
-async def _once(request: Request, who: Who, idempotency_key: Key) -> AsyncIterator[Once]:
+async def asked_of(request: Request, key: str) -> Asked:
+    """Raises InvalidInput for a malformed key."""
+    body = await request.body()
+    return Asked(
+        idempotency.check_key(key),
+        idempotency.request_hash(request.method, request.url.path, body),
+    )
+
+
+async def begin(session: WriteSession, who: Principal, asked: Asked) -> Once:
+    """Raises IdempotencyInFlight or IdempotencyMismatch."""
+    known = await idempotency.begin(session, who.tenant_id, who.label, asked.key, asked.hash)
+    return Once(session, who, asked, known)
+
+
+async def _once(request: Request, who: Who, key: Key) -> AsyncIterator[Once]:
+    asked = await asked_of(request, key)
     async with deps_of(request).db.write() as session:
-        yield await _begin(request, who, session, idempotency_key)
-
-
-async def _hot_once(request: Request, who: Who, idempotency_key: Key) -> AsyncIterator[Once]:
-    async with deps_of(request).hot.write() as session:
-        yield await _begin(request, who, session, idempotency_key)
+        yield await begin(session, who, asked)
 
 
 MoneyWrite = Annotated[Once, Depends(_once, scope="function")]
-HotMoneyWrite = Annotated[Once, Depends(_hot_once, scope="function")]
-"""The same on a native session: its work must be SQL text all the way down."""

@@ -4,15 +4,13 @@ Payouts up to a bound pass without a person, within the signer's daily limit; la
 treasury approval. Everything that only moves money between places of ours passes unattended.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from api.commands.founding import Founding
 from custody.core.ids import format_id
 from custody.core.intents import IntentKind
 from custody.core.money import erc20_asset, native_asset
 from custody.policy.document import SCHEMA
-
-if TYPE_CHECKING:
-    from api.commands.init import Founding
 
 DAY_S = 86_400
 UNITS = {"USDC": 10**6, "ETH": 10**18, "WETH": 10**18, "TDAI": 10**18, "TBTC": 10**8}
@@ -33,7 +31,7 @@ INWARD = (
 )
 
 
-def document(founding: "Founding") -> dict[str, Any]:
+def document(founding: Founding) -> dict[str, Any]:
     """Version 1, to be signed by the authority."""
     assets = [
         (a.asset_id, a.symbol)
@@ -84,7 +82,7 @@ def _rule(
     }
 
 
-def _places(founding: "Founding", chain_id: int) -> dict[str, Any]:
+def _places(founding: Founding, chain_id: int) -> dict[str, Any]:
     ours, exchange = founding.deployed[chain_id], founding.devnet["exchange"]
     wallets = ("treasury", "payout", "gas", "allocator", "anchorer")
     return {
@@ -96,7 +94,7 @@ def _places(founding: "Founding", chain_id: int) -> dict[str, Any]:
     }
 
 
-def fees(founding: "Founding") -> dict[str, Any]:
+def fees(founding: Founding) -> dict[str, Any]:
     """USDC: 0.10 flat and 10 bps; native coin: 0.0005 flat."""
     table: dict[str, Any] = {}
     for chain_id, world in founding.worlds.items():

@@ -5,16 +5,14 @@ over staking. Their risk policies are loaded afterwards, by treasury staff.
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from api.commands.founding import Founding
 from chains.devnet.deploy import venue_id
 from custody.core.db import WriteSession
 from custody.core.money import AssetId, erc20_asset, native_asset
 from router import pool
 from router.tiers import Tier
-
-if TYPE_CHECKING:
-    from api.commands.init import Founding
 
 NAMES = ("usdc", "eth")
 GUARDS = {"usdc": "guard_usdc", "eth": "guard_eth"}
@@ -32,7 +30,7 @@ def guard_venue(name: str) -> str:
     return "0x" + venue_id(name).hex()
 
 
-async def create(s: WriteSession, founding: "Founding", *, at: datetime) -> None:
+async def create(s: WriteSession, founding: Founding, *, at: datetime) -> None:
     for chain_id in founding.worlds:
         await _usdc(s, founding, chain_id, at)
         await _eth(s, founding, chain_id, at)
@@ -40,7 +38,7 @@ async def create(s: WriteSession, founding: "Founding", *, at: datetime) -> None
 
 async def _pool(
     s: WriteSession,
-    founding: "Founding",
+    founding: Founding,
     chain_id: int,
     name: str,
     asset: AssetId,
@@ -63,7 +61,7 @@ async def _pool(
     )
 
 
-async def _usdc(s: WriteSession, founding: "Founding", chain_id: int, at: datetime) -> None:
+async def _usdc(s: WriteSession, founding: Founding, chain_id: int, at: datetime) -> None:
     world, exchange = founding.worlds[chain_id], founding.devnet["exchange"]
     asset = erc20_asset(chain_id, world.tokens["USDC"].address)
     item = await _pool(s, founding, chain_id, "usdc", asset, Tier.STRATEGIES, at)
@@ -88,7 +86,7 @@ async def _usdc(s: WriteSession, founding: "Founding", chain_id: int, at: dateti
         )
 
 
-async def _eth(s: WriteSession, founding: "Founding", chain_id: int, at: datetime) -> None:
+async def _eth(s: WriteSession, founding: Founding, chain_id: int, at: datetime) -> None:
     world = founding.worlds[chain_id]
     item = await _pool(s, founding, chain_id, "eth", native_asset(chain_id), Tier.STAKING, at)
     staking = {

@@ -9,12 +9,12 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from api.commands import first_policy, first_pools
+from api.commands.founding import FirstPerson, Founding
 from api.embedded import database_urls
 from api.migrations.run import upgrade
 from chains.devnet.deploy import deploy_installation
@@ -32,7 +32,7 @@ from custody.core.money import AssetId, erc20_asset, native_asset
 from custody.core.settings import Settings
 from custody.deposits import scan
 from custody.keys import ceremony
-from custody.keys.ceremony import CeremonyResult, Enrolment
+from custody.keys.ceremony import Enrolment
 from custody.keys.people import PersonKey, sign_policy
 from custody.ledger import assets
 from custody.parties import people, places, tenants, tokens
@@ -43,32 +43,6 @@ from custody.withdrawals import screen
 
 DEVNET_CONFIRMATIONS = 3
 TOKEN_LIFE = timedelta(days=90)
-
-
-@dataclass(frozen=True, slots=True)
-class FirstPerson:
-    """Somebody of the first staff: `role` as policy names it, `public_key` 32 bytes (Ed25519)."""
-
-    role: str
-    public_key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Founding:
-    """What the steps of one ceremony share."""
-
-    home: Path
-    devnet: Mapping[str, Any]
-    registry: Registry
-    worlds: Mapping[int, World]
-    keys: CeremonyResult
-    deployed: Mapping[int, Mapping[str, str]]
-    people: Mapping[PersonId, FirstPerson]
-    pools: Mapping[tuple[int, str], PoolId]
-
-    @property
-    def tenant_id(self) -> TenantId:
-        return TenantId(self.keys.tenant_id)
 
 
 def parse_person(text: str) -> FirstPerson:

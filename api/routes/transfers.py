@@ -1,5 +1,7 @@
 """Internal transfers: between two customers of one tenant, in the ledger alone."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,14 +15,25 @@ from api.auth.guard import Who
 from api.deps import Deps, UseDeps, deps_of
 from api.inputs import known_asset
 from api.routing import Routes
-from api.writes import HotMoneyWrite
+from api.writes import Asked, Key, asked_of, begin, stored
 from custody.audit import log
+from custody.core.canonical import Json
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import InsufficientFunds, InvalidInput, NotFound
-from custody.core.ids import AccountId, CustomerId, TransferId, format_id, new_uuid7, parse_id
-from custody.core.money import AssetId, Money, parse_amount
-from custody.ledger import accounts, chart, posting
+from custody.core.idempotency import StoredAnswer
+from custody.core.ids import (
+    AccountId,
+    CustomerId,
+    TenantId,
+    TransferId,
+    format_id,
+    new_uuid7,
+    parse_id,
+)
+from custody.core.money import Money, parse_amount
+from custody.core.serialization import dumps
+from custody.ledger import accounts, chart, once, posting
 from custody.ledger.posting import Transfer
 from custody.parties import customers
 
@@ -58,49 +71,123 @@ class PostedTransfer(Shape):
     at: str
 
 
-_ACCOUNTS = """
-SELECT code, id FROM accounts
-WHERE tenant_id = :tenant AND asset_id = :asset AND code IN (:sender, :recipient)
-"""
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A checked request: who gives what to whom, and the ids it will have."""
 
+    tenant: TenantId
+    sender: CustomerId
+    recipient: CustomerId
+    money: Money
+    reference: str | None
+    id: TransferId
+    at: datetime
 
-async def _pair(
-    s: WriteSession, who: Who, recipient: CustomerId, asset: AssetId
-) -> tuple[AccountId, AccountId]:
-    """Accounts of sender and recipient; the recipient's is made when it is the first of its asset.
+    def view(self) -> dict[str, Any]:
+        return {
+            "id": format_id("transfer", self.id),
+            "sender": format_id("customer", self.sender),
+            "to": format_id("customer", self.recipient),
+            "asset": self.money.asset,
+            "amount": str(self.money.amount),
+            "reference": self.reference,
+            "at": iso_us(self.at),
+        }
 
-    Raises NotFound for a recipient who is not of this tenant, InsufficientFunds for a sender who
-    never had the asset.
-    """
-    sender_code, recipient_code = chart.customer(who.own_customer()), chart.customer(recipient)
-    rows = await s.all(
-        _ACCOUNTS,
-        {
-            "tenant": who.tenant_id,
-            "asset": asset,
-            "sender": sender_code,
-            "recipient": recipient_code,
-        },
-    )
-    known = {row.code: AccountId(row.id) for row in rows}
-    if recipient_code not in known:
-        await customers.get(s, who.tenant_id, recipient)
-        known[recipient_code] = await accounts.ensure(
-            s, who.tenant_id, recipient_code, asset, "liability", owner_id=recipient
+    def entry(self) -> dict[str, Json]:
+        return {
+            "transfer": format_id("transfer", self.id),
+            "asset": self.money.asset,
+            "amount": str(self.money.amount),
+            "from": format_id("customer", self.sender),
+            "to": format_id("customer", self.recipient),
+            "code": CODE,
+            "reference": self.reference,
+        }
+
+    def posting(self, sender: AccountId, recipient: AccountId) -> Transfer:
+        return Transfer(
+            id=self.id,
+            tenant_id=self.tenant,
+            debit=sender,
+            credit=recipient,
+            amount=self.money.amount,
+            code=CODE,
+            event_at=self.at,
+            reference=self.reference,
         )
-    if sender_code not in known:
-        raise InsufficientFunds("amount", "must not be more than is available, holds counted")
-    return known[sender_code], known[recipient_code]
 
 
-def _parse(body: NewTransfer, who: Who, deps: Deps) -> tuple[CustomerId, Money]:
-    """Recipient and money, in the order asset, amount, to. Raises InvalidInput."""
+def _parse(body: NewTransfer, who: Who, deps: Deps) -> _Move:
+    """In the order asset, amount, to. Raises InvalidInput."""
     asset = known_asset(deps.registry, body.asset)
     money = Money(parse_amount(body.amount), asset)
     recipient = CustomerId(parse_id("customer", body.to, "to"))
-    if recipient == who.own_customer():
+    sender = who.own_customer()
+    if recipient == sender:
         raise InvalidInput("to", "must be another customer")
-    return recipient, money
+    return _Move(
+        who.tenant_id,
+        sender,
+        recipient,
+        money,
+        body.reference,
+        TransferId(new_uuid7()),
+        deps.clock.now(),
+    )
+
+
+async def _sender(s: WriteSession, move: _Move) -> AccountId:
+    """Raises InsufficientFunds for a sender who never had the asset."""
+    found = await accounts.find(s, move.tenant, chart.customer(move.sender), move.money.asset)
+    if found is None:
+        raise InsufficientFunds("amount", "must not be more than is available, holds counted")
+    return found.id
+
+
+async def _recipient(s: WriteSession, move: _Move) -> AccountId:
+    """The recipient's account, made now if it is the first of its asset.
+
+    Raises NotFound for a recipient who is not of this tenant.
+    """
+    code, asset = chart.customer(move.recipient), move.money.asset
+    found = await accounts.find(s, move.tenant, code, asset)
+    if found is not None:
+        return found.id
+    await customers.get(s, move.tenant, move.recipient)
+    return await accounts.ensure(s, move.tenant, code, asset, "liability", owner_id=move.recipient)
+
+
+async def _in_full(s: WriteSession, deps: Deps, move: _Move) -> dict[str, Any]:
+    """The general way: finds or makes the accounts, and says why if it is refused."""
+    recipient, sender = await _recipient(s, move), await _sender(s, move)
+    await posting.post_or_raise(s, [move.posting(sender, recipient)])
+    await log.append(s, move.tenant, "transfer.posted", move.entry(), at=move.at)
+    return move.view()
+
+
+async def _at_once(deps: Deps, who: Who, asked: Asked, move: _Move) -> StoredAnswer | None:
+    """The quick way, one round trip: None when an account is not known here yet or it is refused.
+
+    Account ids never change, so they are remembered; whose they are was checked when they were.
+    """
+    known = deps.accounts
+    sender = await known.find(deps, move.tenant, move.sender, move.money.asset)
+    recipient = await known.find(deps, move.tenant, move.recipient, move.money.asset)
+    if sender is None or recipient is None:
+        return None
+    request = once.Request(who.tenant_id, who.label, asked.key, asked.hash)
+    answer_ = StoredAnswer(201, dumps(move.view()))
+    async with deps.hot.read() as s:
+        return await once.post_once(
+            s,
+            request,
+            [move.posting(sender, recipient)],
+            "transfer.posted",
+            move.entry(),
+            answer_,
+            at=move.at,
+        )
 
 
 @routes.post(
@@ -110,39 +197,19 @@ def _parse(body: NewTransfer, who: Who, deps: Deps) -> tuple[CustomerId, Money]:
     answer=PostedTransfer,
     status=201,
 )
-async def create(request: Request, body: NewTransfer, write: HotMoneyWrite) -> Response:
+async def create(request: Request, body: NewTransfer, who: Who, key: Key) -> Response:
     """Give some of the caller's balance to another customer of the same tenant."""
-    who, deps = write.who, deps_of(request)  # two dependencies less to solve
-    recipient, money = _parse(body, who, deps)
-    now = deps.clock.now()
-    id_ = TransferId(new_uuid7())
-
-    async def work(s: WriteSession) -> dict[str, Any]:
-        sender_account, recipient_account = await _pair(s, who, recipient, money.asset)
-        transfer = Transfer(
-            id=id_,
-            tenant_id=who.tenant_id,
-            debit=sender_account,
-            credit=recipient_account,
-            amount=money.amount,
-            code=CODE,
-            event_at=now,
-            reference=body.reference,
-        )
-        await posting.post_or_raise(s, [transfer])
-        done = {
-            "asset": money.asset,
-            "amount": str(money.amount),
-            "to": body.to,
-            "reference": body.reference,
-        }
-        sender = format_id("customer", who.own_customer())
-        printed = format_id("transfer", id_)
-        entry = {**done, "transfer": printed, "from": sender, "code": CODE}
-        await log.append(s, who.tenant_id, "transfer.posted", entry, at=now)
-        return {"id": printed, "sender": sender, **done, "at": iso_us(now)}
-
-    return await write.run(work)
+    deps = deps_of(request)
+    asked = await asked_of(request, key)
+    move = _parse(body, who, deps)
+    done = await _at_once(deps, who, asked, move)
+    if done is not None:
+        return stored(done)
+    async with deps.db.write() as s:
+        write = await begin(s, who, asked)
+        answer_ = await write.run(lambda s: _in_full(s, deps, move))
+    # Only now: the commit comes before the answer.
+    return answer_
 
 
 _ONE = """

@@ -190,7 +190,11 @@ async def test_auditors_own_node_decides(
     async with database.snapshot() as r:
         data = await bundle.build(r, signer.key.vkey())
     logged = receipt.logs[0]
-    event = {"address": CONTRACT.lower(), "topics": list(logged.topics), "data": logged.data}
+    event: dict[str, Any] = {
+        "address": CONTRACT.lower(),
+        "topics": list(logged.topics),
+        "data": logged.data,
+    }
     good = {"status": "0x1", "blockNumber": "0x9", "blockHash": BLOCK.hash, "logs": [event]}
 
     def ask(final: str = "0x9", **changed: Any) -> bool:
