@@ -47,7 +47,7 @@ class AccountIds:
         key = (tenant, customer, asset)
         known = self._known.get(key)
         if known is None:
-            async with deps.hot.read() as s:
+            async with deps.hot.session() as s:
                 found = await accounts.find(s, tenant, chart.customer(customer), asset)
             if found is None:
                 return None

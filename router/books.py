@@ -173,17 +173,8 @@ async def account(s: ReadSession, item: Pool, code: str, asset: AssetId | None =
 
 
 async def in_flight(s: WriteSession, item: Pool) -> AccountId:
-    """Shared with withdrawals, which let it go below zero between two journals."""
-    place = chart.location("in-flight", item.chain_id, None, "")
-    return await accounts.ensure(
-        s,
-        item.tenant_id,
-        chart.in_flight(item.chain_id),
-        item.asset_id,
-        "asset",
-        location=place,
-        may_go_negative=True,
-    )
+    """Shared with withdrawals; what of it is this pool's is in the legs."""
+    return await accounts.in_flight(s, item.tenant_id, item.chain_id, item.asset_id)
 
 
 async def available(s: ReadSession, item: Pool, code: str, asset: AssetId | None = None) -> int:

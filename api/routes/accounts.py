@@ -70,7 +70,7 @@ async def visible(s: ReadSession, who: Who, account_id: str) -> Account:
 @routes.get("/v1/accounts/{account_id}", access=OWN, command="accounts show", answer=AccountView)
 async def show(request: Request, account_id: str, who: Who) -> Response:
     """One account with its balance."""
-    async with deps_of(request).hot.read() as s:
+    async with deps_of(request).hot.session() as s:
         return answer(_view(await visible(s, who, account_id)))
 
 

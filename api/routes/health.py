@@ -21,7 +21,7 @@ class Health(Shape):
 @routes.get("/v1/health", access=PUBLIC, command="health show", answer=Health)
 async def show(request: Request) -> Response:
     """Answers 200 when the database answers; any error is a 5xx."""
-    async with deps_of(request).hot.read() as s:
+    async with deps_of(request).hot.session() as s:
         await s.scalar("SELECT 1")
     return answer({"status": "ok", "database": "ok"})
 

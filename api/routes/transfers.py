@@ -158,7 +158,7 @@ async def _recipient(s: WriteSession, move: _Move) -> AccountId:
     return await accounts.ensure(s, move.tenant, code, asset, "liability", owner_id=move.recipient)
 
 
-async def _in_full(s: WriteSession, deps: Deps, move: _Move) -> dict[str, Any]:
+async def _in_full(s: WriteSession, move: _Move) -> dict[str, Any]:
     """The general way: finds or makes the accounts, and says why if it is refused."""
     recipient, sender = await _recipient(s, move), await _sender(s, move)
     await posting.post_or_raise(s, [move.posting(sender, recipient)])
@@ -177,15 +177,15 @@ async def _at_once(deps: Deps, who: Who, asked: Asked, move: _Move) -> StoredAns
     if sender is None or recipient is None:
         return None
     request = once.Request(who.tenant_id, who.label, asked.key, asked.hash)
-    answer_ = StoredAnswer(201, dumps(move.view()))
-    async with deps.hot.read() as s:
+    first = StoredAnswer(201, dumps(move.view()))
+    async with deps.hot.session() as s:
         return await once.post_once(
             s,
             request,
             [move.posting(sender, recipient)],
             "transfer.posted",
             move.entry(),
-            answer_,
+            first,
             at=move.at,
         )
 
@@ -207,9 +207,8 @@ async def create(request: Request, body: NewTransfer, who: Who, key: Key) -> Res
         return stored(done)
     async with deps.db.write() as s:
         write = await begin(s, who, asked)
-        answer_ = await write.run(lambda s: _in_full(s, deps, move))
-    # Only now: the commit comes before the answer.
-    return answer_
+        # The block ends, and so commits, before the answer is sent.
+        return await write.run(lambda s: _in_full(s, move))
 
 
 _ONE = """

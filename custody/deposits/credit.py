@@ -1,16 +1,21 @@
 """Deposits seen -> credited, once the confirmation policy is met and the block still stands."""
 
+import logging
+
 from chains.types import Receipt
 from custody.audit import log
 from custody.core.canonical import Json
 from custody.core.db import WriteSession
 from custody.core.ids import AccountId, TransferId, format_id, new_uuid7
+from custody.core.isolation import each
 from custody.core.money import AssetId
 from custody.deposits import listing
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_or_raise
+
+logger = logging.getLogger(__name__)
 
 
 async def step(deps: DepositDeps, chain_id: int) -> int:
@@ -19,15 +24,16 @@ async def step(deps: DepositDeps, chain_id: int) -> int:
     block_max = await client.block_number() - confirmations + 1
     async with deps.db.read() as s:
         waiting = await listing.in_state(s, chain_id, "seen", block_max)
-    credited = 0
-    for deposit in waiting:
+
+    async def credit(deposit: Deposit) -> bool:
         canonical = await client.block(deposit.block_number)
         receipt = await client.receipt(deposit.tx_hash)
         if canonical.hash != deposit.block_hash or not _stands(deposit, receipt):
-            continue  # the scanner will find the reorg and orphan it
+            return False  # the scanner will find the reorg and orphan it
         async with deps.db.write() as s:
-            credited += await _credit(s, deps, deposit)
-    return credited
+            return await _credit(s, deps, deposit)
+
+    return await each(logger, "deposit", waiting, credit)
 
 
 def _stands(deposit: Deposit, receipt: Receipt | None) -> bool:

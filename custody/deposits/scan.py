@@ -12,7 +12,7 @@ from custody.audit import log
 from custody.core.clock import from_timestamp
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Broken
-from custody.core.ids import DepositId, format_id, new_uuid7
+from custody.core.ids import format_id, new_uuid7
 from custody.core.money import AssetId, erc20_asset, native_asset
 from custody.deposits import addresses, reorg
 from custody.deposits.addresses import DepositAddress
@@ -143,9 +143,9 @@ async def _insert(s: WriteSession, deps: DepositDeps, seen: TransferSeen, watche
     tenant_id = owner.tenant_id if owner else wallet.tenant_id if wallet else None
     if tenant_id is None:
         return
-    deposit_id = DepositId(new_uuid7())
     asset, at = asset_of(seen), deps.clock.now()
-    result = await s.execute(
+    # A deposit that a reorg took and brought back keeps its row, and with it its id.
+    deposit_id = await s.scalar(
         "INSERT INTO deposits (id, tenant_id, customer_id, place_role, chain_id, tx_hash,"
         " log_index, asset_id, sender, address, amount, block_number, block_hash, block_time,"
         " state, created_at) VALUES (:id, :tenant, :customer, :role, :chain, :tx, :log, :asset,"
@@ -153,9 +153,9 @@ async def _insert(s: WriteSession, deps: DepositDeps, seen: TransferSeen, watche
         " ON CONFLICT (chain_id, tx_hash, log_index) DO UPDATE SET state = 'seen',"
         " block_number = excluded.block_number, block_hash = excluded.block_hash,"
         " block_time = excluded.block_time, updated_at = now()"
-        " WHERE deposits.state = 'orphaned'",
+        " WHERE deposits.state = 'orphaned' RETURNING id",
         {
-            "id": deposit_id,
+            "id": new_uuid7(),
             "tenant": tenant_id,
             "customer": owner.customer_id if owner else None,
             "role": wallet.role if wallet else None,
@@ -172,7 +172,7 @@ async def _insert(s: WriteSession, deps: DepositDeps, seen: TransferSeen, watche
             "at": at,
         },
     )
-    if result.rowcount == 1 and owner is not None:
+    if deposit_id is not None and owner is not None:
         await log.append(
             s,
             tenant_id,

@@ -5,6 +5,7 @@ gas wallet calls `sweep(token)` on the deposit address, which is delegated (EIP-
 storage-free contract whose only target is the treasury; the first sweep carries the delegation.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Broken
 from custody.core.ids import IntentId, TenantId, TransferId, format_id, new_uuid7
 from custody.core.intents import Delegation, Intent, IntentKind
+from custody.core.isolation import each
 from custody.core.money import AssetId
 from custody.deposits import addresses
 from custody.deposits.addresses import DepositAddress
@@ -26,6 +28,8 @@ from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places
 from custody.settlement import intents
+
+logger = logging.getLogger(__name__)
 
 GAS_NATIVE = 21_000
 GAS_TOKEN = 160_000
@@ -73,10 +77,7 @@ async def step(deps: DepositDeps, chain_id: int) -> int:
     """Start a sweep for each address that holds enough; how many were started."""
     async with deps.db.read() as s:
         found = await candidates(s, chain_id)
-    started = 0
-    for candidate in found:
-        started += await _start(deps, candidate)
-    return started
+    return await each(logger, "sweep", found, lambda c: _start(deps, c))
 
 
 async def _start(deps: DepositDeps, c: Candidate) -> bool:

@@ -15,6 +15,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Conflict, InvalidInput, NotFound
 from custody.core.ids import AccountId, CustomerId, TenantId, new_uuid7
 from custody.core.money import AssetId
+from custody.ledger import chart
 
 Kind = Literal["asset", "liability", "income", "expense", "receivable", "equity"]
 Status = Literal["open", "frozen", "closed"]
@@ -96,6 +97,24 @@ async def ensure(
     if (row.kind, row.owner_id, row.may_go_negative) != (kind, owner_id, may_go_negative):
         raise Conflict(f"account {code} in {asset_id} exists with other properties")
     return AccountId(row.id)
+
+
+async def in_flight(
+    s: WriteSession, tenant_id: TenantId, chain_id: int, asset_id: AssetId
+) -> AccountId:
+    """The account of what has left one place and not arrived at the next on a chain.
+
+    It may go below zero between two journals of one story.
+    """
+    return await ensure(
+        s,
+        tenant_id,
+        chart.in_flight(chain_id),
+        asset_id,
+        "asset",
+        location=chart.location("in-flight", chain_id, None, ""),
+        may_go_negative=True,
+    )
 
 
 async def get(s: ReadSession, account_id: AccountId) -> Account:

@@ -32,20 +32,20 @@ def wallet(role: str, chain_id: int) -> str:
 
 def treasury(chain_id: int) -> str:
     """Unpooled money of customers; the sweep target."""
-    return f"asset:treasury@{chain_id}"
+    return wallet("treasury", chain_id)
 
 
 def payout(chain_id: int) -> str:
-    return f"asset:payout@{chain_id}"
+    return wallet("payout", chain_id)
 
 
 def gas(chain_id: int) -> str:
     """The operator's gas wallet."""
-    return f"asset:gas@{chain_id}"
+    return wallet("gas", chain_id)
 
 
 def allocator(chain_id: int) -> str:
-    return f"asset:allocator@{chain_id}"
+    return wallet("allocator", chain_id)
 
 
 def anchorer(chain_id: int) -> str:

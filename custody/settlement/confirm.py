@@ -10,6 +10,7 @@ from custody.core.clock import from_timestamp
 from custody.core.db import WriteSession
 from custody.core.ids import TransferId, format_id, new_uuid7
 from custody.core.intents import Intent
+from custody.core.isolation import each
 from custody.core.money import native_asset
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_or_raise
@@ -31,13 +32,15 @@ async def step(deps: SettlementDeps) -> int:
             s,
             [IntentState.SIGNED, IntentState.SENT, IntentState.UNKNOWN, IntentState.MINED],
         )
-    moved = 0
-    for row in rows:
-        try:
-            moved += await _advance(deps, row)
-        except ChainError as error:
-            logger.warning("chain did not answer", extra={"intent": row.intent.id, "error": error})
-    return moved
+    return await each(logger, "receipt", rows, lambda row: _look(deps, row))
+
+
+async def _look(deps: SettlementDeps, row: IntentRow) -> bool:
+    try:
+        return await _advance(deps, row)
+    except ChainError as error:
+        logger.warning("chain did not answer", extra={"intent": row.intent.id, "error": error})
+        return False
 
 
 async def _advance(deps: SettlementDeps, row: IntentRow) -> bool:

@@ -203,13 +203,25 @@ async def listing(
     return [_row(row) for row in rows]
 
 
-async def has_open(s: ReadSession, tenant_id: TenantId, kind: str, reference: str) -> bool:
-    """Whether an intent of this kind for this reference is still on its way."""
+RETRY_AFTER_S = 60
+
+
+async def is_under_way(s: ReadSession, tenant_id: TenantId, kind: str, reference: str) -> bool:
+    """Whether an intent of this kind for this reference is on its way, or has just failed.
+
+    The pause after a failure keeps a job from making the same doomed intent at every step.
+    """
     return bool(
         await s.scalar(
             "SELECT EXISTS (SELECT FROM intents WHERE tenant_id = :tenant AND kind = :kind"
             " AND reference = :reference"
-            " AND state NOT IN ('final', 'failed', 'refused', 'cancelled'))",
-            {"tenant": tenant_id, "kind": kind, "reference": reference},
+            " AND (state NOT IN ('final', 'failed', 'refused', 'cancelled') OR state <> 'final'"
+            " AND updated_at > now() - make_interval(secs => :pause)))",
+            {
+                "tenant": tenant_id,
+                "kind": kind,
+                "reference": reference,
+                "pause": RETRY_AFTER_S,
+            },
         )
     )

@@ -17,6 +17,7 @@ from custody.audit import log
 from custody.core.db import WriteSession
 from custody.core.ids import format_id
 from custody.core.intents import Intent, IntentKind
+from custody.core.isolation import each
 from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
 from custody.policy import decisions
 from custody.settlement import intents, nonces
@@ -41,14 +42,16 @@ async def step(deps: SettlementDeps) -> int:
         key = (row.intent.chain_id, row.intent.sender)
         if row.state is IntentState.QUEUED and key in jammed:
             continue
-        signed = await _bind_and_sign(deps, row)
+        try:
+            signed = await _bind_and_sign(deps, row)
+        except Exception:
+            logger.exception("intent stays", extra={"intent": row.intent.id})
+            signed = False
         moved += signed
         jammed.discard(key) if signed else jammed.add(key)
     async with deps.db.read() as s:
         ready = await intents.in_states(s, [IntentState.SIGNED])
-    for row in ready:
-        moved += await broadcast(deps, row)
-    return moved
+    return moved + await each(logger, "broadcast", ready, lambda row: broadcast(deps, row))
 
 
 async def _bind_and_sign(deps: SettlementDeps, row: IntentRow) -> bool:

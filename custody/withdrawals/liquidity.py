@@ -10,6 +10,7 @@ from chains.evm.contracts import erc20
 from chains.types import Receipt
 from custody.core.clock import Clock, from_timestamp
 from custody.core.db import WriteSession
+from custody.core.errors import Broken
 from custody.core.ids import AccountId, IntentId, TenantId, TransferId, format_id, new_uuid7
 from custody.core.intents import Intent, IntentKind
 from custody.core.money import AssetId
@@ -19,7 +20,7 @@ from custody.ledger.posting import void_hold as void
 from custody.parties import places
 from custody.settlement import intents
 from custody.withdrawals.deps import WithdrawalDeps
-from custody.withdrawals.request import GAS_NATIVE, GAS_PRICE_MAX_WEI, GAS_TOKEN, in_flight
+from custody.withdrawals.request import GAS_NATIVE, GAS_PRICE_MAX_WEI, GAS_TOKEN
 from custody.withdrawals.rows import Withdrawal
 from custody.withdrawals.states import State, move
 
@@ -72,7 +73,7 @@ async def _release(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, wallet:
             Transfer(
                 id=hold_id,
                 tenant_id=w.tenant_id,
-                debit=await in_flight(s, w.tenant_id, w.chain_id, w.asset_id),
+                debit=await accounts.in_flight(s, w.tenant_id, w.chain_id, w.asset_id),
                 credit=wallet,
                 amount=w.net,
                 kind="pending",
@@ -87,11 +88,7 @@ async def _release(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, wallet:
         {"hold": hold_id, "id": w.id},
     )
     if not await intents.release(s, w.intent_id):
-        # People took an approval back since: void what was just held and ask again.
-        await void_hold(s, w, hold_id, deps.clock.now())
-        return await move(
-            s, deps.clock, w.tenant_id, w.id, w.state, State.REFUSED, "the intent was not approved"
-        )
+        raise Broken(f"withdrawal {w.id} is approved, its intent is not")
     return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.RELEASED)
 
 
@@ -122,7 +119,7 @@ async def _fill(
 ) -> bool:
     """Start a fill of the payout wallet; False where the treasury has not got it."""
     kind = IntentKind.PAYOUT_FILL
-    if await intents.has_open(s, w.tenant_id, kind.value, fill_reference(w.asset_id)):
+    if await intents.is_under_way(s, w.tenant_id, kind.value, fill_reference(w.asset_id)):
         return True
     treasury_account = await _wallet(s, w, places.TREASURY, token)
     gas = GAS_NATIVE if token is None else GAS_TOKEN

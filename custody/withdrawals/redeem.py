@@ -23,7 +23,7 @@ from custody.core.money import AssetId
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.withdrawals import rows
-from custody.withdrawals.request import add_hold, in_flight
+from custody.withdrawals.request import add_hold
 from custody.withdrawals.settle import let_go
 from custody.withdrawals.states import State
 
@@ -82,7 +82,7 @@ async def redemption_done(
                 debit=await accounts.by_code(
                     s, tenant_id, chart.customer(w.customer_id), w.asset_id
                 ),
-                credit=await in_flight(s, tenant_id, w.chain_id, w.asset_id),
+                credit=await accounts.in_flight(s, tenant_id, w.chain_id, w.asset_id),
                 amount=amount,
                 kind="pending",
                 code="withdrawal.hold",

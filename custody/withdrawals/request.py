@@ -10,7 +10,6 @@ from custody.audit import log
 from custody.core.db import WriteSession
 from custody.core.errors import Conflict, InsufficientFunds, InvalidInput, Refused
 from custody.core.ids import (
-    AccountId,
     CustomerId,
     IntentId,
     PoolId,
@@ -179,7 +178,7 @@ async def _hold(
                 id=on_balance,
                 tenant_id=asked.tenant_id,
                 debit=await accounts.by_code(s, asked.tenant_id, code, asked.asset_id),
-                credit=await in_flight(s, asked.tenant_id, asked.chain_id, asked.asset_id),
+                credit=await accounts.in_flight(s, asked.tenant_id, asked.chain_id, asked.asset_id),
                 amount=funding.balance,
                 kind="pending",
                 code="withdrawal.hold",
@@ -207,21 +206,6 @@ async def _hold(
         )
     await post_or_raise(s, transfers)
     return on_balance, on_shares
-
-
-async def in_flight(
-    s: WriteSession, tenant_id: TenantId, chain_id: int, asset_id: AssetId
-) -> AccountId:
-    """The account of what has left a wallet and is not yet final. Below zero between journals."""
-    return await accounts.ensure(
-        s,
-        tenant_id,
-        chart.in_flight(chain_id),
-        asset_id,
-        "asset",
-        location={"kind": "in-flight", "chain_id": chain_id, "token": None, "holder": ""},
-        may_go_negative=True,
-    )
 
 
 async def _intent(

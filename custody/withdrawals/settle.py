@@ -1,5 +1,6 @@
 """The withdrawal's job and its journals: looks for states to advance, can die anywhere."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -10,15 +11,17 @@ from custody.core.db import WriteSession
 from custody.core.errors import Conflict
 from custody.core.ids import TenantId, TransferId, format_id, new_uuid7
 from custody.core.intents import Intent
+from custody.core.isolation import each
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_hold, post_or_raise, void_hold
 from custody.settlement import intents
 from custody.settlement.states import IntentState
 from custody.withdrawals import liquidity, rows, screen
 from custody.withdrawals.deps import WithdrawalDeps
-from custody.withdrawals.request import in_flight
 from custody.withdrawals.rows import Withdrawal
 from custody.withdrawals.states import CANCELLABLE, State, move
+
+logger = logging.getLogger(__name__)
 
 EXPIRES_AFTER = timedelta(hours=24)
 
@@ -45,11 +48,12 @@ async def step(deps: WithdrawalDeps) -> int:
     """Advance every open withdrawal by at most one state; how many moved."""
     async with deps.db.read() as s:
         waiting = await rows.in_states(s, _OPEN)
-    moved = 0
-    for w in waiting:
+
+    async def advance(w: Withdrawal) -> bool:
         async with deps.db.write() as s:
-            moved += await _advance(s, deps, await rows.get(s, w.tenant_id, w.id, lock=True))
-    return moved
+            return await _advance(s, deps, await rows.get(s, w.tenant_id, w.id, lock=True))
+
+    return await each(logger, "withdrawal", waiting, advance)
 
 
 async def _advance(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
@@ -164,7 +168,7 @@ class PayoutEffects:
         )
 
     async def _journal(self, s: WriteSession, w: Withdrawal, receipt: Receipt) -> list[Transfer]:
-        flight = await in_flight(s, w.tenant_id, w.chain_id, w.asset_id)
+        flight = await accounts.in_flight(s, w.tenant_id, w.chain_id, w.asset_id)
         income = await accounts.ensure(s, w.tenant_id, chart.INCOME_FEES, w.asset_id, "income")
         tenant, code = TenantId(w.tenant_id), "withdrawal.settled"
         common: dict[str, Any] = {
