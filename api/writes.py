@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
 from api.answers import JSON
 from api.auth.guard import Who
 from api.auth.principal import Principal
 from api.deps import deps_of
+from api.routing import IDEMPOTENCY_KEY
 from custody.core import idempotency
 from custody.core.db import WriteSession
 from custody.core.idempotency import StoredAnswer
@@ -66,7 +68,16 @@ def stored(answer: StoredAnswer) -> Response:
     return Response(answer.body, answer.status, media_type=JSON)
 
 
-Key = Annotated[str, Header(alias="Idempotency-Key", max_length=idempotency.KEY_LENGTH_MAX)]
+Key = Annotated[str, Header(alias=IDEMPOTENCY_KEY, max_length=idempotency.KEY_LENGTH_MAX)]
+
+
+def key_of(request: Request) -> str:
+    """A hot route's key. Raises RequestValidationError when there is none."""
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        missing = {"type": "missing", "loc": ("header", IDEMPOTENCY_KEY), "msg": "Field required"}
+        raise RequestValidationError([missing])
+    return key
 
 
 async def asked_of(request: Request, key: str) -> Asked:

@@ -82,10 +82,10 @@ def children(settings: Settings) -> list[Child]:
 
 
 class Supervisor:
-    def __init__(self, settings: Settings, environment: dict[str, str]) -> None:
+    def __init__(self, settings: Settings, environment: dict[str, str], kept: list[Child]) -> None:
         self._settings = settings
         self._environment = environment
-        self._children = children(settings)
+        self._children = kept
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -103,6 +103,8 @@ class Supervisor:
         for child in reversed(self._children):
             await child.stop()
         await asyncio.gather(*watchers)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
         self._pid_file().unlink(missing_ok=True)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -151,7 +153,7 @@ async def _serve(settings: Settings) -> None:
     environment |= {"DATABASE_URL": urls.app, "MOORAGE_HOME": str(settings.home.resolve())}
     _say(f"Moorage at http://{settings.api_host}:{settings.api_port}")
     try:
-        await Supervisor(settings, environment).run()
+        await Supervisor(settings, environment, children(settings)).run()
     finally:
         if settings.database_url is None:
             embedded.start(settings.postgres_folder).stop()

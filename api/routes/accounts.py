@@ -10,7 +10,7 @@ from api.answers import Cursor, Limit, Shape, answer, cursor_id, next_id, option
 from api.auth.access import OWN
 from api.auth.guard import Who
 from api.deps import UseDeps, deps_of
-from api.routing import Routes
+from api.routing import Hot, Routes
 from custody.core.db import ReadSession
 from custody.core.errors import NotFound
 from custody.core.ids import AccountId, format_id, parse_id
@@ -67,11 +67,17 @@ async def visible(s: ReadSession, who: Who, account_id: str) -> Account:
     return account
 
 
-@routes.get("/v1/accounts/{account_id}", access=OWN, command="accounts show", answer=AccountView)
-async def show(request: Request, account_id: str, who: Who) -> Response:
+@routes.get(
+    "/v1/accounts/{account_id}",
+    access=OWN,
+    command="accounts show",
+    answer=AccountView,
+    hot=Hot(),
+)
+async def show(request: Request, who: Who) -> Response:
     """One account with its balance."""
     async with deps_of(request).hot.session() as s:
-        return answer(_view(await visible(s, who, account_id)))
+        return answer(_view(await visible(s, who, request.path_params["account_id"])))
 
 
 _LIST = f"""

@@ -1,51 +1,28 @@
 """Internal transfers: between two customers of one tenant, in the ledger alone."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from fastapi import Request
-from pydantic import Field
 from starlette.responses import Response
 
 from api.answers import Shape, answer, optional_id
 from api.auth.access import HOLDER, OWN
 from api.auth.guard import Who
-from api.deps import Deps, UseDeps, deps_of
-from api.inputs import known_asset
-from api.routing import Routes
-from api.writes import Asked, Key, asked_of, begin, stored
-from custody.audit import log
-from custody.core.canonical import Json
+from api.deps import UseDeps, deps_of
+from api.internal_transfers import NewTransfer, at_once, in_full, parse
+from api.routing import Hot, Routes, body_of
+from api.writes import asked_of, begin, key_of, stored
 from custody.core.clock import iso_us
-from custody.core.db import ReadSession, WriteSession
-from custody.core.errors import InsufficientFunds, InvalidInput, NotFound
-from custody.core.idempotency import StoredAnswer
+from custody.core.db import ReadSession
+from custody.core.errors import NotFound
 from custody.core.ids import (
-    AccountId,
     CustomerId,
-    TenantId,
-    TransferId,
     format_id,
-    new_uuid7,
     parse_id,
 )
-from custody.core.money import Money, parse_amount
-from custody.core.serialization import dumps
-from custody.ledger import accounts, chart, once, posting
-from custody.ledger.posting import Transfer
-from custody.parties import customers
 
 routes = Routes("transfers")
-CODE = "transfer.internal"
-
-
-class NewTransfer(Shape):
-    to: str = Field(max_length=64, description="the customer who receives")
-    asset: str = Field(max_length=160)
-    amount: str = Field(description="base units")
-    reference: str | None = Field(default=None, min_length=1, max_length=64)
 
 
 class TransferView(Shape):
@@ -71,144 +48,26 @@ class PostedTransfer(Shape):
     at: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """A checked request: who gives what to whom, and the ids it will have."""
-
-    tenant: TenantId
-    sender: CustomerId
-    recipient: CustomerId
-    money: Money
-    reference: str | None
-    id: TransferId
-    at: datetime
-
-    def view(self) -> dict[str, Any]:
-        return {
-            "id": format_id("transfer", self.id),
-            "sender": format_id("customer", self.sender),
-            "to": format_id("customer", self.recipient),
-            "asset": self.money.asset,
-            "amount": str(self.money.amount),
-            "reference": self.reference,
-            "at": iso_us(self.at),
-        }
-
-    def entry(self) -> dict[str, Json]:
-        return {
-            "transfer": format_id("transfer", self.id),
-            "asset": self.money.asset,
-            "amount": str(self.money.amount),
-            "from": format_id("customer", self.sender),
-            "to": format_id("customer", self.recipient),
-            "code": CODE,
-            "reference": self.reference,
-        }
-
-    def posting(self, sender: AccountId, recipient: AccountId) -> Transfer:
-        return Transfer(
-            id=self.id,
-            tenant_id=self.tenant,
-            debit=sender,
-            credit=recipient,
-            amount=self.money.amount,
-            code=CODE,
-            event_at=self.at,
-            reference=self.reference,
-        )
-
-
-def _parse(body: NewTransfer, who: Who, deps: Deps) -> _Move:
-    """In the order asset, amount, to. Raises InvalidInput."""
-    asset = known_asset(deps.registry, body.asset)
-    money = Money(parse_amount(body.amount), asset)
-    recipient = CustomerId(parse_id("customer", body.to, "to"))
-    sender = who.own_customer()
-    if recipient == sender:
-        raise InvalidInput("to", "must be another customer")
-    return _Move(
-        who.tenant_id,
-        sender,
-        recipient,
-        money,
-        body.reference,
-        TransferId(new_uuid7()),
-        deps.clock.now(),
-    )
-
-
-async def _sender(s: WriteSession, move: _Move) -> AccountId:
-    """Raises InsufficientFunds for a sender who never had the asset."""
-    found = await accounts.find(s, move.tenant, chart.customer(move.sender), move.money.asset)
-    if found is None:
-        raise InsufficientFunds("amount", "must not be more than is available, holds counted")
-    return found.id
-
-
-async def _recipient(s: WriteSession, move: _Move) -> AccountId:
-    """The recipient's account, made now if it is the first of its asset.
-
-    Raises NotFound for a recipient who is not of this tenant.
-    """
-    code, asset = chart.customer(move.recipient), move.money.asset
-    found = await accounts.find(s, move.tenant, code, asset)
-    if found is not None:
-        return found.id
-    await customers.get(s, move.tenant, move.recipient)
-    return await accounts.ensure(s, move.tenant, code, asset, "liability", owner_id=move.recipient)
-
-
-async def _in_full(s: WriteSession, move: _Move) -> dict[str, Any]:
-    """The general way: finds or makes the accounts, and says why if it is refused."""
-    recipient, sender = await _recipient(s, move), await _sender(s, move)
-    await posting.post_or_raise(s, [move.posting(sender, recipient)])
-    await log.append(s, move.tenant, "transfer.posted", move.entry(), at=move.at)
-    return move.view()
-
-
-async def _at_once(deps: Deps, who: Who, asked: Asked, move: _Move) -> StoredAnswer | None:
-    """The quick way, one round trip: None when an account is not known here yet or it is refused.
-
-    Account ids never change, so they are remembered; whose they are was checked when they were.
-    """
-    known = deps.accounts
-    sender = await known.find(deps, move.tenant, move.sender, move.money.asset)
-    recipient = await known.find(deps, move.tenant, move.recipient, move.money.asset)
-    if sender is None or recipient is None:
-        return None
-    request = once.Request(who.tenant_id, who.label, asked.key, asked.hash)
-    first = StoredAnswer(201, dumps(move.view()))
-    async with deps.hot.session() as s:
-        return await once.post_once(
-            s,
-            request,
-            [move.posting(sender, recipient)],
-            "transfer.posted",
-            move.entry(),
-            first,
-            at=move.at,
-        )
-
-
 @routes.post(
     "/v1/transfers",
     access=HOLDER,
     command="transfers create",
     answer=PostedTransfer,
     status=201,
+    hot=Hot(body=NewTransfer, idempotent=True),
 )
-async def create(request: Request, body: NewTransfer, who: Who, key: Key) -> Response:
+async def create(request: Request, who: Who) -> Response:
     """Give some of the caller's balance to another customer of the same tenant."""
     deps = deps_of(request)
-    asked = await asked_of(request, key)
-    move = _parse(body, who, deps)
-    done = await _at_once(deps, who, asked, move)
+    asked = await asked_of(request, key_of(request))
+    move = parse(await body_of(request, NewTransfer), who, deps)
+    done = await at_once(deps, who, asked, move)
     if done is not None:
         return stored(done)
     async with deps.db.write() as s:
         write = await begin(s, who, asked)
         # The block ends, and so commits, before the answer is sent.
-        return await write.run(lambda s: _in_full(s, move))
+        return await write.run(lambda s: in_full(s, move))
 
 
 _ONE = """

@@ -15,6 +15,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import NotFound
 from custody.core.ids import AccountId, TenantId, TransferId
 from custody.core.money import AssetId
+from custody.ledger import posting
 from custody.ledger.posting import Outcome, Result, Transfer, derived_id, post, post_or_raise
 
 EXPIRED = "hold.expired"
@@ -85,15 +86,12 @@ async def post_hold(
 
     Raises Refused (not found, expired, too much) or Conflict (ended already).
     """
-    transfer = Transfer(
-        id=id_,
-        tenant_id=tenant_id,
-        debit=None,
-        credit=None,
-        amount=amount,
-        code=code,
-        kind="post",
-        pending_id=hold_id,
+    transfer = posting.post_hold(
+        id_,
+        tenant_id,
+        hold_id,
+        amount,
+        code,
         event_at=event_at,
         chain_id=chain_id,
         block_number=block_number,
@@ -113,31 +111,10 @@ async def void_hold(
     reference: str | None = None,
 ) -> Result:
     """Let go of the whole hold. Raises Refused (not found) or Conflict (ended already)."""
-    transfer = void_transfer(tenant_id, hold_id, id_, code, event_at, reference)
-    return (await post_or_raise(s, [transfer]))[0]
-
-
-def void_transfer(
-    tenant_id: TenantId,
-    hold_id: TransferId,
-    id_: TransferId,
-    code: str,
-    event_at: datetime,
-    reference: str | None = None,
-) -> Transfer:
-    """A void, to stand in a group with others."""
-    return Transfer(
-        id=id_,
-        tenant_id=tenant_id,
-        debit=None,
-        credit=None,
-        amount=None,
-        code=code,
-        kind="void",
-        pending_id=hold_id,
-        event_at=event_at,
-        reference=reference,
+    transfer = posting.void_hold(
+        id_, tenant_id, hold_id, code, event_at=event_at, reference=reference
     )
+    return (await post_or_raise(s, [transfer]))[0]
 
 
 _OPEN = """
@@ -203,7 +180,9 @@ async def expire_due(s: WriteSession, now: datetime, limit: int = 500) -> int:
     """
     rows = await s.all(_DUE, {"now": now, "limit": limit})
     voids = [
-        void_transfer(r.tenant_id, r.id, derived_id(r.id, EXPIRED), EXPIRED, r.expires_at)
+        posting.void_hold(
+            derived_id(r.id, EXPIRED), r.tenant_id, r.id, EXPIRED, event_at=r.expires_at
+        )
         for r in rows
     ]
     results = await post(s, voids)

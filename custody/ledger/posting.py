@@ -89,11 +89,11 @@ def post_hold(
     id: TransferId,
     tenant_id: TenantId,
     hold_id: TransferId,
-    amount: int,
+    amount: int | None,
     code: str,
     **fields: Any,
 ) -> Transfer:
-    """The transfer that makes `amount` of a hold real and lets the rest go."""
+    """The transfer that makes `amount` (None: all) of a hold real and lets the rest go."""
     return Transfer(
         id, tenant_id, None, None, amount, code, kind="post", pending_id=hold_id, **fields
     )

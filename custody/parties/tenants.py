@@ -43,8 +43,10 @@ async def create(
     at: datetime,
     tenant_id: TenantId | None = None,
 ) -> Tenant:
-    """The xpub comes from the signer; the id too, when the ceremony has given it one. Raises InvalidInput for a name out of bounds, Conflict when
-    somebody else has just taken the account index."""
+    """The xpub comes from the signer; the id too, when the ceremony has given it one.
+
+    Raises InvalidInput for a name out of bounds, Conflict when the account index is taken.
+    """
     if not 1 <= len(name) <= NAME_MAX:
         raise InvalidInput("name", f"must have 1 to {NAME_MAX} characters")
     tenant = Tenant(tenant_id or TenantId(new_uuid7()), name, account_index, account_xpub, at)

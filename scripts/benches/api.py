@@ -176,7 +176,10 @@ def _measures(rounds: dict[str, list[Result]]) -> list[Measure]:
         measures.append(Measure(f"{name} / hello", round(ratio, 3), "ratio", peer, bar))
     for name, results in rounds.items():
         for attribute, unit in (
-            ("per_s", "requests/s"), ("p50_ms", "ms"), ("p99_ms", "ms"), ("cpu_us", "us CPU/request"),
+            ("per_s", "requests/s"),
+            ("p50_ms", "ms"),
+            ("p99_ms", "ms"),
+            ("cpu_us", "us CPU/request"),
         ):  # fmt: skip
             value = statistics.median(getattr(r, attribute) for r in results)
             measures.append(Measure(f"{name} {attribute}", round(value, 2), unit))

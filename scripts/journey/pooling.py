@@ -105,7 +105,8 @@ def watch_routing(scene: Scene) -> None:
         in_flight = max(in_flight, int(position["in_flight"]))
         venues = {k: int(v) for k, v in position["venues"].items()}
         settled = not int(position["in_flight"]) and not int(position["unfunded"])
-        return position if settled and venues and all(venues.values()) else None
+        placed = venues and all(venues.values()) and _plans_done(scene, usdc)
+        return position if settled and placed else None
 
     position = until("the USDC pool to be placed", placed, timeout_s=180)
     eth = until("the ETH pool to be staked", lambda: _staked(scene), timeout_s=180)
@@ -117,6 +118,11 @@ def watch_routing(scene: Scene) -> None:
         )
     scene.checks.that(in_flight > 0, f"{in_flight} base units were in flight to the exchange")
     _check_placement(scene, position, eth)
+
+
+def _plans_done(scene: Scene, pool: str) -> bool:
+    plans = scene.treasury.get(f"/v1/pools/{pool}/plans")["items"]
+    return bool(plans) and all(p["state"] == "done" for p in plans)
 
 
 def _staked(scene: Scene) -> dict[str, Any] | None:
@@ -135,11 +141,15 @@ def _show_plan(scene: Scene, pool: str) -> None:
         rows,
     )
     output = plan["output"]
-    for key in ("objective", "gap", "upper_bound", "bound"):
-        if key in output:
-            line(f"{key}: {output[key]}")
-    for reason in output.get("moves", output.get("reasons", [])):
-        line(f"why: {reason}")
+    for move in output["moves"]:
+        line(f"{move['venue']}: {move['reason']}")
+    for price in output["prices"]:
+        line(f"limit {price['limit']}: one more unit would earn {price['percent']} more")
+    bound, gap = int(output["bound_ray"]), int(output["gap_ray"])
+    line(f"certificate: yearly income {output['income_ray']}, bound {bound}, gap {gap} (x 10^-27)")
+    scene.checks.that(
+        0 <= gap * 10**6 <= bound, "the plan is within a millionth of its upper bound"
+    )
 
 
 def _check_placement(scene: Scene, usdc: dict[str, Any], eth: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ ACTORS = [
 ]
 
 
-def _risk(objects: Objects) -> dict[str, Any]:
+def risk_policy(objects: Objects) -> dict[str, Any]:
     return {
         "schema": "moorage.risk/1",
         "pool": objects.ids["pool_id"],
@@ -70,7 +70,7 @@ def _risk(objects: Objects) -> dict[str, Any]:
     }
 
 
-def _approval(objects: Objects) -> dict[str, Any]:
+def approval(objects: Objects) -> dict[str, Any]:
     end = NOW + timedelta(hours=1)
     person = objects.person_key
     made = sign_approval(person.key, person.id, objects.digest, end)
@@ -96,7 +96,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             "destination": OUTSIDE,
         },
         "withdrawals cancel": dict,
-        "approvals create": lambda: _approval(o),
+        "approvals create": lambda: approval(o),
         "screening load": lambda: {"addresses": []},
         "keys freeze": dict,
         "keys unfreeze": lambda: {
@@ -123,7 +123,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             "tier": "cash",
             "config": {"pool": OUTSIDE, "token": OUTSIDE, "guard_venue": "0x01"},
         },
-        "risk-policies load": lambda: _risk(o),
+        "risk-policies load": lambda: risk_policy(o),
     }
 
 

@@ -227,10 +227,6 @@ BEGIN
                         USING ERRCODE = 'invalid_parameter_value';
                 END IF;
 
-                IF grp_stored THEN  -- the group is in the ledger already, without this member
-                    verdict := 'linked_failed'; EXIT checks;
-                END IF;
-
                 -- What the four counters become, and what is then available on either side.
                 dpd := dp[d]; cpc := cp[c]; dqd := dq[d]; cqc := cq[c];
                 IF t.kind = 'pending' THEN
@@ -252,6 +248,8 @@ BEGIN
                                ELSE cpc - dp[c] - dq[c] END;
                 IF left_d < 0 AND NOT unbounded[d] OR left_c < 0 AND NOT unbounded[c] THEN
                     verdict := 'insufficient_funds'; EXIT checks;
+                ELSIF grp_stored THEN  -- the group is in the ledger already, without this member
+                    verdict := 'linked_failed'; EXIT checks;
                 END IF;
                 verdict := 'ok';
             END checks;

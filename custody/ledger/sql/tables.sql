@@ -29,7 +29,7 @@ CREATE TABLE accounts (
     created_at timestamptz NOT NULL DEFAULT now(),
     last_posted_at timestamptz NOT NULL DEFAULT '-infinity',
     CONSTRAINT pk_accounts PRIMARY KEY (id, tenant_id),
-    CONSTRAINT uq_accounts_tenant_id UNIQUE (tenant_id, code, asset_id),
+    CONSTRAINT uq_accounts_tenant_id_code_asset_id UNIQUE (tenant_id, code, asset_id),
     CONSTRAINT fk_accounts_asset_id_assets FOREIGN KEY (asset_id) REFERENCES assets (id),
     CONSTRAINT ck_accounts_kind
         CHECK (kind IN ('asset', 'liability', 'income', 'expense', 'receivable', 'equity')),

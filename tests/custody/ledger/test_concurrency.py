@@ -113,6 +113,18 @@ async def test_no_deadlock_is_shown(crowd: Books) -> None:
     assert counted[Outcome.OK] > 0
 
 
+async def test_new_ids_in_opposite_order(crowd: Books, owner_database: Database) -> None:
+    """On accounts that have nothing in common only the ids meet. Both wait at the same gate."""
+    up = [crowd.transfer("cash", "ann", 1) for _ in range(400)]
+    down = [replace(t, debit=crowd.ids["operator"], credit=crowd.ids["rest"]) for t in reversed(up)]
+    async with owner_database.write() as gate:
+        await gate.execute("LOCK TABLE transfers IN SHARE MODE")
+        calls = asyncio.create_task(together(crowd, [up, down]))
+        while await gate.scalar("SELECT count(*) FROM pg_locks WHERE NOT granted") < 2:
+            await asyncio.sleep(0.02)
+    assert await calls == {"ok": 400, "exists_with_different_content": 400}
+
+
 async def test_hot_account_takes_all_of_many(crowd: Books) -> None:
     calls = [[crowd.transfer("cash", "rest", 1)] for _ in range(200)]
     assert await together(crowd, calls) == {"ok": 200}
