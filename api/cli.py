@@ -111,7 +111,13 @@ def migrate() -> None:
     typer.echo("the database is up to date")
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
 def verify(context: typer.Context) -> None:
     """Verify evidence offline; the same as running custody/audit/verify.py alone."""
     import custody.audit

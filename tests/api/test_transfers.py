@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from custody.core.db import Database
 from custody.core.ids import format_id, new_uuid7
 from tests.api.conftest import DEPOSITED, World
 from tests.api.support import ETH, USDC, balance
@@ -61,29 +60,6 @@ async def test_keys_of_two_holders_do_not_meet(world: World) -> None:
     other = {"to": world.ours.customer("alice"), "asset": USDC, "amount": "7"}
     second = await world.money(PATH, world.ours.tokens["bob"], other, key="k")
     assert (first.status_code, second.status_code) == (201, 201)
-
-
-FAIL_AT_COMMIT = (
-    "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION 'the disk is gone'; END $$",
-    "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON idempotency_keys "
-    "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()",
-)
-
-
-async def test_failing_commit_is_a_5xx(world: World, owner_database: Database) -> None:
-    """The commit comes before the answer: what did not commit is never called a success."""
-    async with owner_database.write() as s:
-        for statement in FAIL_AT_COMMIT:
-            await s.execute(statement)
-    token = world.ours.tokens["alice"]
-    answer = await world.money(PATH, token, _body(world), key="k")
-    assert answer.status_code >= 500
-    assert "disk" not in answer.text
-    assert await _balances(world) == (DEPOSITED, DEPOSITED)
-    async with owner_database.write() as s:
-        await s.execute("DROP TRIGGER fail ON idempotency_keys")
-    assert (await world.money(PATH, token, _body(world), key="k")).status_code == 201
 
 
 async def test_fifty_parallel_transfers_of_everything_have_one_winner(world: World) -> None:
