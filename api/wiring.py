@@ -1,5 +1,6 @@
 """The one place where parts are built and joined: for the API, for the worker, for commands."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from custody.core.db import Database
 from custody.core.errors import Broken
 from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
+from custody.core.isolation import each
 from custody.core.settings import Settings
 from custody.deposits import addresses, credit, scan, sweep
 from custody.deposits.deps import DepositDeps
 from custody.keys.client import SignerClient
+from custody.ledger import holds
 from custody.parties import tenants
 from custody.settlement import confirm, outbound
 from custody.settlement.deps import SettlementDeps
@@ -37,6 +40,8 @@ from router import accrual, effects, exchange, funding, rebalance, recall
 from router.deps import RouterDeps
 from router.venues.cefi.binance import Binance
 from router.venues.cefi.port import Earn
+
+logger = logging.getLogger(__name__)
 
 SLOW_MS = 2_000
 RECONCILE_MS = 15_000
@@ -79,15 +84,20 @@ class ExchangeHoldings:
         asset, earn = self._registry.asset(asset_id), self._exchanges.get(name)
         if earn is None:
             raise Broken(f"exchange {name} is not connected")
-        subscribed = await earn.position(asset.symbol, product, asset.decimals)
-        return subscribed + await earn.spot(asset.symbol, asset.decimals)
+        # Spot first: what is subscribed in between is then seen twice at worst, never missed.
+        spot = await earn.spot(asset.symbol, asset.decimals)
+        return spot + await earn.position(asset.symbol, product, asset.decimals)
 
 
 def parts(settings: Settings) -> Parts:
     """Raises Unavailable where `moorage init` has not run."""
     installation = load(settings.installation_file)
     registry = Registry.from_json(installation.registry)
-    clients = {c.chain_id: EvmClient(c.chain_id, c.rpc_urls) for c in registry.chains.values()}
+    clients = {
+        # A majority of the endpoints must agree on what money depends on.
+        c.chain_id: EvmClient(c.chain_id, c.rpc_urls, quorum=len(c.rpc_urls) // 2 + 1)
+        for c in registry.chains.values()
+    }
     url = database_urls(settings, start=False).app
     return Parts(
         settings=settings,
@@ -163,6 +173,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
         Job("withdrawals", lambda: settle.step(withdrawals), every),
+        Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
         Job("router.rebalance", lambda: rebalance.step(router), 2 * every),
@@ -187,6 +198,11 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
     return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
 
 
+async def _expire_holds(p: Parts) -> int:
+    async with p.db.write() as s:
+        return await holds.expire_due(s, p.clock.now())
+
+
 async def _checkpoint(p: Parts) -> object:
     return await checkpoint.sign_once(
         p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock
@@ -199,5 +215,8 @@ async def _reconcile(p: Parts, chain_id: int) -> None:
     )
     async with p.db.read() as s:
         every = await tenants.every(s)
-    for tenant in every:
-        await reconcile.step(deps, tenant.id, chain_id)
+
+    async def one(tenant: tenants.Tenant) -> bool:
+        return await reconcile.step(deps, tenant.id, chain_id) is not None
+
+    await each(logger, "reconciliation", every, one)

@@ -18,6 +18,9 @@ from custody.core.ports import SignerUnavailable
 
 logger = logging.getLogger(__name__)
 
+STOP_WAIT_S = 10.0
+_running: set[asyncio.Task[object]] = set()
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -30,6 +33,10 @@ class Job:
 
 async def run_job(leases: Leases, job: Job) -> None:
     """One triggered step under the job's lease; a failing step is logged and tried again later."""
+    task = asyncio.current_task()
+    if task is not None:
+        _running.add(task)
+        task.add_done_callback(_running.discard)
     try:
         async with leases.hold(f"job/{job.name}") as mine:
             if mine:
@@ -58,6 +65,9 @@ async def run(db: Database, jobs: list[Job]) -> None:
     scheduler.start()
     logger.info("worker started", extra={"jobs": ",".join(job.name for job in jobs)})
     await stop.wait()
-    scheduler.shutdown(wait=True)
+    scheduler.pause()
+    if _running:  # a step may be cut anywhere, but need not be
+        await asyncio.wait(_running, timeout=STOP_WAIT_S)
+    scheduler.shutdown(wait=False)
     await leases.close()
     await db.close()

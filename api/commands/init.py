@@ -194,7 +194,7 @@ async def _record(
             }
         )
     await policies.install(s, signed, at=now)
-    await screen.load(s, [], at=now)
+    await screen.load(s, tenant_id, [], at=now)
     await first_pools.create(s, founding, at=now)
     return {
         "tenant": format_id("tenant", tenant_id),

@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from api.answers import Shape, answer
 from api.auth.access import OPERATOR
+from api.auth.guard import Who
 from api.deps import UseDeps
 from api.inputs import checked_address
 from api.routing import Routes
@@ -27,9 +28,9 @@ class LoadedList(Shape):
 @routes.post(
     "/v1/screening-lists", access=OPERATOR, command="screening load", answer=LoadedList, status=201
 )
-async def load(body: NewList, deps: UseDeps, s: Writing) -> Response:
+async def load(body: NewList, who: Who, deps: UseDeps, s: Writing) -> Response:
     """Replace the screening list as a whole, for the whole installation."""
     for i, address in enumerate(body.addresses):
         checked_address(address, f"addresses.{i}")
-    version = await screen.load(s, body.addresses, at=deps.clock.now())
+    version = await screen.load(s, who.tenant_id, body.addresses, at=deps.clock.now())
     return answer({"version": version, "addresses": len(set(body.addresses))}, 201)

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.evm.positions import Holding, HoldingKind, value
 from chains.registry import Registry
@@ -50,10 +49,12 @@ class Line:
     kind: str
     block: int
     ledger: int
-    place: int
+    place: int | None
 
     @property
     def broken(self) -> bool:
+        if self.place is None:
+            return True
         # An exchange pays rewards at any moment, so it may be ahead of the ledger, never behind.
         return self.place < self.ledger if self.kind == "exchange" else self.place != self.ledger
 
@@ -64,8 +65,8 @@ class Line:
             "kind": self.kind,
             "block": self.block,
             "ledger": str(self.ledger),
-            "place": str(self.place),
-            "difference": str(self.place - self.ledger),
+            "place": None if self.place is None else str(self.place),
+            "difference": None if self.place is None else str(self.place - self.ledger),
             "broken": self.broken,
         }
 
@@ -91,7 +92,7 @@ async def step(deps: ReconcileDeps, tenant_id: TenantId, chain_id: int) -> Repor
         return None
     async with deps.db.read() as s:
         found = await accounts.list_by_code(s, tenant_id, "asset:")
-    lines = [await _line(deps, client, a, block) for a in found if _is_on(a, chain_id)]
+    lines = [await _line_or_none(deps, client, a, block) for a in found if _is_on(a, chain_id)]
     report = _report(deps, tenant_id, chain_id, block, [x for x in lines if x is not None])
     async with deps.db.write() as s:
         await _store(s, report)
@@ -137,6 +138,18 @@ def _is_on(account: Account, chain_id: int) -> bool:
     return place.get("chain_id") == chain_id and place.get("kind") != "in-flight"
 
 
+async def _line_or_none(
+    deps: ReconcileDeps, client: EvmClient, account: Account, block: int
+) -> Line | None:
+    """A place that cannot be read is shown as such and keeps no other from being compared."""
+    try:
+        return await _line(deps, client, account, block)
+    except Exception:
+        logger.exception("place cannot be read", extra={"account": account.code})
+        kind = str((account.location or {})["kind"])
+        return Line(account.code, account.asset_id, kind, block, 0, None)
+
+
 async def _line(
     deps: ReconcileDeps, client: EvmClient, account: Account, block: int
 ) -> Line | None:
@@ -169,11 +182,7 @@ async def _on_chain(client: EvmClient, place: Mapping[str, Any], block: int) -> 
     holding = Holding(
         HoldingKind(place["kind"]), str(place["holder"]), place.get("token"), place.get("venue")
     )
-    try:
-        return await value(client, holding, block)
-    except ChainError:
-        logger.exception("place cannot be read", extra={"holder": place["holder"]})
-        raise
+    return await value(client, holding, block)
 
 
 def _report(

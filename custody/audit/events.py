@@ -58,6 +58,7 @@ class EventKind(StrEnum):
     YIELD_SHARED = "yield.shared"
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
     RECONCILE_DONE = "reconcile.done"
+    SCREENING_LOADED = "screening.loaded"
     DATA_READ = "data.read"
     OPERATOR_FUNDED = "operator.funded"
 
@@ -215,6 +216,8 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.RECONCILE_DONE: _schema(
         1, f"{_AT_BLOCK} breaks:number accounts?:number digest?:digest report?:object"
     ),
+    # The list itself is not for the log: its hash shows which one was in force.
+    EventKind.SCREENING_LOADED: _schema(1, "version:number addresses:number hash:digest"),
     EventKind.DATA_READ: _schema(1, "token?:id.token route:text object?:text method?:text"),
 }
 

@@ -109,8 +109,22 @@ def _no_float(text: str) -> Any:
     raise ValueError(f"{text} is not a whole number")
 
 
+DEPTH_MAX = 64
+"""Nothing in a log is nested deeper; the parser of Python's library recurses without a net."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def _depth(data: bytes) -> int:
+    """How deep brackets outside of strings are nested."""
+    steps = (1 if b in b"[{" else -1 for b in _BRACKET.findall(_STRING.sub(b"", data)))
+    return max(itertools.accumulate(steps), default=0)
+
+
 def parse_canonical(data: bytes, where: str) -> Any:
     """JSON that is byte for byte its own canonical form. Raises Wrong."""
+    if data.count(b"[") + data.count(b"{") > DEPTH_MAX and _depth(data) > DEPTH_MAX:
+        raise Wrong(where, f"is nested deeper than {DEPTH_MAX}")
     try:
         value = json.loads(
             data.decode(),

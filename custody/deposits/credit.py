@@ -49,26 +49,65 @@ async def _credit(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> bool:
     )
     if taken.rowcount != 1:
         return False
-    debit, credit = await ledger_accounts(s, deps, deposit)
-    await post_or_raise(
-        s,
-        [
-            Transfer(
-                id=transfer_id,
-                tenant_id=deposit.tenant_id,
-                debit=debit,
-                credit=credit,
-                amount=deposit.amount,
-                code="deposit.credited" if deposit.customer_id else "operator.funded",
-                event_at=deposit.block_time,
-                chain_id=deposit.chain_id,
-                block_number=deposit.block_number,
-                reference=format_id("deposit", deposit.id),
-            )
-        ],
-    )
+    await post_or_raise(s, await _journal(s, deps, deposit, transfer_id))
     await _log(s, deps, deposit, transfer_id)
     return True
+
+
+async def _journal(
+    s: WriteSession, deps: DepositDeps, deposit: Deposit, transfer_id: TransferId
+) -> list[Transfer]:
+    """What is still to be posted of a deposit, what its owner owes for it first.
+
+    A deposit that a reorg took and brought back may have been reversed only in part, and what its
+    owner had spent by then stands as a receivable: the money that comes back pays that.
+    """
+    debit, owner = await ledger_accounts(s, deps, deposit)
+    receivable = await receivable_account(s, deposit)
+    missing = deposit.amount - await posted_net(s, deposit, debit)
+    owed = min(missing, await posted_net(s, deposit, receivable))
+    group = new_uuid7()
+    parts = [(owner, missing - owed, transfer_id), (receivable, owed, TransferId(new_uuid7()))]
+    return [
+        Transfer(
+            id=id_,
+            tenant_id=deposit.tenant_id,
+            debit=debit,
+            credit=account,
+            amount=amount,
+            code="deposit.credited" if deposit.customer_id else "operator.funded",
+            group_id=group,
+            event_at=deposit.block_time,
+            chain_id=deposit.chain_id,
+            block_number=deposit.block_number,
+            reference=format_id("deposit", deposit.id),
+        )
+        for account, amount, id_ in parts
+        if amount
+    ]
+
+
+async def receivable_account(s: WriteSession, deposit: Deposit) -> AccountId:
+    """What owners owe because a reorg took a deposit that they had spent."""
+    return await accounts.ensure(
+        s, deposit.tenant_id, chart.RECEIVABLE_REORG, AssetId(deposit.asset_id), "receivable"
+    )
+
+
+async def posted_net(s: WriteSession, deposit: Deposit, account: AccountId) -> int:
+    """Debits less credits that this deposit's journals have brought to an account."""
+    net = await s.scalar(
+        "SELECT coalesce("
+        "sum(CASE WHEN debit_account_id = :account THEN amount ELSE -amount END), 0)"
+        " FROM transfers WHERE (debit_account_id = :account OR credit_account_id = :account)"
+        " AND tenant_id = :tenant AND reference = :reference AND kind = 'posted'",
+        {
+            "account": account,
+            "tenant": deposit.tenant_id,
+            "reference": format_id("deposit", deposit.id),
+        },
+    )
+    return int(net)
 
 
 async def ledger_accounts(

@@ -9,11 +9,10 @@ import logging
 from custody.audit import log
 from custody.core.db import WriteSession
 from custody.core.ids import TransferId, format_id, new_uuid7
-from custody.core.money import AssetId
 from custody.deposits import credit, listing
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
-from custody.ledger import accounts, balances, chart
+from custody.ledger import accounts, balances
 from custody.ledger.posting import Transfer, post_or_raise
 
 logger = logging.getLogger(__name__)
@@ -29,14 +28,14 @@ async def step(deps: DepositDeps, chain_id: int) -> bool:
             {"chain": chain_id},
         )
     head = await client.block_number()
+    # A node that is behind shows less of the chain, which is no evidence: only another hash is.
+    comparable = [row for row in stored if row.block_number <= head]
     ancestor = None
-    for row in stored:
-        if row.block_number <= head:
-            block = await client.block(row.block_number)
-            if block.hash == row.block_hash:
-                ancestor = row.block_number
-                break
-    if not stored or ancestor == stored[0].block_number:
+    for row in comparable:
+        if (await client.block(row.block_number)).hash == row.block_hash:
+            ancestor = row.block_number
+            break
+    if not comparable or ancestor == comparable[0].block_number:
         return False
     async with deps.db.write() as s:
         if ancestor is None:
@@ -100,13 +99,18 @@ async def _reverse(
     s: WriteSession, deps: DepositDeps, deposit: Deposit, credited_by: TransferId
 ) -> None:
     asset_account, owner = await credit.ledger_accounts(s, deps, deposit)
-    there = min(deposit.amount, (await balances.balance(s, owner)).available)
-    receivable = await accounts.ensure(
-        s, deposit.tenant_id, chart.RECEIVABLE_REORG, AssetId(deposit.asset_id), "receivable"
-    )
-    parts = [(owner, there), (receivable, deposit.amount - there)]
-    if parts[1][1]:
+    receivable = await credit.receivable_account(s, deposit)
+    amount = await credit.posted_net(s, deposit, asset_account)
+    if deposit.customer_id is None:
+        # Our own wallet has spent some: its spending is in the same reorg. What can't be reversed
+        # now stays, reconciliation shows it, and a deposit that comes back posts only the rest.
+        amount = min(amount, (await balances.balance(s, asset_account)).available)
+    there = min(amount, (await balances.balance(s, owner)).available)
+    parts = [(owner, there), (receivable, amount - there)]
+    if amount - there:
         logger.critical("reorged deposit was spent", extra={"deposit": deposit.id})
+        if deposit.customer_id is not None:
+            await accounts.set_status(s, deposit.tenant_id, owner, "frozen")
     group = new_uuid7()
     await post_or_raise(
         s,
@@ -116,7 +120,7 @@ async def _reverse(
                 tenant_id=deposit.tenant_id,
                 debit=account,
                 credit=asset_account,
-                amount=amount,
+                amount=part,
                 code="deposit.reversed",
                 group_id=group,
                 reverses_id=credited_by,
@@ -125,7 +129,7 @@ async def _reverse(
                 block_number=deposit.block_number,
                 reference=format_id("deposit", deposit.id),
             )
-            for account, amount in parts
-            if amount
+            for account, part in parts
+            if part
         ],
     )

@@ -91,7 +91,7 @@ async def step(deps: DepositDeps, chain_id: int) -> int:
         async with deps.db.write() as s:
             if not await _record(s, deps, chain_id, number, found, watched):
                 return number - first
-    return last - first + 1
+    return max(0, last - first + 1)
 
 
 async def _record(
@@ -151,6 +151,10 @@ async def _insert(s: WriteSession, deps: DepositDeps, seen: TransferSeen, watche
         " state, created_at) VALUES (:id, :tenant, :customer, :role, :chain, :tx, :log, :asset,"
         " :sender, :address, :amount, :block, :hash, :time, 'seen', :at)"
         " ON CONFLICT (chain_id, tx_hash, log_index) DO UPDATE SET state = 'seen',"
+        # Mined again, the same place among the events may pay somebody else.
+        " tenant_id = excluded.tenant_id, customer_id = excluded.customer_id,"
+        " place_role = excluded.place_role, asset_id = excluded.asset_id,"
+        " sender = excluded.sender, address = excluded.address, amount = excluded.amount,"
         " block_number = excluded.block_number, block_hash = excluded.block_hash,"
         " block_time = excluded.block_time, updated_at = now()"
         " WHERE deposits.state = 'orphaned' RETURNING id",

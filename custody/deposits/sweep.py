@@ -49,9 +49,14 @@ class Candidate:
 
 
 _CANDIDATES = """
+SELECT tenant_id, address, asset_id, amount FROM (
 SELECT a.tenant_id, a.location ->> 'holder' AS address, a.asset_id,
-       a.debits_posted - a.credits_posted AS amount
+       a.debits_posted - a.credits_posted AS amount,
+       row_number() OVER (PARTITION BY a.asset_id
+                          ORDER BY a.debits_posted - a.credits_posted DESC) AS place
 FROM accounts a
+JOIN deposit_addresses d ON d.address = a.location ->> 'holder' AND d.chain_id = :chain
+  AND d.branch = CASE WHEN a.location ->> 'token' IS NULL THEN 0 ELSE 1 END
 WHERE a.kind = 'asset' AND a.code LIKE 'asset:deposit:%'
   AND CAST(a.location ->> 'chain_id' AS bigint) = :chain
   AND a.debits_posted > a.credits_posted
@@ -61,8 +66,10 @@ WHERE a.kind = 'asset' AND a.code LIKE 'asset:deposit:%'
       AND i.reference = a.location ->> 'holder'
       AND (i.state NOT IN ('final', 'failed', 'refused', 'cancelled')
            OR i.state <> 'final' AND i.updated_at > now() - interval '60 seconds'))
-ORDER BY amount DESC LIMIT 100
+) ranked WHERE place <= 100 ORDER BY place
 """
+"""The largest of each asset. What came to an address of the other branch stays there, credited:
+the strategies below can't move it (delegating a native address would change its nonce)."""
 
 
 async def candidates(s: ReadSession, chain_id: int) -> list[Candidate]:

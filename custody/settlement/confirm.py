@@ -12,7 +12,7 @@ from custody.core.ids import TransferId, format_id, new_uuid7
 from custody.core.intents import Intent
 from custody.core.isolation import each
 from custody.core.money import native_asset
-from custody.ledger import accounts, chart
+from custody.ledger import accounts, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties.places import ROLES
 from custody.settlement import intents, outbound
@@ -140,7 +140,16 @@ async def _post_gas(s: WriteSession, intent: Intent, receipt: Receipt, fee: int)
         return
     asset = native_asset(intent.chain_id)
     expense = await accounts.ensure(s, intent.tenant_id, chart.EXPENSE_GAS, asset, "expense")
-    payer = await accounts.by_code(s, intent.tenant_id, payer_code(intent), asset)
+    payer = await accounts.find(s, intent.tenant_id, payer_code(intent), asset)
+    known = fee
+    if payer is None:
+        known = 0
+    elif not payer.may_go_negative:
+        known = min(fee, max(0, balances.balance_of(payer).available))
+    # Ether that the ledger never saw arrive (a contract sent it, or it was there before us) paid
+    # the rest: that is the operator's, and it must not keep a payment from being settled.
+    operator = await accounts.ensure(s, intent.tenant_id, chart.OPERATOR_EQUITY, asset, "equity")
+    parts = [(payer.id if payer else operator, known), (operator, fee - known)]
     await post_or_raise(
         s,
         [
@@ -148,14 +157,16 @@ async def _post_gas(s: WriteSession, intent: Intent, receipt: Receipt, fee: int)
                 id=TransferId(new_uuid7()),
                 tenant_id=intent.tenant_id,
                 debit=expense,
-                credit=payer,
-                amount=fee,
+                credit=account,
+                amount=amount,
                 code="gas.paid",
                 event_at=from_timestamp(receipt.block.timestamp),
                 chain_id=intent.chain_id,
                 block_number=receipt.block.number,
                 reference=format_id("intent", intent.id),
             )
+            for account, amount in parts
+            if amount
         ],
     )
 

@@ -181,7 +181,9 @@ async def get(
     return _row(row)
 
 
-async def in_states(s: ReadSession, states: list[IntentState], limit: int = 200) -> list[IntentRow]:
+async def in_states(
+    s: ReadSession, states: list[IntentState], limit: int = 2_000
+) -> list[IntentRow]:
     """Oldest first, over all tenants: what a job has to advance."""
     rows = await s.all(
         f"SELECT {_COLUMNS} FROM intents WHERE state = ANY(:states)"

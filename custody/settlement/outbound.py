@@ -5,6 +5,7 @@ concerns the newest nonce and can be undone without leaving a gap.
 """
 
 import logging
+from datetime import timedelta
 
 from chains.errors import (
     AlreadyKnown,
@@ -27,10 +28,15 @@ from custody.settlement.states import IntentState, move
 
 logger = logging.getLogger(__name__)
 
+APPROVAL_WAIT = timedelta(hours=24)
+BOUND_ELSEWHERE = frozenset({"nonce_taken", "other_nonce", "intent_changed"})
+"""Refusals by which the signer says that it has signed something with this nonce or intent."""
+OTHER_POLICY = "decision_policy"
+
 
 async def step(deps: SettlementDeps) -> int:
     """Advance everything that waits to be bound, signed or sent; how many rows moved."""
-    moved = 0
+    moved = await _ask_policy_again(deps)
     async with deps.db.read() as s:
         waiting = await intents.in_states(s, [IntentState.QUEUED, IntentState.BOUND])
     jammed: set[tuple[int, str]] = {
@@ -54,10 +60,43 @@ async def step(deps: SettlementDeps) -> int:
     return moved + await each(logger, "broadcast", ready, lambda row: broadcast(deps, row))
 
 
+async def _ask_policy_again(deps: SettlementDeps) -> int:
+    """Intents that wait for people: policy may let them pass by now, or they have waited enough.
+
+    Payouts are the withdrawals' own to decide: they hold money and may be held back.
+    """
+    async with deps.db.read() as s:
+        waiting = await intents.in_states(s, [IntentState.AWAITING_APPROVAL])
+
+    async def look(row: IntentRow) -> bool:
+        intent, now = row.intent, deps.clock.now()
+        async with deps.db.write() as s:
+            if now - row.created_at > APPROVAL_WAIT:
+                reason = "not approved in time"
+                state = IntentState.AWAITING_APPROVAL
+                if not await move(s, intent.id, state, IntentState.REFUSED, reason=reason):
+                    return False
+                await deps.effects.of(intent.kind).on_failed(s, intent, reason, None)
+                await _log_failed(s, deps, intent, reason)
+                return True
+            state = await intents.reconsider(
+                s, intent.tenant_id, intent.id, at=now, hold_back=False
+            )
+            if state is IntentState.REFUSED:
+                reason = "refused by policy"
+                await deps.effects.of(intent.kind).on_failed(s, intent, reason, None)
+            return state is not row.state
+
+    own = [row for row in waiting if row.intent.kind is not IntentKind.PAYOUT]
+    return await each(logger, "intent", own, look)
+
+
 async def _bind_and_sign(deps: SettlementDeps, row: IntentRow) -> bool:
     """Commit 2, the signer, commit 3. True if the address is free for the next intent."""
     nonce = row.nonce
     if row.state is IntentState.QUEUED:
+        if not await _affordable(deps, row.intent):
+            return False
         async with deps.db.write() as s:
             nonce = await _bind(s, deps, row)
         if nonce is None:
@@ -92,6 +131,19 @@ async def _bind(s: WriteSession, deps: SettlementDeps, row: IntentRow) -> int | 
     return await nonces.bind(s, intent.tenant_id, intent.id, intent.chain_id, intent.sender)
 
 
+async def _affordable(deps: SettlementDeps, intent: Intent) -> bool:
+    """Whether today's base fee is within the bound: a nonce bound above it would jam the sender."""
+    try:
+        base = await deps.clients[intent.chain_id].base_fee()
+    except ChainError as error:
+        logger.warning("chain did not answer", extra={"intent": intent.id, "error": error})
+        return False
+    if base <= intent.fee_max_wei // intent.gas_limit:
+        return True
+    logger.warning("base fee over the bound", extra={"intent": intent.id, "base_fee": base})
+    return False
+
+
 async def _fees(deps: SettlementDeps, intent: Intent) -> Fees:
     """Today's fees within the intent's bound. Raises ChainError without a quote."""
     bound = intent.fee_max_wei // intent.gas_limit
@@ -108,9 +160,15 @@ async def _refused(
 ) -> None:
     intent, reason = row.intent, f"signer: {refusal.rule}: {refusal.detail}"
     logger.error("signer refused", extra={"intent": intent.id, "rule": refusal.rule})
+    if refusal.rule in BOUND_ELSEWHERE:
+        return  # the signer knows this nonce or intent better than we do: a person must look
     async with deps.db.write() as s:
         if not await nonces.hand_back(s, intent.chain_id, intent.sender, nonce):
             return  # never with the order above; left bound for `doctor` rather than guessed at
+        if refusal.rule == OTHER_POLICY:
+            # The policy was replaced since the decision: decide anew, under today's.
+            await move(s, intent.id, IntentState.BOUND, IntentState.QUEUED, nonce=None)
+            return
         moved = await move(
             s, intent.id, IntentState.BOUND, IntentState.REFUSED, nonce=None, reason=reason
         )

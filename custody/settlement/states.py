@@ -27,7 +27,7 @@ MOVES: dict[IntentState, frozenset[IntentState]] = {
     _S.AWAITING_APPROVAL: frozenset({_S.APPROVED, _S.QUEUED, _S.REFUSED, _S.CANCELLED}),
     _S.APPROVED: frozenset({_S.QUEUED, _S.AWAITING_APPROVAL, _S.REFUSED, _S.CANCELLED}),
     _S.QUEUED: frozenset({_S.BOUND, _S.AWAITING_APPROVAL, _S.REFUSED}),
-    _S.BOUND: frozenset({_S.SIGNED, _S.REFUSED}),
+    _S.BOUND: frozenset({_S.SIGNED, _S.QUEUED, _S.REFUSED}),
     _S.SIGNED: frozenset({_S.SENT, _S.UNKNOWN, _S.MINED}),
     _S.SENT: frozenset({_S.UNKNOWN, _S.MINED}),
     _S.UNKNOWN: frozenset({_S.SENT, _S.MINED}),

@@ -81,12 +81,17 @@ async def make(
 
 
 async def get(
-    s: ReadSession, tenant_id: TenantId, customer_id: CustomerId, quote_id: QuoteId
+    s: ReadSession,
+    tenant_id: TenantId,
+    customer_id: CustomerId,
+    quote_id: QuoteId,
+    *,
+    lock: bool = False,
 ) -> Quote:
-    """Raises NotFound for another customer's quote as for none."""
+    """Raises NotFound for another customer's quote as for none. With `lock`, one user at a time."""
     row = await s.first(
         f"SELECT {_COLUMNS} FROM quotes WHERE id = :id AND tenant_id = :tenant"
-        " AND customer_id = :customer",
+        " AND customer_id = :customer" + (" FOR UPDATE" if lock else ""),
         {"id": quote_id, "tenant": tenant_id, "customer": customer_id},
     )
     if row is None:

@@ -46,7 +46,7 @@ async def pending_redemptions(s: ReadSession) -> list[PendingRedemption]:
     found = await s.all(
         "SELECT id, tenant_id, customer_id, pool_id, asset_id, pool_amount, share_hold_id"
         " FROM withdrawals WHERE state = 'awaiting_liquidity' AND pool_amount > 0"
-        " AND NOT redeemed ORDER BY id LIMIT 200"
+        " AND NOT redeemed ORDER BY id LIMIT 2000"
     )
     return [
         PendingRedemption(

@@ -78,7 +78,7 @@ async def request(
     Raises NotFound, InvalidInput, Refused, InsufficientFunds or Conflict; then nothing has
     changed once the caller's transaction rolls back.
     """
-    quote = await quotes.get(s, asked.tenant_id, asked.customer_id, asked.quote_id)
+    quote = await quotes.get(s, asked.tenant_id, asked.customer_id, asked.quote_id, lock=True)
     await _check(s, deps, asked, quote, at)
     funding = await _funding(s, asked)
     withdrawal_id = WithdrawalId(new_uuid7())
@@ -117,12 +117,14 @@ async def _check(
     check_destination(asked.destination)
     if await deps.is_ours(s, asked.destination):
         raise Refused("destination", "is an address of this service: use an internal transfer")
+    if asked.destination in {a.address for a in deps.registry.assets.values()}:
+        raise Refused("destination", "is a token's contract: what is sent there is lost")
     if (quote.asset_id, quote.gross) != (asked.asset_id, asked.amount):
-        raise Refused("quote_id", "must be a quote for this asset and amount")
+        raise Refused("quote", "must be a quote for this asset and amount")
     if quote.expires_at <= at:
-        raise Refused("quote_id", "must not have expired")
+        raise Refused("quote", "must not have expired")
     if await s.scalar("SELECT id FROM withdrawals WHERE quote_id = :id", {"id": quote.id}):
-        raise Conflict("this quote has been used")
+        raise Conflict("this quote has been used", field="quote", rule="can be used once")
 
 
 def check_destination(address: str) -> None:
@@ -145,6 +147,8 @@ async def _funding(s: WriteSession, asked: RequestInput) -> _Funding:
         )
     short = asked.amount - available
     price = await prices.latest_price(s, asked.tenant_id, asked.pool_id)
+    if price is not None and (price.asset_id, price.chain_id) != (asked.asset_id, asked.chain_id):
+        raise InvalidInput("pool", "must be a pool of the asset that is withdrawn")
     if price is None or price.total_shares == 0 or price.total_assets == 0:
         raise InsufficientFunds("amount", "exceeds the available balance; the pool holds nothing")
     exact = mul_div_up(short, price.total_shares, price.total_assets)

@@ -108,7 +108,11 @@ async def listing(
 async def in_states(s: ReadSession, states: list[State]) -> list[Withdrawal]:
     """Oldest first, over all tenants: what the job has to advance."""
     rows = await s.all(
-        f"SELECT {COLUMNS} FROM withdrawals WHERE state = ANY(:states) ORDER BY id LIMIT 500",
+        f"SELECT {COLUMNS} FROM withdrawals w WHERE state = ANY(:states)"
+        # Those that wait for a person come last: many of them must not starve the others.
+        " ORDER BY state = 'screened' AND EXISTS ("
+        "SELECT FROM intents i WHERE i.id = w.intent_id AND i.state = 'awaiting_approval'), id"
+        " LIMIT 2000",
         {"states": [state.value for state in states]},
     )
     return [row_to_withdrawal(row) for row in rows]

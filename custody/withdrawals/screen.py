@@ -3,7 +3,11 @@
 from datetime import datetime
 from enum import Enum
 
+from custody.audit import log
+from custody.core import canonical
+from custody.core.canonical import Json
 from custody.core.db import ReadSession, WriteSession
+from custody.core.ids import TenantId
 
 
 class Verdict(Enum):
@@ -24,16 +28,26 @@ async def check(s: ReadSession, address: str) -> Verdict:
     return Verdict.LISTED if listed else Verdict.CLEAR
 
 
-async def load(s: WriteSession, addresses: list[str], *, at: datetime) -> int:
-    """Store a new list, which replaces the last one as a whole; its version."""
+async def load(s: WriteSession, tenant_id: TenantId, addresses: list[str], *, at: datetime) -> int:
+    """Store a new list, which replaces the last one as a whole; its version.
+
+    The log tells that it was loaded, by which tenant (the one that runs the installation).
+    """
     version = int(await s.scalar("SELECT coalesce(max(version), 0) + 1 FROM screening_lists"))
     await s.execute(
         "INSERT INTO screening_lists (version, loaded_at) VALUES (:version, :at)",
         {"version": version, "at": at},
     )
-    if addresses:
+    listed = sorted({a.lower() for a in addresses})
+    if listed:
         await s.execute(
-            "INSERT INTO screening_entries (version, address) VALUES (:version, lower(:address))",
-            [{"version": version, "address": a} for a in sorted(set(addresses))],
+            "INSERT INTO screening_entries (version, address) VALUES (:version, :address)",
+            [{"version": version, "address": a} for a in listed],
         )
+    data: dict[str, Json] = {
+        "version": str(version),
+        "addresses": str(len(listed)),
+        "hash": "sha256:" + canonical.sha256_hex(listed),
+    }
+    await log.append(s, tenant_id, "screening.loaded", data, at=at)
     return version

@@ -66,7 +66,7 @@ async def _advance(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool
     if w.state is State.SCREENED:
         return await _decide(s, deps, w)
     if w.state in (State.APPROVED, State.AWAITING_LIQUIDITY):
-        return await liquidity.advance(s, deps, w)
+        return await _fund(s, deps, w)
     return await _mirror(s, deps, w)
 
 
@@ -77,6 +77,21 @@ async def _screen(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     if verdict is screen.Verdict.LISTED:
         return await let_go(s, deps.clock, w, State.REFUSED, "destination is on the screening list")
     return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.SCREENED)
+
+
+async def _fund(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+    """The list may have grown while people approved or funds were recalled: look again.
+
+    While the router carries pooled money for it, the withdrawal is left alone until that is done.
+    """
+    if w.redeemed or not w.pool_amount or w.state is State.APPROVED:
+        verdict = await screen.check(s, w.destination)
+        if verdict is screen.Verdict.LISTED:
+            reason = "destination is on the screening list"
+            return await let_go(s, deps.clock, w, State.REFUSED, reason)
+        if verdict is screen.Verdict.NO_LIST:
+            return False
+    return await liquidity.advance(s, deps, w)
 
 
 async def _decide(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
@@ -93,7 +108,9 @@ async def _decide(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
 async def _mirror(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     """Show how far settlement is. Its end states arrive through PayoutEffects, not here."""
     intent = await intents.get(s, w.tenant_id, w.intent_id)
-    if intent.state is IntentState.AWAITING_APPROVAL and w.state is State.RELEASED:
+    # It may be approved again by now, but it is not queued: it goes through liquidity once more.
+    sent_back = (IntentState.AWAITING_APPROVAL, IntentState.APPROVED)
+    if intent.state in sent_back and w.state is State.RELEASED:
         await liquidity.void_payout_hold(s, w, deps.clock.now())
         return await move(
             s, deps.clock, w.tenant_id, w.id, w.state, State.SCREENED, "an approval fell away"

@@ -3,8 +3,10 @@
 import pytest
 
 from chains.devnet import outside
-from custody.deposits import listing, scan
-from custody.ledger import chart
+from custody.core.ids import TransferId, new_uuid7
+from custody.deposits import listing, reorg, scan, sweep
+from custody.ledger import accounts, chart
+from custody.ledger.posting import Transfer, post_or_raise
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
 
 pytestmark = pytest.mark.chain
@@ -14,7 +16,7 @@ async def test_deposit_waits_for_confirmations_and_is_credited_once(town: Town) 
     """Property 26: two scans of the same blocks credit each deposit once."""
     alice = await town.customer("alice")
     address = await town.address(alice, 1)
-    outside.send_usdc(town.anvil.rpc_url, town.world, address, 250 * USDC)
+    town.mined(outside.send_usdc(town.anvil.rpc_url, town.world, address, 250 * USDC))
     await town.step_all(mine=0)
     async with town.db.read() as s:
         (seen,) = await listing.deposits(s, town.tenant_id, alice, None, 10)
@@ -36,7 +38,7 @@ async def test_native_and_unlisted_and_failed_transfers(town: Town) -> None:
     registry = town.registry.assets
     listed = {k: v for k, v in registry.items() if v.symbol != "TDAI"}
     object.__setattr__(town.registry, "assets", listed)
-    outside.send_token(town.anvil.rpc_url, town.world, "TDAI", address, 5 * ETHER)
+    town.mined(outside.send_token(town.anvil.rpc_url, town.world, "TDAI", address, 5 * ETHER))
     await town.step_all(mine=CONFIRMATIONS + 1)
     async with town.db.read() as s:
         found = await listing.deposits(s, town.tenant_id, bob, None, 10)
@@ -47,7 +49,7 @@ async def test_reorg_before_finality_leaves_no_credit(town: Town) -> None:
     """Property 24: what a reorg removes before the depth is never credited."""
     carol = await town.customer("carol")
     address = await town.address(carol, 0)
-    outside.send_eth(town.anvil.rpc_url, address, ETHER)
+    town.mined(outside.send_eth(town.anvil.rpc_url, address, ETHER))
     await town.step_all(mine=0)
     town.anvil.rpc("anvil_reorg", 1, [])
     await town.step_all(mine=CONFIRMATIONS + 2)
@@ -103,10 +105,80 @@ async def test_two_scanners_see_each_block_once(town: Town) -> None:
     """Property 26: the cursor moves one block at a time, whoever moves it."""
     alice = await town.customer("alice")
     address = await town.address(alice, 1)
-    outside.send_usdc(town.anvil.rpc_url, town.world, address, USDC)
+    town.mined(outside.send_usdc(town.anvil.rpc_url, town.world, address, USDC))
     town.anvil.mine(CONFIRMATIONS)
     while await scan.step(town.deposits, town.chain_id):
         pass
     assert await scan.step(town.deposits, town.chain_id) == 0
     await town.step_all()
     assert await town.available(alice, town.usdc) == USDC
+
+
+async def test_reorged_deposit_that_was_spent_is_owed_and_comes_back_once(town: Town) -> None:
+    """Property 24: re-included after it was spent, a deposit pays the debt and is no second one."""
+    carol, dave = await town.customer("carol"), await town.customer("dave")
+    await town.deposit(carol, town.eth, ETHER)
+    async with town.db.write() as s:
+        await post_or_raise(
+            s,
+            [
+                Transfer(
+                    id=TransferId(new_uuid7()),
+                    tenant_id=town.tenant_id,
+                    debit=await accounts.by_code(
+                        s, town.tenant_id, chart.customer(carol), town.eth
+                    ),
+                    credit=await accounts.ensure(
+                        s,
+                        town.tenant_id,
+                        chart.customer(dave),
+                        town.eth,
+                        "liability",
+                        owner_id=dave,
+                    ),
+                    amount=ETHER,
+                    code="test.spent",
+                    event_at=town.now(),
+                )
+            ],
+        )
+        (deposit,) = await listing.deposits(s, town.tenant_id, carol, None, 10)
+        await reorg._rewind(s, town.deposits, town.chain_id, deposit.block_number - 1)
+    assert await town.balance(chart.RECEIVABLE_REORG, town.eth) == ETHER
+    await town.step_all(mine=CONFIRMATIONS)
+    assert await town.balance(chart.RECEIVABLE_REORG, town.eth) == 0
+    assert [await town.available(c, town.eth) for c in (carol, dave)] == [0, ETHER]
+
+
+async def test_a_node_that_is_behind_is_no_reorg(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Property 27: a shorter view of the same chain reverses nothing and halts nothing."""
+    alice = await town.customer("alice")
+    await town.deposit(alice, town.eth, ETHER)
+    head = await town.client.block_number()
+    for behind in (head - 2, 0):
+
+        async def short(self: object, behind: int = behind) -> int:
+            return behind
+
+        with monkeypatch.context() as patched:
+            patched.setattr(type(town.client), "block_number", short)
+            assert await scan.step(town.deposits, town.chain_id) == 0
+    assert await town.available(alice, town.eth) == ETHER
+    await town.step_all()
+    assert await town.available(alice, town.eth) == ETHER
+
+
+async def test_dust_of_one_asset_does_not_hide_another_and_wrong_branches_stay(town: Town) -> None:
+    """A sweep that cannot work is not started, and no asset's candidates crowd out another's."""
+    alice = await town.customer("alice")
+    await town.fund_operator("gas")
+    native = await town.address(alice, 0)
+    usdc = outside.send_usdc(town.anvil.rpc_url, town.world, native, 5 * USDC)
+    town.mined(usdc)
+    await town.deposit(alice, town.usdc, 9 * USDC)
+    async with town.db.read() as s:
+        found = await sweep.candidates(s, town.chain_id)
+    assert [(c.asset_id, c.amount) for c in found] == [(town.usdc, 9 * USDC)]
+    assert await town.available(alice, town.usdc) == 14 * USDC

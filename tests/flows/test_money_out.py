@@ -8,9 +8,9 @@ from chains.devnet import outside
 from chains.devnet.rpc import call_address, send
 from chains.errors import AmbiguousBroadcast
 from custody.core.errors import Conflict, InsufficientFunds, InvalidInput, Refused
-from custody.core.ids import CustomerId
+from custody.core.ids import CustomerId, PoolId, new_uuid7
 from custody.keys.people import sign_approval
-from custody.ledger import chart
+from custody.ledger import chart, prices
 from custody.policy import approvals
 from custody.settlement import confirm, intents, outbound
 from custody.withdrawals import quote as quotes
@@ -140,7 +140,7 @@ async def test_approver_removed_before_signing_stops_it(town: Town) -> None:
 async def test_listed_destination_is_refused_and_the_hold_let_go(town: Town) -> None:
     alice = await funded(town, 500 * USDC)
     async with town.db.write() as s:
-        await screen.load(s, [OUTSIDE], at=town.now())
+        await screen.load(s, town.tenant_id, [OUTSIDE], at=town.now())
     w = await ask(town, alice, 200 * USDC)
     await run_until(town, w, State.REFUSED)
     assert await town.available(alice, town.usdc) == 500 * USDC
@@ -226,7 +226,7 @@ async def test_payment_that_reverts_is_failed_not_settled(town: Town) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "field"),
     [
-        ({"amount": 201 * USDC}, Refused, "quote_id"),
+        ({"amount": 201 * USDC}, Refused, "quote"),
         ({"chain_id": 31338}, InvalidInput, "chain_id"),
         ({"destination": OUTSIDE.lower()}, InvalidInput, "destination"),
         ({"destination": "0x" + "0" * 40}, InvalidInput, "destination"),
@@ -270,3 +270,49 @@ async def test_own_address_and_overdraft_are_refused(town: Town) -> None:
     with pytest.raises(InsufficientFunds):
         await ask(town, alice, 101 * USDC)
     assert await town.available(alice, town.usdc) == 100 * USDC
+
+
+async def test_approval_given_again_before_the_job_looked_still_pays(town: Town) -> None:
+    """A withdrawal whose intent was sent back to people and approved again is not stuck."""
+    alice = await funded(town, 5_000 * USDC)
+    w = await ask(town, alice, 2_000 * USDC)
+    await settle.step(town.withdrawals)
+    await approve(town, w)
+    await run_until_released(town, w)
+    async with town.db.write() as s:
+        await s.execute(
+            "UPDATE intents SET state = 'approved' WHERE id = :id AND state = 'queued'",
+            {"id": w.intent_id},
+        )
+    await run_until(town, w, State.SETTLED, rounds=30)
+
+
+async def test_ether_the_ledger_never_saw_does_not_keep_a_sweep_from_settling(town: Town) -> None:
+    """Gas paid from ether that came unseen is booked as the operator's."""
+    alice = await town.customer("alice")
+    gas = (await town.role("gas")).address
+    town.anvil.set_balance(gas, 10**18)
+    await town.deposit(alice, town.usdc, 100 * USDC)
+    await town.sweep()
+    for _ in range(3):
+        await town.step_all(mine=CONFIRMATIONS)
+    assert await town.balance(chart.treasury(town.chain_id), town.usdc) == 100 * USDC
+    assert await town.balance(chart.EXPENSE_GAS, town.eth) > 0
+
+
+async def test_withdrawal_from_a_pool_of_another_asset_is_refused(town: Town) -> None:
+    alice = await funded(town, 500 * USDC)
+    pool = PoolId(new_uuid7())
+    async with town.db.write() as s:
+        price = prices.SharePrice(pool, town.eth, 10**27, 1, 1, town.chain_id, 1, town.now())
+        await prices.record_price(s, town.tenant_id, price)
+        q = await quotes.make(
+            s, town.withdrawals, town.tenant_id, alice, town.usdc, 600 * USDC, at=town.now()
+        )
+    asked = RequestInput(
+        town.tenant_id, alice, q.id, town.chain_id, town.usdc, 600 * USDC, OUTSIDE, pool, "test"
+    )
+    with pytest.raises(InvalidInput) as caught:
+        async with town.db.write() as s:
+            await request(s, town.withdrawals, asked, at=town.now())
+    assert caught.value.field == "pool"

@@ -85,9 +85,9 @@ def upgrade() -> None:
             CONSTRAINT fk_screening_entries_version_screening_lists
                 FOREIGN KEY (version) REFERENCES screening_lists (version)
         );
-        GRANT SELECT, INSERT ON quotes, withdrawal_holds, screening_lists, screening_entries
+        GRANT SELECT, INSERT ON withdrawal_holds, screening_lists, screening_entries
             TO {script.APP};
-        GRANT SELECT, INSERT, UPDATE ON withdrawals TO {script.APP};
+        GRANT SELECT, INSERT, UPDATE ON withdrawals, quotes TO {script.APP};
         """
     )
 
