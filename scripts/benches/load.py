@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 KEY = b"{key____________________________}"  # as long as what replaces it: 32 digits and a letter
 
@@ -73,7 +74,7 @@ async def run(port: int, templates: list[bytes], seconds: float) -> tuple[Tally,
     started = time.perf_counter()
     for template in templates:
         _, connection = await loop.create_connection(
-            lambda t=template: Connection(t, tally), "127.0.0.1", port
+            partial(Connection, template, tally), "127.0.0.1", port
         )
         connections.append(connection)
     await asyncio.sleep(seconds)

@@ -76,7 +76,7 @@ def report(checks: Checks, took_s: float) -> int:
 
 
 def stay(scene: Scene) -> None:
-    console.print(f"\nMoorage is up at [bold]{scene.stage.url}[/] (documentation at /docs)")
+    console.print(f"\nMoorage is up at [bold]{scene.stage.url}[/] (OpenAPI at /openapi.json)")
     console.print(f"treasury token  {scene.person('treasury')['token']}")
     console.print(f"auditor token   {scene.person('auditor')['token']}")
     console.print("Ctrl-C ends it.")

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 
 from chains.devnet import outside
 from scripts.journey.http import Api, until
@@ -131,7 +132,7 @@ def _watch_credits(scene: Scene) -> None:
         for asset, amount in holder.deposited.items():
             until(
                 f"{holder.name}'s {asset} to be credited",
-                lambda h=holder, a=asset, n=amount: balance(h.api, a) == n,
+                partial(_has, holder, asset, amount),
             )
         credited = [d for d in holder.api.all("/v1/deposits") if d["state"] == "credited"]
         scene.checks.equal(
@@ -139,6 +140,10 @@ def _watch_credits(scene: Scene) -> None:
             holder.deposited,
             f"{holder.name}'s credited deposits are what was paid in",
         )
+
+
+def _has(holder: Holder, asset: str, amount: int) -> bool:
+    return balance(holder.api, asset) == amount
 
 
 def watch_sweeps(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """Steps 4 and 5: policy, consent, rates, plan, execution; then time, yield and statements."""
 
+from functools import partial
 from typing import Any
 
 from chains.devnet import outside
@@ -184,7 +185,7 @@ def let_time_pass(scene: Scene) -> None:
         old = int(before[name]["price_ray"])
         after = until(
             f"pool {name} to accrue",
-            lambda n=name, p=old: _risen(scene, n, p),
+            partial(_risen, scene, name, old),
         )
         grown = int(after["liability"]) - int(before[name]["liability"])
         spread = int(after["spread"]) - int(before[name]["spread"])

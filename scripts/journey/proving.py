@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def reconcile(scene: Scene) -> None:
     for chain_id in scene.chain_ids:
         report = until(
             f"a reconciliation of chain {chain_id}",
-            lambda c=chain_id: _report(scene, c, now[c]),
+            partial(_report, scene, chain_id, now[chain_id]),
             timeout_s=120,
         )
         lines = report["lines"]
