@@ -98,12 +98,10 @@ def compare_rates(scene: Scene) -> None:
 
 def watch_routing(scene: Scene) -> None:
     """Funding, plan, legs; the exchange position is in flight until the exchange credits it."""
-    usdc, in_flight = scene.pool("usdc"), 0
+    usdc = scene.pool("usdc")
 
     def placed() -> dict[str, Any] | None:
-        nonlocal in_flight
-        position = scene.treasury.get(f"/v1/pools/{usdc}/position")
-        in_flight = max(in_flight, int(position["in_flight"]))
+        position: dict[str, Any] = scene.treasury.get(f"/v1/pools/{usdc}/position")
         venues = {k: int(v) for k, v in position["venues"].items()}
         settled = not int(position["in_flight"]) and not int(position["unfunded"])
         placed = venues and all(venues.values()) and _plans_done(scene, usdc)
@@ -117,8 +115,16 @@ def watch_routing(scene: Scene) -> None:
         line(
             f"{intent['kind']} {body['amount']} base units", chain=scene.main, tx=intent["tx_hash"]
         )
+    in_flight = _was_in_flight(scene, usdc)
     scene.checks.that(in_flight > 0, f"{in_flight} base units were in flight to the exchange")
     _check_placement(scene, position, eth)
+
+
+def _was_in_flight(scene: Scene, pool: str) -> int:
+    """What legs had released and the exchange had not credited yet, by the log's own entries."""
+    found = scene.auditor.get("/v1/audit/entries", kind="leg.state", limit=200)["items"]
+    moved = [e["entry"]["data"] for e in found]
+    return sum(int(d["amount"]) for d in moved if d["pool"] == pool and d["to"] == "released")
 
 
 def _plans_done(scene: Scene, pool: str) -> bool:
