@@ -84,10 +84,11 @@ def _rule(
 
 def _places(founding: Founding, chain_id: int) -> dict[str, Any]:
     ours, exchange = founding.deployed[chain_id], founding.devnet["exchange"]
+    usdc = erc20_asset(chain_id, founding.worlds[chain_id].tokens["USDC"].address)
     wallets = ("treasury", "payout", "gas", "allocator", "anchorer")
     return {
         **{role: founding.keys.addresses[role] for role in wallets},
-        "guards": [ours["guard_usdc"], ours["guard_eth"]],
+        "guards": {ours["guard_usdc"]: usdc, ours["guard_eth"]: native_asset(chain_id)},
         "sweeper": ours["sweeper"],
         "anchor": ours["audit_anchor"],
         "payees": [exchange["deposit_address"]] if exchange["chain_id"] == chain_id else [],

@@ -40,13 +40,15 @@ def sign_approval(
 ) -> None:
     """Approve one exact operation: INTENT is its JSON, a file name, or `-` for standard input.
 
-    The digest is computed here from the intent's own body: what is signed is what was read.
+    The digest is computed here from the intent's own body: what is signed is what was read, and
+    what was read is shown on standard error before it is signed.
     """
     shown = json.loads(read_text(intent))
     body = shown.get("body", shown)
     read = Intent.from_json(body)
     end = datetime.now(UTC) + timedelta(minutes=minutes)
     id_ = parse_id("person", person, "person")
+    _show(read)
     made = people.sign_approval(PersonKey.read(key), id_, read.digest(), end)
     _print(
         {
@@ -76,6 +78,27 @@ def sign_unfreeze(
     """Sign the lifting of one freeze."""
     payload = people.unfreeze_payload(parse_id("person", person, "person"), frozen_at)
     _print({"person": person, "signature": PersonKey.read(key).sign(payload).hex()})
+
+
+def _show(intent: Intent) -> None:
+    """What a person approves, one fact a line. Amounts are base units; nothing here is looked up.
+
+    Text is escaped: an intent's fields come from the service, and control characters in one could
+    paint over what the lines before it say.
+    """
+    facts = {
+        "kind": intent.kind.value,
+        "chain": str(intent.chain_id),
+        "asset": intent.asset_id,
+        "amount": f"{intent.amount} base units",
+        "beneficiary": intent.beneficiary,
+        "fee at most": f"{intent.fee_max_wei} wei",
+        "digest": intent.digest(),
+    }
+    typer.echo("you are about to approve:", err=True)
+    for name, value in facts.items():
+        shown = value.encode("unicode_escape").decode("ascii")
+        typer.echo(f"  {name:<12} {shown}", err=True)
 
 
 def read_text(source: str) -> str:

@@ -17,7 +17,7 @@ from custody.keys import envelope, homes
 from custody.keys.envelope import KeyName
 from custody.keys.keyring import Keyring, new_secrets
 from custody.keys.people import write_private
-from custody.keys.store import Store
+from custody.keys.store import OWNER_SWITCH, Store
 from custody.keys.vault import SCRYPT_N, LocalKek
 
 OPERATIONS = {
@@ -109,7 +109,7 @@ def _check_authority(public_key: bytes) -> None:
 def _fill_store(work: Path, owner: str, people: Iterable[Enrolment]) -> None:
     store = Store(work / "store.db")
     with store.transaction():
-        store.set_switch(homes.OWNER_SWITCH, owner)
+        store.set_switch(OWNER_SWITCH, owner)
         store.set_switch(homes.VERSION_SWITCH, "1")
         store.set_tenant(owner, 0, 0)
         for p in people:

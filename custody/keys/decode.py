@@ -50,10 +50,14 @@ WHOLE_POSITION = 2**256 - 1
 
 @dataclass(frozen=True, slots=True)
 class AnchorCall:
-    """What an anchor writes on chain; the signer compares it with what it signed itself."""
+    """What an anchor writes on chain; the signer compares it with what it signed itself.
+
+    `time_s` is a Unix time in seconds.
+    """
 
     size: int
     root: bytes
+    time_s: int
 
 
 def token_of(intent: Intent) -> str | None:
@@ -68,10 +72,12 @@ def token_of(intent: Intent) -> str | None:
 def check(intent: Intent, places: Places) -> AnchorCall | None:
     """Refuse unless the raw fields do exactly what the intent says, between its places.
 
-    Checks in this order: sender, delegation, call, destination. Returns what an anchor carries.
+    Checks in this order: asset, sender, delegation, call, destination. The asset is checked for
+    every kind, since rules and limits go by it. Returns what an anchor carries.
     """
     require(_DATA.fullmatch(intent.data) is not None, "data", "must be lowercase 0x hex")
     data = bytes.fromhex(intent.data[2:])
+    token_of(intent)
     _check_sender(intent, places)
     _check_delegation(intent, places)
     match intent.kind:
@@ -127,13 +133,14 @@ def _check_transfer(intent: Intent, data: bytes) -> None:
 
 def _check_transfer_destination(intent: Intent, places: Places) -> None:
     own = {places.treasury, places.payout, places.gas, places.allocator, places.anchorer}
+    if intent.kind is K.POOL_FUND:
+        _check_guard(intent.beneficiary, intent, places)
+        return
     match intent.kind:
         case K.SWEEP_NATIVE:
             good = intent.beneficiary == places.treasury
         case K.PAYOUT_FILL:
             good = intent.beneficiary == places.payout
-        case K.POOL_FUND:
-            good = intent.beneficiary in places.guards
         case _:
             inside = own | set(places.guards) | {places.sweeper, places.anchor}
             good = intent.beneficiary not in inside and int(intent.beneficiary, 16) != 0
@@ -151,8 +158,15 @@ def _check_sweep(intent: Intent, places: Places, data: bytes) -> None:
     require(intent.beneficiary == places.treasury, "place", "a sweep goes to the treasury")
 
 
+def _check_guard(guard: str, intent: Intent, places: Places) -> None:
+    """A guard's call names no asset: what the intent says it moves must be what the guard holds."""
+    asset = places.guards.get(guard)
+    require(asset is not None, "place", f"{guard} is not a guard of the policy")
+    require(asset == intent.asset_id, "asset", f"guard {guard} holds {asset}")
+
+
 def _check_guard_call(intent: Intent, places: Places, data: bytes) -> None:
-    require(intent.to in places.guards, "place", "is not a guard of the policy")
+    _check_guard(intent.to, intent, places)
     require(intent.value == 0, "value", "a call of a guard carries none")
     require(intent.beneficiary == intent.to, "beneficiary", "the guard keeps the position")
     _, number = _words(data, GUARD_CALLS[intent.kind], 2)
@@ -164,7 +178,7 @@ def _check_guard_call(intent: Intent, places: Places, data: bytes) -> None:
 
 
 def _check_release(intent: Intent, places: Places, data: bytes) -> None:
-    require(intent.to in places.guards, "place", "is not a guard of the policy")
+    _check_guard(intent.to, intent, places)
     require(intent.value == 0, "value", "a call of a guard carries none")
     payee, amount = _words(data, RELEASE, 2)
     require(_address(payee) == intent.beneficiary, "beneficiary", "is not the payee in the call")
@@ -179,7 +193,7 @@ def _anchor(intent: Intent, places: Places, data: bytes) -> AnchorCall:
     require(intent.value == 0 and intent.amount == 0, "value", "an anchor moves no money")
     _, size, root, time_s = _words(data, ANCHOR, 4)
     require(_number(size) < 2**63 and _number(time_s) < 2**64, "data", "a number is out of range")
-    return AnchorCall(_number(size), root)
+    return AnchorCall(_number(size), root, _number(time_s))
 
 
 def _words(data: bytes, selector: bytes, count: int) -> list[bytes]:

@@ -5,6 +5,7 @@ the policy and the people are the signer's own; the answer is on disk before it 
 """
 
 import base64
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from chains.evm.transactions import Authorization, UnsignedTransaction, authorization_hash
 from custody.core.clock import Clock, iso_us
 from custody.core.ids import parse_id
-from custody.core.intents import Intent, Outcome
+from custody.core.intents import Intent, IntentKind, Outcome
 from custody.keys import decode
 from custody.keys.authority import PolicyBook, enrol
 from custody.keys.evidence import require_approvals
@@ -20,13 +21,21 @@ from custody.keys.keyring import Keyring
 from custody.keys.limits import bounds, require_within, spendings
 from custody.keys.people import is_signed, unfreeze_payload
 from custody.keys.refusal import Refusal, require
-from custody.keys.request import SignRequest, require_fees
-from custody.keys.store import Binding, Signed, Store
+from custody.keys.request import SignRequest, is_bump, require_fees
+from custody.keys.store import OWNER_SWITCH, Binding, Signed, Store
+from custody.policy.document import Places
 from custody.policy.evaluate import Verdict, evaluate
 
+logger = logging.getLogger(__name__)
+
 FROZEN = "frozen"
-BUMP_NUMERATOR, BUMP_DENOMINATOR = 1125, 1000
-"""Nodes take a replacement from 10 % more on; 12.5 % is what all of them take."""
+UNFREEZE_ROLE = "treasury"
+ANCHOR_AHEAD_MAX_S = 2 * 365 * 86_400
+"""The contract takes no time before the last one, so an anchor at 2^64-1 would be the log's last.
+
+Two years, since a devnet's clock is warped months ahead of this one and anchors follow the chain;
+past times are the contract's own to refuse.
+"""
 
 
 class Desk:
@@ -45,11 +54,11 @@ class Desk:
         account = self._store.account_of(request.tenant)
         if account is None:
             raise Refusal("unknown_tenant", f"{request.tenant} is not enrolled")
-        require_fees(request)
-        self._require_own_address(account, request.intent.sender_path, request.intent.sender)
         known = self._store.binding(request.intent_id)
         if known is not None:
             return self._again(account, request, known)
+        require_fees(request)
+        self._require_own_address(account, request.intent.sender_path, request.intent.sender)
         return self._first(account, request)
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
@@ -91,16 +100,19 @@ class Desk:
         return frozen_at
 
     def unfreeze(self, person: str, signature: bytes) -> None:
-        """Needs the signature of a person enrolled in any tenant over this very freeze."""
+        """Needs a signature over this very freeze, by the founding tenant's treasury.
+
+        A freeze stops every tenant, so the people of one that was added later do not lift it.
+        """
         frozen_at = self._store.switch(FROZEN)
         if frozen_at is None:
             return
         payload = unfreeze_payload(parse_id("person", person, "person"), frozen_at)
-        found = [self._store.person(tenant, person) for tenant in self._store.tenants()]
-        good = any(
-            p and not p.revoked and is_signed(p.public_key, payload, signature) for p in found
-        )
-        require(good, "unfreeze", "needs an enrolled person's signature over this freeze")
+        found = self._store.person(self._store.switch(OWNER_SWITCH) or "", person)
+        if found is None or found.revoked or found.role != UNFREEZE_ROLE:
+            raise Refusal("unfreeze", f"{person} is not of the founding tenant's {UNFREEZE_ROLE}")
+        good = is_signed(found.public_key, payload, signature)
+        require(good, "unfreeze", "is not that person's signature over this freeze")
         with self._store.transaction():
             self._store.set_switch(FROZEN, None)
 
@@ -132,10 +144,7 @@ class Desk:
         places = policy.places.get(intent.chain_id)
         if places is None:
             raise Refusal("unknown_chain", f"the policy has no places on chain {intent.chain_id}")
-        anchor = decode.check(intent, places)
-        if anchor is not None:
-            mine = self._store.checkpoint(self._keyring.origin, anchor.size)
-            require(mine == anchor.root, "checkpoint_unknown", "was not signed here")
+        self._require_sound(request, places)
         verdict = evaluate(policy, intent)
         _require_decision(request, policy.hash, verdict)
         require_approvals(self._store, request.decision, verdict, request.tenant, self._now())
@@ -155,6 +164,7 @@ class Desk:
                     unattended,
                 )
             )
+            self._keep_delegation(request)
             self._keep(request, made, spent)
         return made
 
@@ -162,7 +172,9 @@ class Desk:
         """An intent that has bytes. Its authority was checked then; only fees may differ now.
 
         Fees that are no valid replacement get the bytes that exist: a caller that lost the answer
-        and asks with today's fees must not be refused, nor be given a rival that cannot win.
+        and asks with today's fees must not be refused, nor be given a rival that cannot win. So do
+        fees that a cap or limit forbids: refused, the caller would take it for unsigned and free
+        what it holds, while bytes exist that anybody may send.
         """
         same = known.digest == request.intent.digest()
         require(same, "intent_changed", "this intent was signed with other content")
@@ -173,16 +185,49 @@ class Desk:
         for item in made:
             if (item.max_fee, item.max_priority_fee) == (request.max_fee, request.max_priority_fee):
                 return item
-        if not _is_bump(made[-1], request):
+        if not is_bump(made[-1], request):
             return made[-1]
+        try:
+            return self._replacement(account, request, known, made[-1])
+        except (Refusal, ValueError) as reason:  # ValueError: a fee no transaction can carry
+            logger.warning("not replaced", extra={"intent": known.intent, "reason": str(reason)})
+            return made[-1]
+
+    def _replacement(
+        self, account: int, request: SignRequest, known: Binding, last: Signed
+    ) -> Signed:
+        """The same transaction at higher fees, within the intent's cap and the gas limit."""
+        require_fees(request)
         policy = self._policies.of(request.tenant)
-        more = request.intent.gas_limit * (request.max_fee - made[-1].max_fee)
+        more = request.intent.gas_limit * (request.max_fee - last.max_fee)
         spent = [(f"gas@{request.intent.chain_id}", more)] if known.unattended else []
         bumped = self._transaction(account, request)
         with self._store.transaction():
             require_within(self._store, policy, request.tenant, spent, self._now_s())
             self._keep(request, bumped, spent)
         return bumped
+
+    def _require_sound(self, request: SignRequest, places: Places) -> None:
+        """The raw fields do what the intent says; then what only the signer's memory can tell."""
+        intent = request.intent
+        anchor = decode.check(intent, places)
+        if anchor is not None:
+            mine = self._store.checkpoint(self._keyring.origin, anchor.size)
+            require(mine == anchor.root, "checkpoint_unknown", "was not signed here")
+            near = anchor.time_s <= self._now_s() + ANCHOR_AHEAD_MAX_S
+            require(near, "anchor_time", f"{anchor.time_s} is too far ahead of this clock")
+        if intent.kind is IntentKind.SWEEP_TOKEN and intent.delegation is None:
+            ours = self._store.is_delegated(
+                request.tenant, intent.chain_id, intent.to, places.sweeper or ""
+            )
+            require(ours, "not_delegated", f"{intent.to} was not delegated to the sweeper here")
+
+    def _keep_delegation(self, request: SignRequest) -> None:
+        """A later sweep carries no path of the swept address; this is how it is known as ours."""
+        d = request.intent.delegation
+        if d is not None:
+            chain_id = request.intent.chain_id
+            self._store.add_delegation(request.tenant, chain_id, d.authority, d.delegate)
 
     def _keep(self, request: SignRequest, made: Signed, spent: Sequence[tuple[str, int]]) -> None:
         self._store.add_signed(request.intent_id, made)
@@ -244,11 +289,3 @@ def _require_decision(request: SignRequest, policy_hash: str, verdict: Verdict) 
     agrees = (d.rule, d.approvals_required) == (verdict.rule, verdict.approvals_required)
     require(agrees, "decision_rule", f"the rule in force is {verdict.rule}")
     require(d.outcome is Outcome.ALLOW, "decision_outcome", f"the decision is {d.outcome.value}")
-
-
-def _is_bump(last: Signed, request: SignRequest) -> bool:
-    pairs = (
-        (last.max_fee, request.max_fee),
-        (last.max_priority_fee, request.max_priority_fee),
-    )
-    return all(new * BUMP_DENOMINATOR >= old * BUMP_NUMERATOR and new > old for old, new in pairs)

@@ -13,13 +13,13 @@ from custody.keys import envelope
 from custody.keys.desk import Desk
 from custody.keys.envelope import Envelope, KeyName
 from custody.keys.keyring import Keyring
-from custody.keys.store import Store
+from custody.keys.store import OWNER_SWITCH, Store
 from custody.keys.vault import LocalKek
 
 PASSPHRASE_VARIABLE = "MOORAGE_KEK_PASSPHRASE_FILE"
 KEY_ID = "root"
-OWNER_SWITCH, VERSION_SWITCH = "envelope_owner", "envelope_version"
-"""The store says which envelope belongs here, so an older or foreign one does not open."""
+VERSION_SWITCH = "envelope_version"
+"""With the owner: which envelope belongs here, so an older or foreign one does not open."""
 
 
 class SignerBusy(Exception):

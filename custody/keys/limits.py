@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from custody.core.intents import Intent
+from custody.keys.decode import token_of
 from custody.keys.refusal import Refusal, require
 from custody.keys.store import Store
 from custody.policy.document import ANY, Limit, Policy
@@ -18,9 +19,16 @@ GAS_WINDOW_S = 86_400
 
 
 def spendings(policy: Policy, intent: Intent, gas_wei: int) -> list[tuple[str, int]]:
-    """What an unattended intent uses up: (asset or `gas@<chain>`, amount)."""
+    """What an unattended intent uses up: (asset or `gas@<chain>`, amount).
+
+    Refuses an intent whose asset is none: a label of the caller's own, `gas@…` too, would have a
+    window of its own.
+    """
     gas = (f"gas@{intent.chain_id}", gas_wei)
-    return [(intent.asset_id, intent.amount), gas] if is_outward(policy, intent) else [gas]
+    if not is_outward(policy, intent):
+        return [gas]
+    token_of(intent)
+    return [(intent.asset_id, intent.amount), gas]
 
 
 def require_within(

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+OWNER_SWITCH = "envelope_owner"
+"""The founding tenant: whose envelope belongs here, and whose people may lift a freeze."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tenants (
     tenant TEXT PRIMARY KEY, account INTEGER NOT NULL UNIQUE, enrolment INTEGER NOT NULL) STRICT;
@@ -28,6 +31,9 @@ CREATE TABLE IF NOT EXISTS signed (
     intent TEXT NOT NULL REFERENCES bindings (intent), max_fee TEXT NOT NULL,
     max_priority_fee TEXT NOT NULL, raw TEXT NOT NULL, tx_hash TEXT NOT NULL,
     PRIMARY KEY (intent, max_fee, max_priority_fee)) STRICT;
+CREATE TABLE IF NOT EXISTS delegations (
+    tenant TEXT NOT NULL, chain TEXT NOT NULL, authority TEXT NOT NULL, delegate TEXT NOT NULL,
+    PRIMARY KEY (tenant, chain, authority, delegate)) STRICT;
 CREATE TABLE IF NOT EXISTS spent (
     tenant TEXT NOT NULL, asset TEXT NOT NULL, at INTEGER NOT NULL, amount TEXT NOT NULL,
     intent TEXT NOT NULL) STRICT;
@@ -193,6 +199,27 @@ class Store:
             "INSERT INTO signed VALUES (?, ?, ?, ?, ?)",
             (intent, str(s.max_fee), str(s.max_priority_fee), s.raw, s.tx_hash),
         )
+
+    # Which addresses were delegated
+
+    def add_delegation(self, tenant: str, chain_id: int, authority: str, delegate: str) -> None:
+        """Remember an authorisation of EIP-7702 that was signed. The same one again is no other."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO delegations VALUES (?, ?, ?, ?)",
+            (tenant, str(chain_id), authority, delegate),
+        )
+
+    def is_delegated(self, tenant: str, chain_id: int, authority: str, delegate: str) -> bool:
+        """Whether an authorisation of this address for this delegate was ever signed here."""
+        row = self._one(
+            "SELECT 1 FROM delegations"
+            " WHERE tenant = ? AND chain = ? AND authority = ? AND delegate = ?",
+            tenant,
+            str(chain_id),
+            authority,
+            delegate,
+        )
+        return row is not None
 
     # What passed without a person
 

@@ -4,7 +4,7 @@
      "rules":  [{"name", "kind", "asset", "amount_max", "approvals", "roles"}],
      "limits": [{"asset", "window_s", "amount_max"}],
      "places": {"<chain id>": {"treasury", "payout", "gas", "allocator", "anchorer",
-                               "guards", "sweeper", "anchor", "payees"}}}
+                               "guards": {"<address>": "<asset>"}, "sweeper", "anchor", "payees"}}}
 
 The authority signs the canonical bytes (Ed25519); the signature travels beside the document:
 `{"policy": {…}, "signature": "<hex>"}`. Amounts are decimal strings in base units.
@@ -69,14 +69,18 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where money may be on one chain. `sweeper` and `anchor` are None where not deployed."""
+    """Where money may be on one chain. `sweeper` and `anchor` are None where not deployed.
+
+    `guards` maps a guard's address to the one asset that it holds: a guard's call does not name
+    its asset, so this table is how the signer knows which limit a release counts against.
+    """
 
     treasury: str
     payout: str
     gas: str
     allocator: str
     anchorer: str
-    guards: tuple[str, ...]
+    guards: Mapping[str, str]
     sweeper: str | None
     anchor: str | None
     payees: tuple[str, ...]
@@ -123,7 +127,7 @@ def parse(body: object) -> Policy:
     _require(len({r.name for r in rules}) == len(rules), "rules", "names must be unique")
     limits = tuple(_limit(x, f"limits[{i}]") for i, x in enumerate(_list(doc["limits"], "limits")))
     _require(isinstance(doc["places"], dict), "places", "must be an object")
-    places = {_chain(k): _places(v, f"places.{k}") for k, v in doc["places"].items()}
+    places = {_chain(k): _places(v, k) for k, v in doc["places"].items()}
     digest = "sha256:" + hashlib.sha256(canonical.encode(doc)).hexdigest()
     policy = Policy(tenant, version, previous, rules, limits, places, digest, doc)
     _require_bounds(policy)
@@ -149,8 +153,7 @@ _RULE = frozenset({"name", "kind", "asset", "amount_max", "approvals", "roles"})
 _LIMIT = frozenset({"asset", "window_s", "amount_max"})
 _WALLETS = ("treasury", "payout", "gas", "allocator", "anchorer")
 _CONTRACTS = ("sweeper", "anchor")
-_LISTS = ("guards", "payees")
-_PLACES = frozenset({*_WALLETS, *_CONTRACTS, *_LISTS})
+_PLACES = frozenset({*_WALLETS, *_CONTRACTS, "guards", "payees"})
 
 
 def _require(holds: bool, field: str, rule: str) -> None:
@@ -236,16 +239,33 @@ def _limit(value: object, field: str) -> Limit:
     )
 
 
-def _places(value: object, field: str) -> Places:
+def _places(value: object, chain: str) -> Places:
+    field = f"places.{chain}"
     p = _object(value, field, _PLACES)
     wallets = {k: _address(p[k], f"{field}.{k}") for k in _WALLETS}
     contracts = {k: None if p[k] is None else _address(p[k], f"{field}.{k}") for k in _CONTRACTS}
-    lists = {
-        k: tuple(_address(x, f"{field}.{k}") for x in _list(p[k], f"{field}.{k}")) for k in _LISTS
-    }
-    named = [*wallets.values(), *lists["guards"], *(c for c in contracts.values() if c)]
+    guards = _guards(p["guards"], chain, f"{field}.guards")
+    payees = tuple(_address(x, f"{field}.payees") for x in _list(p["payees"], f"{field}.payees"))
+    named = [*wallets.values(), *guards, *(c for c in contracts.values() if c)]
     _require(len(set(named)) == len(named), field, "places are never mixed: addresses must differ")
-    return Places(**wallets, **contracts, **lists)  # type: ignore[arg-type]
+    return Places(**wallets, **contracts, guards=guards, payees=payees)  # type: ignore[arg-type]
+
+
+def _guards(value: object, chain: str, field: str) -> dict[str, str]:
+    """Guard -> its asset. Address and asset are strict: one guard and one asset have one form."""
+    if not isinstance(value, dict) or len(value) > RULES_MAX:
+        raise InvalidInput(field, f"must be an object of at most {RULES_MAX}: guard to its asset")
+    return {
+        _address(guard, field): _asset_on(asset, chain, f"{field}.{guard}")
+        for guard, asset in value.items()
+    }
+
+
+def _asset_on(value: object, chain: str, field: str) -> str:
+    text = _text(value, field)
+    good = _ASSET.fullmatch(text) is not None and text.startswith(f"eip155:{chain}/")
+    _require(good, field, f"must be a CAIP-19 asset id of chain {chain}")
+    return text
 
 
 def _require_bounds(policy: Policy) -> None:

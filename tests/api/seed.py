@@ -40,7 +40,7 @@ def policy(party: Party, version: int = 1, previous: str | None = None) -> dict[
         **_PLACES,
         "sweeper": None,
         "anchor": None,
-        "guards": [],
+        "guards": {},
         "payees": [],
     }
     rule = {

@@ -100,7 +100,7 @@ class PoolWorld:
             "places": {
                 str(site.chain_id): {
                     "treasury": site.treasury, "allocator": site.allocator, **site.others,
-                    "guards": [site.guard], "sweeper": None, "anchor": None,
+                    "guards": {site.guard: site.asset_id}, "sweeper": None, "anchor": None,
                     "payees": list(site.payees),
                 }
             },

@@ -5,26 +5,32 @@ Each row is one attack on an otherwise good request; the rule is what stops it.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from chains.evm.contracts.treasury_guard import encode_release
-from custody.core.ids import DecisionId, IntentId, TenantId, new_uuid7
+from custody.core.ids import DecisionId, IntentId, TenantId, format_id, new_uuid7
 from custody.core.intents import Decision, Delegation, IntentKind, Outcome
+from custody.keys import homes
+from custody.keys.decode import GUARD_CALLS
 from custody.keys.desk import Desk
 from custody.keys.hd import derive_public
 from custody.keys.people import PersonKey, enrolment, sign_enrolment
 from custody.keys.refusal import Refusal
 from custody.keys.request import SignRequest
+from custody.keys.store import Store
 from custody.policy.document import parse
 from tests.custody.keys.vault_world import (
     CHAIN,
+    COIN_GUARD,
     FEES,
     GUARD,
     LARGE,
     NATIVE,
     NOW,
+    ORIGIN,
     OUTSIDE,
     PAYEE,
     SMALL,
@@ -49,7 +55,7 @@ class Row:
 
 
 def _approved(w: VaultWorld, **changes: Any) -> SignRequest:
-    """A large payout that two treasurers approved; `changes` are made to the intent afterwards."""
+    """A large payout that two of treasury approved; `changes` are made to the intent afterwards."""
     good = w.payout(LARGE)
     request = w.request(good, w.first, w.second)
     changed = replace(good, **changes)
@@ -80,12 +86,12 @@ def _with_approvals(w: VaultWorld, *people: Person, minutes: int = 60) -> SignRe
 
 
 def _forged(w: VaultWorld) -> SignRequest:
-    """The second treasurer's name under the attacker's own key."""
-    return _with_approvals(w, w.first, Person(w.second.id, "treasurer", PersonKey.new()))
+    """The second person's name under the attacker's own key."""
+    return _with_approvals(w, w.first, Person(w.second.id, "treasury", PersonKey.new()))
 
 
 def _unknown(w: VaultWorld) -> SignRequest:
-    return _with_approvals(w, w.first, Person(new_uuid7(), "treasurer"))
+    return _with_approvals(w, w.first, Person(new_uuid7(), "treasury"))
 
 
 def _other_tenant(w: VaultWorld) -> SignRequest:
@@ -108,6 +114,43 @@ def _guard(w: VaultWorld, kind: K, data: str, **changes: Any) -> SignRequest:
     return w.request(replace(w.payout(5), **{**fields, **changes}))
 
 
+def _fund(w: VaultWorld, guard: str, **changes: Any) -> SignRequest:
+    fields: dict[str, Any] = {
+        "kind": K.POOL_FUND, "sender": w.place("treasury"), "sender_path": "2/0",
+    }  # fmt: skip
+    return w.request(replace(w.payout(beneficiary=guard), **{**fields, **changes}))
+
+
+def _fund_coin(w: VaultWorld, guard: str) -> SignRequest:
+    return _fund(w, guard, to=guard, asset_id=NATIVE, value=SMALL, data="0x")
+
+
+def _labelled(w: VaultWorld, kind: K, asset: str) -> SignRequest:
+    """A guard's call, right in all but the asset that it says it moves."""
+    if kind is K.RELEASE:
+        return _guard(w, kind, _release(PAYEE), beneficiary=PAYEE, asset_id=asset)
+    return _guard(w, kind, call(GUARD_CALLS[kind].hex(), 1, 5), asset_id=asset)
+
+
+def _anchor(w: VaultWorld, **changes: Any) -> SignRequest:
+    """An anchor of a root that was signed."""
+    w.open().sign_checkpoint(ORIGIN, 5, b"7" * 32)
+    time_s = changes.pop("time_s", 1)
+    return w.request(replace(w.anchor(5, b"7" * 32, time_s), **changes))
+
+
+def _delegated_elsewhere(w: VaultWorld) -> SignRequest:
+    """Delegated on another chain only: the same address, but nothing of ours is there."""
+    wallet = derive_public(w.made.account_xpub, 1, 3)
+    store = Store(homes.folder(w.home) / "store.db")
+    with store.transaction():
+        store.add_delegation(format_id("tenant", w.tenant), CHAIN + 1, wallet, SWEEPER)
+        store.add_delegation(format_id("tenant", new_uuid7()), CHAIN, wallet, SWEEPER)
+        store.add_delegation(format_id("tenant", w.tenant), CHAIN, wallet, OUTSIDE)
+    store.close()
+    return w.request(w.token_sweep(wallet))
+
+
 def _sweep(w: VaultWorld, **changes: Any) -> SignRequest:
     fields: dict[str, Any] = {
         "kind": K.SWEEP_TOKEN, "to": OUTSIDE, "data": call("01681a62", TOKEN),
@@ -126,6 +169,15 @@ def _release(payee: str) -> str:
 
 APPROVE_DATA = call("095ea7b3", OUTSIDE, 2**256 - 1)
 MULTISEND_DATA = call("8d80ff0a", 32, 0)
+LABELS = {
+    "gas": f"gas@{CHAIN}",
+    "free text": "cheap",
+    "the coin": NATIVE,
+    "another token": f"eip155:{CHAIN}/erc20:{OUTSIDE.lower()}",
+    "another chain's": f"eip155:1/erc20:{TOKEN.lower()}",
+    "itself, otherwise written": f"eip155:{CHAIN}/erc20:{TOKEN}",
+}
+"""Assets that a guard of TOKEN does not hold: each would have a limit of its own."""
 
 ATTACKS = [
     Row("no evidence", "approvals_missing", _invented),
@@ -182,6 +234,11 @@ ATTACKS = [
         w.payout(), kind=K.SWEEP_NATIVE, sender=_deposit(w), sender_path="0/7", to=OUTSIDE,
         value=SMALL, data="0x", asset_id=NATIVE))),
     Row("token sweep elsewhere", "place", lambda w: _sweep(w, beneficiary=OUTSIDE)),
+    Row("sweep of a stranger", "not_delegated", _sweep),
+    Row("sweep of a wallet never delegated", "not_delegated", lambda w: w.request(
+        w.token_sweep(derive_public(w.made.account_xpub, 1, 3)))),
+    Row("delegated by another, elsewhere, to another", "not_delegated", _delegated_elsewhere),
+    Row("delegating a stranger", "sender", lambda w: w.request(w.token_sweep(OUTSIDE, "1/3"))),
     Row("foreign delegate", "delegation", lambda w: _sweep(
         w, delegation=Delegation(OUTSIDE, "1/0", OUTSIDE, 0))),
     Row("delegating the treasury", "delegation", lambda w: _sweep(
@@ -191,6 +248,17 @@ ATTACKS = [
         w, delegation=Delegation(OUTSIDE, "1/0", SWEEPER, 0))),
     Row("guard is a thief", "place", lambda w: _guard(
         w, K.ALLOCATE, call("a5bbe22b", 1, 5), to=OUTSIDE, beneficiary=OUTSIDE)),
+    Row("coin's guard as the token's", "asset", lambda w: _guard(
+        w, K.ALLOCATE, call("a5bbe22b", 1, 5), to=COIN_GUARD, beneficiary=COIN_GUARD)),
+    *(Row(f"{kind.value} labelled {name}", "asset", partial(_labelled, kind=kind, asset=asset))
+      for kind in (K.ALLOCATE, K.DEALLOCATE, K.CLAIM, K.RELEASE)
+      for name, asset in LABELS.items()),
+    Row("token into the coin's pool", "asset", lambda w: _fund(w, COIN_GUARD)),
+    Row("coin into the token's pool", "asset", lambda w: _fund_coin(w, GUARD)),
+    Row("another token into the pool", "asset", lambda w: _fund(
+        w, GUARD, to=OUTSIDE, asset_id=LABELS["another token"])),
+    Row("pool labelled gas", "asset", lambda w: _fund(w, GUARD, asset_id=LABELS["gas"])),
+    Row("payout labelled gas", "asset", lambda w: _small(w, asset_id=LABELS["gas"])),
     Row("guard's owner call", "selector", lambda w: _guard(
         w, K.ALLOCATE, call("13af4035", OUTSIDE, 5))),
     Row("release outside", "place", lambda w: _guard(
@@ -199,6 +267,8 @@ ATTACKS = [
         w, K.RELEASE, _release(OUTSIDE), beneficiary=PAYEE)),
     Row("root never signed here", "checkpoint_unknown", lambda w: w.request(
         w.anchor(5, b"7" * 32))),
+    Row("anchor that ends the log's time", "anchor_time", lambda w: _anchor(w, time_s=2**64 - 1)),
+    Row("anchor labelled free text", "asset", lambda w: _anchor(w, asset_id="evidence")),
     Row("decision about another", "decision_intent", lambda w: _decision(
         w, intent_digest="sha256:" + "0" * 64)),
     Row("decision of another policy", "decision_policy", lambda w: _decision(

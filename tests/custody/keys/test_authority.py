@@ -53,7 +53,7 @@ def test_a_policy_put_into_the_store_by_hand_stops_the_signer(world: VaultWorld)
 
 
 def test_enrolment_needs_the_authority(world: VaultWorld, desk: Desk) -> None:
-    thief = Person(new_uuid7(), "treasurer")
+    thief = Person(new_uuid7(), "treasury")
     people = {thief.id: (thief.role, thief.key.public_key)}
     body = enrolment(1, world.tenant, account_index=0, people=people)
     with pytest.raises(Refusal, match="enrolment_signature"):

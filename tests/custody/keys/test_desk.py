@@ -8,11 +8,27 @@ from datetime import timedelta
 import pytest
 
 from custody.core.ids import IntentId, new_uuid7
-from custody.keys.desk import Desk
-from custody.keys.people import PersonKey, unfreeze_payload
+from custody.core.intents import IntentKind
+from custody.core.money import AssetId
+from custody.keys.desk import ANCHOR_AHEAD_MAX_S, Desk
+from custody.keys.limits import spendings
+from custody.keys.people import PersonKey, enrolment, sign_enrolment, unfreeze_payload
 from custody.keys.refusal import Refusal
 from custody.policy.document import parse
-from tests.custody.keys.vault_world import CHAIN, FEES, LARGE, NOW, SMALL, TOKEN, VaultWorld
+from tests.custody.keys.vault_world import (
+    ASSET,
+    CHAIN,
+    FEES,
+    GUARD,
+    LARGE,
+    NOW,
+    PAYEE,
+    SMALL,
+    TOKEN,
+    Person,
+    VaultWorld,
+    call,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -70,6 +86,24 @@ def test_gas_is_bounded_too(world: VaultWorld, desk: Desk) -> None:
         desk.sign(world.request(replace(dear, id=IntentId(new_uuid7())), nonce=2, fees=fee))
 
 
+def test_a_window_is_an_assets_own(world: VaultWorld, desk: Desk) -> None:
+    """Releases and payouts of one asset share its window; no label opens another one."""
+    release = replace(
+        world.payout(10 * SMALL), kind=IntentKind.RELEASE, sender=world.place("allocator"),
+        sender_path="2/3", to=GUARD, beneficiary=PAYEE, data=call("0357371d", PAYEE, 10 * SMALL),
+    )  # fmt: skip
+    assert desk.sign(world.request(release)).raw
+    with pytest.raises(Refusal, match=f"limit: {ASSET}"):
+        desk.sign(world.request(world.payout(1)))
+
+
+@pytest.mark.parametrize("label", [f"gas@{CHAIN}", "", "*", f"{ASSET} ", ASSET.upper()])
+def test_no_window_for_a_label_that_is_no_asset(world: VaultWorld, label: str) -> None:
+    intent = replace(world.payout(), asset_id=AssetId(label))
+    with pytest.raises(Refusal, match="asset"):
+        spendings(parse(world.document), intent, 0)
+
+
 def test_two_roots_for_one_size(world: VaultWorld, desk: Desk) -> None:
     origin = world.made.log_vkey.split("+")[0]
     signature = desk.sign_checkpoint(origin, 5, b"a" * 32)
@@ -104,6 +138,38 @@ def test_freeze_stops_signing_and_only_a_person_lifts_it(world: VaultWorld, desk
             desk.unfreeze(name, bad)
     desk.unfreeze(name, world.first.key.sign(payload))
     assert desk.sign(world.request(world.payout())).raw
+
+
+def test_only_the_founding_tenants_treasury_lifts_a_freeze(world: VaultWorld, desk: Desk) -> None:
+    """Property 20: not its clerks, not who was revoked, not another tenant's treasury."""
+    guest, revoked = Person(new_uuid7(), "treasury"), Person(new_uuid7(), "treasury")
+    for tenant, account, person in ((new_uuid7(), 1, guest), (world.tenant, 0, revoked)):
+        people = {person.id: (person.role, person.key.public_key)}
+        body = enrolment(1, tenant, account_index=account, people=people)
+        desk.enrol(sign_enrolment(world.authority, body))
+    body = enrolment(2, world.tenant, account_index=0, people={}, revoked=(revoked.id,))
+    desk.enrol(sign_enrolment(world.authority, body))
+    frozen_at = desk.freeze()
+    for bad in (guest, world.clerk, revoked):
+        with pytest.raises(Refusal, match="unfreeze"):
+            desk.unfreeze(f"per_{bad.id.hex}", bad.key.sign(unfreeze_payload(bad.id, frozen_at)))
+    assert desk.status()["frozen_at"] == frozen_at
+    good = world.second
+    desk.unfreeze(f"per_{good.id.hex}", good.key.sign(unfreeze_payload(good.id, frozen_at)))
+    assert desk.status()["frozen_at"] is None
+
+
+def test_an_anchors_time_may_run_ahead_only_so_far(world: VaultWorld, desk: Desk) -> None:
+    """A devnet's clock is months ahead; a time that nothing can follow would end the log's anchors.
+
+    The upper edge itself is signed, one second more is not.
+    """
+    desk.sign_checkpoint(world.made.log_vkey.split("+")[0], 5, b"a" * 32)
+    edge = int(NOW.timestamp()) + ANCHOR_AHEAD_MAX_S
+    assert desk.sign(world.request(world.anchor(5, b"a" * 32, edge))).raw
+    for time_s in (edge + 1, 2**64 - 1):
+        with pytest.raises(Refusal, match="anchor_time"):
+            desk.sign(world.request(world.anchor(5, b"a" * 32, time_s), nonce=1))
 
 
 def test_status_prints_the_bound(world: VaultWorld, desk: Desk) -> None:

@@ -7,9 +7,8 @@ from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chains.evm.contracts.sweeper import encode_sweep
 from chains.evm.transactions import CURVE_ORDER, decode_raw
-from custody.core.intents import Delegation, Intent, IntentKind
+from custody.core.intents import Intent, IntentKind
 from custody.core.ports import Fees
 from custody.keys import mnemonic
 from custody.keys.decode import GUARD_CALLS, RELEASE
@@ -21,6 +20,7 @@ from custody.keys.refusal import Refusal
 from custody.keys.store import Signed
 from tests.custody.keys.vault_world import (
     CHAIN,
+    COIN_GUARD,
     FEES,
     GUARD,
     NATIVE,
@@ -28,7 +28,6 @@ from tests.custody.keys.vault_world import (
     PAYEE,
     SMALL,
     SWEEPER,
-    TOKEN,
     VaultWorld,
     call,
 )
@@ -71,16 +70,33 @@ def test_native_sweep_from_a_deposit_address(world: VaultWorld, desk: Desk) -> N
 
 def test_token_sweep_carries_the_wallets_own_authorisation(world: VaultWorld, desk: Desk) -> None:
     wallet = derive_public(world.made.account_xpub, 1, 3)
-    intent = replace(
-        world.payout(), kind=K.SWEEP_TOKEN, sender=world.place("gas"), sender_path="2/2",
-        to=wallet, data="0x" + encode_sweep(TOKEN).hex(), beneficiary=world.place("treasury"),
-        delegation=Delegation(wallet, "1/3", SWEEPER, 0),
-    )  # fmt: skip
+    intent = world.token_sweep(wallet, "1/3")
     made = desk.sign(world.request(intent))
     check_signed(made, intent, 0)
     (authorization,) = decode_raw(made.raw).transaction.authorizations
     assert authorization.authority() == wallet
     assert authorization.delegate == SWEEPER
+
+
+def test_a_wallet_once_delegated_is_swept_without(world: VaultWorld, desk: Desk) -> None:
+    """Also after a restart: what was delegated is on disk with the binding."""
+    wallet = derive_public(world.made.account_xpub, 1, 3)
+    desk.sign(world.request(world.token_sweep(wallet, "1/3")))
+    again = world.token_sweep(wallet)
+    made = world.open().sign(world.request(again, nonce=1))
+    check_signed(made, again, 1)
+    assert made.raw.startswith("0x02")
+
+
+def test_a_refused_sweep_delegates_nothing(world: VaultWorld, desk: Desk) -> None:
+    """The memory of a delegation is of one commit with the bytes that carry it."""
+    wallet = derive_public(world.made.account_xpub, 1, 3)
+    dear = replace(world.token_sweep(wallet, "1/3"), gas_limit=10**6, fee_max_wei=10**20)
+    price = GAS_DEFAULT_WEI // 10**6 + 1
+    with pytest.raises(Refusal, match="limit: gas@"):
+        desk.sign(world.request(dear, fees=Fees(price, price)))
+    with pytest.raises(Refusal, match="not_delegated"):
+        desk.sign(world.request(world.token_sweep(wallet)))
 
 
 @pytest.mark.parametrize(
@@ -100,6 +116,19 @@ def test_guard_calls(world: VaultWorld, desk: Desk, kind: K, data: str, benefici
         beneficiary=beneficiary, data=call(selector, first, 5),
     )  # fmt: skip
     check_signed(desk.sign(world.request(intent)), intent, 0)
+
+
+def test_a_pool_is_funded_with_its_own_asset(world: VaultWorld, desk: Desk) -> None:
+    token = replace(
+        world.payout(beneficiary=GUARD), kind=K.POOL_FUND, sender=world.place("treasury"),
+        sender_path="2/0",
+    )  # fmt: skip
+    check_signed(desk.sign(world.request(token)), token, 0)
+    coin = replace(
+        token, id=world.payout().id, to=COIN_GUARD, beneficiary=COIN_GUARD, value=SMALL,
+        data="0x", asset_id=NATIVE,
+    )  # fmt: skip
+    check_signed(desk.sign(world.request(coin, nonce=1)), coin, 1)
 
 
 def test_the_whole_position_may_come_home(world: VaultWorld, desk: Desk) -> None:
@@ -167,14 +196,25 @@ def test_only_a_full_bump_replaces(world: VaultWorld, desk: Desk) -> None:
     assert desk.sign(world.request(intent, fees=bump)) == second
 
 
-def test_a_replacement_stays_within_cap_and_gas_limit(world: VaultWorld, desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("fees", "why"),
+    [
+        (Fees(GAS_DEFAULT_WEI // 10**6 + 1, GAS_DEFAULT_WEI // 10**6 + 1), "passes the gas limit"),
+        (Fees(10**15, 10**15), "passes the intent's own cap"),
+        (Fees(2 * FEES.max_fee_per_gas, 3 * FEES.max_fee_per_gas), "tip above the fee"),
+        (Fees(2**256 - 1, 2**256 - 1), "no transaction can carry it"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_a_forbidden_replacement_gets_the_bytes_that_exist(
+    world: VaultWorld, desk: Desk, fees: Fees, why: str
+) -> None:
+    """Property 12: a refusal would say that nothing was signed, and the bytes can still be sent."""
     intent = replace(world.payout(), gas_limit=10**6, fee_max_wei=10**20)
-    desk.sign(world.request(intent))
-    dear = GAS_DEFAULT_WEI // 10**6 + 1
-    with pytest.raises(Refusal, match="limit: gas@"):
-        desk.sign(world.request(intent, fees=Fees(dear, dear)))
-    with pytest.raises(Refusal, match="fee_cap"):
-        desk.sign(world.request(intent, fees=Fees(10**15, 10**15)))
+    first = desk.sign(world.request(intent))
+    assert desk.sign(world.request(intent, fees=fees)) == first, why
+    bump = Fees(2 * FEES.max_fee_per_gas, 2 * FEES.max_priority_fee_per_gas)
+    assert desk.sign(world.request(intent, fees=bump)) != first
 
 
 _ENTROPY = bytes(range(32))

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from chains.evm.address import address_from_bytes, checksum
 from chains.evm.contracts.audit_anchor import encode_anchor
+from chains.evm.contracts.sweeper import encode_sweep
 from custody.core.clock import FixedClock
 from custody.core.ids import IntentId, TenantId, format_id, new_uuid7
-from custody.core.intents import Approval, Decision, Intent, IntentKind
+from custody.core.intents import Approval, Decision, Delegation, Intent, IntentKind
 from custody.core.money import AssetId
 from custody.core.ports import Fees
 from custody.keys import ceremony, homes
@@ -31,6 +32,7 @@ ASSET = AssetId(f"eip155:{CHAIN}/erc20:{TOKEN.lower()}")
 NATIVE = AssetId(f"eip155:{CHAIN}/slip44:60")
 OUTSIDE = address_from_bytes(bytes.fromhex("c0" * 20))
 GUARD = address_from_bytes(bytes.fromhex("d1" * 20))
+COIN_GUARD = address_from_bytes(bytes.fromhex("d5" * 20))
 SWEEPER = address_from_bytes(bytes.fromhex("d2" * 20))
 ANCHOR = address_from_bytes(bytes.fromhex("d3" * 20))
 PAYEE = address_from_bytes(bytes.fromhex("d4" * 20))
@@ -55,15 +57,15 @@ class Person:
 
 
 class VaultWorld:
-    """Two treasurers and a clerk; payouts up to SMALL pass alone, up to LARGE with two of them."""
+    """Two of treasury and a clerk; payouts up to SMALL pass alone, up to LARGE with those two."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.clock = FixedClock(NOW)
         self.tenant = TenantId(new_uuid7())
         self.authority = PersonKey.new()
-        self.first = Person(new_uuid7(), "treasurer")
-        self.second = Person(new_uuid7(), "treasurer")
+        self.first = Person(new_uuid7(), "treasury")
+        self.second = Person(new_uuid7(), "treasury")
         self.clerk = Person(new_uuid7(), "clerk")
         self.made: CeremonyResult = ceremony.create(
             home,
@@ -105,7 +107,7 @@ class VaultWorld:
             "places": {
                 str(CHAIN): {
                     **{role: self.place(role) for role in wallets},
-                    "guards": [GUARD],
+                    "guards": {GUARD: ASSET, COIN_GUARD: NATIVE},
                     "sweeper": SWEEPER,
                     "anchor": ANCHOR,
                     "payees": [PAYEE],
@@ -138,9 +140,9 @@ class VaultWorld:
         }
         return Intent(**{**fields, **changes})
 
-    def anchor(self, size: int, root: bytes) -> Intent:
+    def anchor(self, size: int, root: bytes, time_s: int = 1) -> Intent:
         """An anchor of (size, root) that is right in every field."""
-        data = "0x" + encode_anchor(bytes(32), size, root, 1).hex()
+        data = "0x" + encode_anchor(bytes(32), size, root, time_s).hex()
         return replace(
             self.payout(),
             kind=IntentKind.ANCHOR,
@@ -151,6 +153,19 @@ class VaultWorld:
             asset_id=NATIVE,
             sender=self.place("anchorer"),
             sender_path="2/4",
+        )
+
+    def token_sweep(self, wallet: str, path: str | None = None) -> Intent:
+        """A sweep of a token deposit address; given its path, with the delegation it needs once."""
+        return replace(
+            self.payout(),
+            kind=IntentKind.SWEEP_TOKEN,
+            sender=self.place("gas"),
+            sender_path="2/2",
+            to=wallet,
+            data="0x" + encode_sweep(TOKEN).hex(),
+            beneficiary=self.place("treasury"),
+            delegation=None if path is None else Delegation(wallet, path, SWEEPER, 0),
         )
 
     def approve(self, who: Person, intent: Intent, minutes: int = 60) -> Approval:
@@ -178,5 +193,5 @@ def _rule(name: str, kind: str, amount_max: int | None, approvals: int) -> dict[
         "asset": "*",
         "amount_max": None if amount_max is None else str(amount_max),
         "approvals": approvals,
-        "roles": ["treasurer"] if approvals else [],
+        "roles": ["treasury"] if approvals else [],
     }

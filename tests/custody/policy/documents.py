@@ -50,7 +50,7 @@ def document(tenant: UUID = TENANT) -> dict[str, Any]:
                 "gas": address(3),
                 "allocator": address(4),
                 "anchorer": address(5),
-                "guards": [address(6)],
+                "guards": {address(6): TOKEN_ASSET},
                 "sweeper": address(7),
                 "anchor": None,
                 "payees": [],

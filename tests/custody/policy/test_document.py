@@ -11,9 +11,11 @@ from custody.core.errors import InvalidInput
 from custody.core.ids import format_id
 from custody.keys.people import PersonKey, is_signed, sign_policy
 from custody.policy.document import parse, split_signed
-from tests.custody.policy.documents import TOKEN_ASSET, document
+from tests.custody.policy.documents import CHAIN, TOKEN_ASSET, address, document
 
 pytestmark = pytest.mark.unit
+
+GUARD = address(6)
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -74,6 +76,26 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("places.31337.treasury", "0x" + "0" * 40, "places.31337.treasury"),
     ("places.31337.treasury", "0x" + "ab" * 20, "places.31337.treasury"),
     ("places.31337.guards", ["x"], "places.31337.guards"),
+    ("places.31337.guards", [GUARD], "places.31337.guards"),
+    ("places.31337.guards", None, "places.31337.guards"),
+    ("places.31337.guards", {"x": TOKEN_ASSET}, "places.31337.guards"),
+    ("places.31337.guards", {"0x" + "ab" * 20: TOKEN_ASSET}, "places.31337.guards"),
+    ("places.31337.guards", {"0x" + "0" * 40: TOKEN_ASSET}, "places.31337.guards"),
+    *(
+        ("places.31337.guards", {GUARD: asset}, f"places.31337.guards.{GUARD}")
+        for asset in (
+            None,
+            [TOKEN_ASSET],
+            "*",
+            "gas@31337",
+            "USDC",
+            TOKEN_ASSET.upper(),
+            TOKEN_ASSET.replace("31337", "1"),
+            TOKEN_ASSET.replace("31337", "313370"),
+            "eip155:31337/slip44:61",
+        )
+    ),
+    ("places.31337.payees", {}, "places.31337.payees"),
     ("places.31337.sweeper", 5, "places.31337.sweeper"),
     ("places.31337.owner", None, "places.31337.owner"),
 ]
@@ -89,8 +111,16 @@ def test_broken_field_is_named(path: str, value: Any, field: str) -> None:
 
 def test_places_are_never_mixed() -> None:
     treasury = document()["places"]["31337"]["treasury"]
-    with pytest.raises(InvalidInput, match="never mixed"):
-        parse(changed("places.31337.payout", treasury))
+    for path, value in (("payout", treasury), ("guards", {treasury: TOKEN_ASSET})):
+        with pytest.raises(InvalidInput, match="never mixed"):
+            parse(changed(f"places.31337.{path}", value))
+
+
+def test_each_guard_has_its_asset() -> None:
+    coin = "eip155:31337/slip44:60"
+    guards = {GUARD: TOKEN_ASSET, address(8): coin}
+    assert parse(changed("places.31337.guards", guards)).places[CHAIN].guards == guards
+    assert parse(changed("places.31337.guards", {})).places[CHAIN].guards == {}
 
 
 def test_hash_is_of_the_canonical_bytes_and_does_not_depend_on_order() -> None:
