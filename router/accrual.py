@@ -16,6 +16,7 @@ from custody.core.clock import from_timestamp
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Unavailable
 from custody.core.ids import format_id
+from custody.core.isolation import each
 from custody.core.money import AssetId
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, derived_id, post_or_raise
@@ -55,13 +56,7 @@ async def step(deps: RouterDeps) -> int:
     """Accrue every pool that is due; how many were."""
     async with deps.db.read() as s:
         pools = await books.pools(s)
-    done = 0
-    for pool in pools:
-        try:
-            done += await accrue(deps, pool)
-        except ChainError as error:
-            logger.warning("no accrual", extra={"pool": pool.id, "error": error})
-    return done
+    return await each(logger, "accrual", pools, lambda pool: accrue(deps, pool))
 
 
 async def accrue(deps: RouterDeps, pool: Pool) -> bool:
@@ -71,14 +66,17 @@ async def accrue(deps: RouterDeps, pool: Pool) -> bool:
         if not await _due(s, pool, block):
             return False
         venues = await books.venues(s, pool.id)
+        marks = await legs.marks(s, pool.id)
     values: dict[str, int] = {}
     for row in venues:
         try:
             values[row.id] = await adapter(deps, pool, row).value(block)
         except (ChainError, EarnUnavailable, EarnRefused, Unavailable) as error:
             logger.warning("venue not valued", extra={"venue": row.id, "error": error})
+        except Exception:
+            logger.exception("venue not understood", extra={"venue": row.id})
     async with deps.db.write() as s:
-        return await _book(s, deps, pool, block, values)
+        return await _book(s, deps, pool, block, values, marks)
 
 
 async def _due(s: ReadSession, pool: Pool, block: BlockRef) -> bool:
@@ -102,7 +100,12 @@ async def _due(s: ReadSession, pool: Pool, block: BlockRef) -> bool:
 
 
 async def _book(
-    s: WriteSession, deps: RouterDeps, pool: Pool, block: BlockRef, values: Mapping[str, int]
+    s: WriteSession,
+    deps: RouterDeps,
+    pool: Pool,
+    block: BlockRef,
+    values: Mapping[str, int],
+    marks: Mapping[str, str],
 ) -> bool:
     """One commit: journals, spread, marks, price, row, audit. Idempotent by (pool, block)."""
     pool = await books.pool(s, pool.tenant_id, pool.id, lock=True)
@@ -112,7 +115,7 @@ async def _book(
     before = await books.totals(s, pool)
     if before.shares == 0 or (newest is not None and newest >= block.number):
         return False
-    changes = await _changes(s, pool, block, values)
+    changes = await _changes(s, pool, block, values, marks)
     gross = sum(c.gain for c in changes)
     after = Totals(max(before.assets + gross, 0), before.shares)
     part = sharing.split(after, pool.high_water_ray, pool.spread_bps)
@@ -125,17 +128,28 @@ async def _book(
 
 
 async def _changes(
-    s: ReadSession, pool: Pool, block: BlockRef, values: Mapping[str, int]
+    s: ReadSession,
+    pool: Pool,
+    block: BlockRef,
+    values: Mapping[str, int],
+    marks: Mapping[str, str],
 ) -> list[Change]:
-    """Venues that stand still: no leg under way, and none final after this block."""
+    """Venues that stand still: no leg under way, and none final after this block.
+
+    An exchange's value is of no block, so there no leg may have moved since before it was read
+    either: `marks` are the legs' of that moment.
+    """
     moving = {leg.venue_id for leg in await legs.unfinished(s, pool.id) if _moves(leg)}
     late = await s.all(
         "SELECT DISTINCT venue_id FROM legs WHERE pool_id = :pool AND final_block > :block",
         {"pool": pool.id, "block": block.number},
     )
     moving |= {row.venue_id for row in late}
+    now = await legs.marks(s, pool.id)
     found = []
     for row in await books.venues(s, pool.id):
+        if row.exchange and now.get(row.id) != marks.get(row.id):
+            continue
         if row.id in values and row.id not in moving:
             there = await books.posted(s, pool, books.venue_code(row))
             found.append(Change(row, there, values[row.id]))

@@ -2,18 +2,20 @@
 
 The exchange's answers may be lost. A withdrawal carries our own id. Subscribe and redeem take
 none, so the position is stored before we ask and compared before we ask again: one leg at a time
-moves at a venue, and rewards are small beside a ticket.
+moves at a venue, and rewards are small beside a ticket. An exit's amount is what leaves the venue,
+the exchange's fee included, so that there is always enough for both.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from uuid import UUID
 
-from chains.errors import ChainError
 from chains.evm.calldata import topic_address
 from chains.evm.contracts.erc20 import TRANSFER_EVENT
 from chains.types import Receipt
 from custody.core.clock import from_timestamp
-from custody.core.errors import Broken, MoorageError, Unavailable
+from custody.core.errors import Broken, Unavailable
+from custody.core.isolation import each
 from custody.ledger import chart
 from custody.ledger.posting import post_or_raise
 from router import books, journals, legs
@@ -22,7 +24,8 @@ from router.deps import RouterDeps
 from router.legs import Leg
 from router.moves import Action
 from router.states import LegState
-from router.venues.cefi.port import Earn, EarnRefused, EarnUnavailable
+from router.venues.cefi.binance import to_units_up
+from router.venues.cefi.port import Earn, EarnRefused
 from router.venues.factory import earn
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,8 @@ CREDIT_CODE = "exchange.credit"
 WITHDRAW_CODE = "exchange.withdraw"
 ARRIVE_CODE = "exchange.arrive"
 LOSS_CODE = "exchange.loss"
+PATIENCE_S = 600
+"""How long a redemption that has left the position may take to show in spot."""
 
 
 class At:
@@ -49,6 +54,10 @@ class At:
     async def spot(self) -> int:
         return await self.earn.spot(self.asset, self.decimals)
 
+    async def rested(self, seconds: int) -> bool:
+        async with self.deps.db.read() as s:
+            return await legs.rested(s, self.leg, seconds)
+
     async def advance(self, new: LegState, **columns: object) -> bool:
         async with self.deps.db.write() as s:
             return await legs.advance(s, self.leg, new, at=self.deps.clock.now(), **columns)
@@ -56,30 +65,32 @@ class At:
 
 async def step(deps: RouterDeps) -> int:
     """One state further for every exchange leg that can; a broken one holds up no other."""
-    moved = 0
-    for leg, pool, row in await _work(deps):
-        try:
-            moved += await STEPS[leg.state](At(deps, pool, row, leg))
-        except (ChainError, EarnUnavailable, EarnRefused, MoorageError) as error:
-            logger.warning("exchange leg waits", extra={"leg": leg.reference, "error": error})
-    return moved
+    return await each(logger, "exchange leg", await _work(deps), lambda leg: _advance(deps, leg))
 
 
-async def _work(deps: RouterDeps) -> list[tuple[Leg, Pool, VenueRow]]:
-    """The oldest exchange leg of each venue that is in one of our states."""
-    found: list[tuple[Leg, Pool, VenueRow]] = []
-    busy: set[str] = set()
+async def _advance(deps: RouterDeps, leg: Leg) -> bool:
     async with deps.db.read() as s:
+        pool = await books.pool(s, leg.tenant_id, leg.pool_id)
+        row = await books.venue(s, leg.pool_id, leg.venue_id)
+    return await STEPS[leg.state](At(deps, pool, row, leg))
+
+
+async def _work(deps: RouterDeps) -> list[Leg]:
+    """The oldest exchange leg of each venue that is in one of our states."""
+    found: list[Leg] = []
+    busy: set[tuple[UUID, str]] = set()
+    async with deps.db.read() as s:
+        ours = await s.all("SELECT tenant_id, id FROM venues WHERE kind = 'exchange'")
+        exchanges = {(row.tenant_id, row.id) for row in ours}
         for leg in await legs.in_states(s, [*STEPS, LegState.EXECUTING]):
-            row = await books.venue(s, leg.pool_id, leg.venue_id)
-            if not row.exchange or row.id in busy:
+            key = (leg.tenant_id, leg.venue_id)
+            if key not in exchanges or key in busy:
                 continue
             if leg.state is LegState.PLANNED and leg.action is Action.ENTER:
                 continue
-            busy.add(row.id)
+            busy.add(key)
             if leg.state is not LegState.EXECUTING:
-                pool = await books.pool(s, leg.tenant_id, leg.pool_id)
-                found.append((leg, pool, row))
+                found.append(leg)
     return found
 
 
@@ -116,8 +127,15 @@ async def _subscribe(at: At) -> bool:
     amount = at.leg.received or at.leg.amount
     if await at.position() >= (at.leg.position_before or 0) + amount:
         return await at.advance(LegState.DONE)
-    if await at.spot() >= amount:
+    if await at.spot() < amount:
+        return False
+    try:
         await at.earn.subscribe(at.product, amount, at.decimals)
+    except EarnRefused as refusal:
+        # The money stays in spot, earns nothing, counts as the venue's and leaves like the rest:
+        # that beats a leg, and with it a venue, that never ends.
+        logger.error("not subscribed", extra={"leg": at.leg.reference, "error": refusal})
+        return await at.advance(LegState.DONE, reason=f"not subscribed: {refusal}"[:500])
     return False
 
 
@@ -127,19 +145,37 @@ async def _note_redemption(at: At) -> bool:
 
 
 async def _redeem(at: At) -> bool:
-    """redeeming -> redeemed. Rewards since may hide a little of the fall, never half of it."""
-    before, amount = at.leg.position_before or 0, at.leg.amount
-    if await at.position() <= before - amount + amount // 2:
+    """redeeming -> redeemed, once spot holds the exit's amount; only what it lacks is redeemed.
+
+    The position is read before spot, so that an order taken between the two is seen in one.
+    """
+    position, amount = await at.position(), at.leg.amount
+    spot = await at.spot()
+    if spot >= amount:
         return await at.advance(LegState.REDEEMED, order_id=at.leg.id.hex)
-    if before < amount:
-        return await at.advance(LegState.FAILED, reason="the position is smaller than the exit")
-    await at.earn.redeem(at.product, amount, at.decimals)
+    if position < (at.leg.position_before or 0) and not await at.rested(PATIENCE_S):
+        return False  # the order was taken and its money is not in spot yet
+    if position + spot < amount:
+        return await at.advance(LegState.FAILED, reason="the holding is smaller than the exit")
+    await at.earn.redeem(at.product, amount - spot, at.decimals)
     return False
 
 
 async def _note_withdrawal(at: At) -> bool:
     """redeemed -> withdrawing: from here on the order may exist."""
+    if at.leg.attempt > 0 and not await at.rested(legs.RETRY_S):
+        return False  # the last withdrawal has just failed
+    if await _fee(at) >= at.leg.amount:
+        return await at.advance(LegState.FAILED, reason="the fee is as large as the exit")
     return await at.advance(LegState.WITHDRAWING)
+
+
+async def _fee(at: At) -> int:
+    """What the exchange takes on top of a withdrawal: by its word, else as configured."""
+    try:
+        return await at.earn.withdrawal_fee(at.asset, at.row.config["network"], at.decimals)
+    except EarnRefused:
+        return to_units_up(at.row.config.get("withdraw_fee", "0"), at.decimals)
 
 
 async def _withdraw(at: At) -> bool:
@@ -147,12 +183,17 @@ async def _withdraw(at: At) -> bool:
     leg, order = at.leg, at.leg.order_id or at.leg.id.hex
     found = await at.earn.withdrawal(order, at.asset, at.decimals)
     if found is None:
+        amount = leg.amount - await _fee(at)
+        if amount <= 0:
+            raise Unavailable(f"{leg.reference}: the fee has risen to the whole exit")
         await at.earn.withdraw(
-            at.asset, at.row.config["network"], at.pool.guard, leg.amount, at.decimals, order
+            at.asset, at.row.config["network"], at.pool.guard, amount, at.decimals, order
         )
         return False
     if found.failed:
-        raise Unavailable(f"withdrawal {order} failed at the exchange: a person must look")
+        logger.error("withdrawal failed", extra={"leg": leg.reference, "order": order})
+        reason = f"withdrawal {order} failed at the exchange"
+        return await at.advance(LegState.REDEEMED, order_id=leg.next_order_id, reason=reason)
     if not found.tx_hash:
         return False
     now = at.deps.clock.now()
@@ -174,7 +215,7 @@ async def _arrive(at: At) -> bool:
     client = at.deps.clients[at.pool.chain_id]
     receipt = await client.receipt(at.leg.tx_hash or "")
     if receipt is None or receipt.status != 1:
-        return False
+        return await _named_again(at)
     depth = await client.block_number() - receipt.block.number + 1
     if depth < at.deps.registry.chain(at.pool.chain_id).confirmations:
         return False
@@ -184,6 +225,19 @@ async def _arrive(at: At) -> bool:
     if not 0 < got <= at.leg.amount:
         raise Broken(f"leg {at.leg.id}: {got} arrived of {at.leg.amount}")
     return await _post_arrival(at, receipt, got)
+
+
+async def _named_again(at: At) -> bool:
+    """An exchange may send again with another transaction: take the newest name for it.
+
+    A failure at this stage is not believed: the first transaction may still be mined, and paying
+    for the same leg twice is worse than a leg that waits for a person.
+    """
+    leg = at.leg
+    found = await at.earn.withdrawal(leg.order_id or leg.id.hex, at.asset, at.decimals)
+    if found is None or found.failed or not found.tx_hash or found.tx_hash == leg.tx_hash:
+        return False
+    return await at.advance(LegState.ARRIVING, tx_hash=found.tx_hash)
 
 
 async def _received(at: At, receipt: Receipt) -> int:

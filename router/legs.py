@@ -15,6 +15,11 @@ from router.books import Pool
 from router.moves import Action
 from router.states import LEG_ENDS, LegState, move
 
+RETRY_S = 60
+"""What has just failed is not tried again for this long."""
+AGAIN = "x"
+"""Between a leg's hex id and the number of the attempt in an exchange's order id."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leg:
@@ -38,6 +43,17 @@ class Leg:
     received: int | None
     reason: str | None
     created_at: datetime
+    updated_at: datetime
+
+    @property
+    def attempt(self) -> int:
+        """How many withdrawals of this leg have failed at the exchange."""
+        return int((self.order_id or "").partition(AGAIN)[2] or 0)
+
+    @property
+    def next_order_id(self) -> str:
+        """The order id of the attempt after a failed one; the first is the leg's own id."""
+        return f"{self.id.hex}{AGAIN}{self.attempt + 1}"
 
     @property
     def hold_id(self) -> TransferId:
@@ -52,7 +68,7 @@ class Leg:
 _COLUMNS = (
     "id, tenant_id, pool_id, plan_id, venue_id, action, amount, state, intent_id,"
     " claim_intent_id, request_id, position_before, order_id, tx_hash, final_block, received,"
-    " reason, created_at"
+    " reason, created_at, updated_at"
 )
 
 
@@ -120,6 +136,45 @@ async def in_states(s: ReadSession, states: Sequence[LegState]) -> list[Leg]:
         {"states": [state.value for state in states]},
     )
     return [_leg(row) for row in rows]
+
+
+async def marks(s: ReadSession, pool_id: UUID) -> dict[str, str]:
+    """A text for each venue that changes whenever one of its legs is made or moves."""
+    rows = await s.all(
+        "SELECT venue_id, count(*) || ':' || coalesce(string_agg(id || state || updated_at, ','"
+        " ORDER BY id) FILTER (WHERE state <> ALL(:ends)), '') AS mark"
+        " FROM legs WHERE pool_id = :pool GROUP BY venue_id",
+        {"pool": pool_id, "ends": [e.value for e in LEG_ENDS]},
+    )
+    return {row.venue_id: row.mark for row in rows}
+
+
+async def failed_exits(s: ReadSession, pool_id: UUID) -> set[str]:
+    """Venues where an exit has failed in the last RETRY_S seconds, by the database's time."""
+    rows = await s.all(
+        "SELECT DISTINCT venue_id FROM legs WHERE pool_id = :pool AND action = 'exit'"
+        " AND state = 'failed' AND updated_at > now() - make_interval(secs => :wait)",
+        {"pool": pool_id, "wait": RETRY_S},
+    )
+    return {row.venue_id for row in rows}
+
+
+async def rested(s: ReadSession, leg: Leg, seconds: int = RETRY_S) -> bool:
+    """Whether the leg has not moved for so long, by the database's time."""
+    return bool(
+        await s.scalar(
+            "SELECT updated_at <= now() - make_interval(secs => :wait) FROM legs WHERE id = :id",
+            {"id": leg.id, "wait": seconds},
+        )
+    )
+
+
+async def note(s: WriteSession, leg: Leg, reason: str) -> None:
+    """Say why a leg waits; its state and the time of its last move stay."""
+    await s.execute(
+        "UPDATE legs SET reason = :reason WHERE id = :id AND state = :state",
+        {"id": leg.id, "state": leg.state.value, "reason": reason[:500]},
+    )
 
 
 async def advance(

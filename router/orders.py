@@ -23,6 +23,11 @@ GAS = {
 """Limits with room for a cold Aave market; what isn't used isn't paid."""
 
 
+def fee_max_wei(kind: IntentKind) -> int:
+    """The most that an intent of this kind may pay for gas."""
+    return GAS[kind] * GAS_PRICE_MAX_WEI
+
+
 def fund(
     registry: Registry, pool: Pool, treasury: Place, id_: UUID, amount: int, reference: str
 ) -> Intent:
@@ -128,6 +133,6 @@ def _intent(
         amount=amount,
         beneficiary=beneficiary,
         gas_limit=GAS[kind],
-        fee_max_wei=GAS[kind] * GAS_PRICE_MAX_WEI,
+        fee_max_wei=fee_max_wei(kind),
         reference=reference,
     )

@@ -115,6 +115,9 @@ async def read_venues(
         except (ChainError, EarnUnavailable, EarnRefused, Unavailable) as error:
             logger.warning("venue not read", extra={"venue": row.id, "error": error})
             found[row.id] = None
+        except Exception:
+            logger.exception("venue not understood", extra={"venue": row.id})
+            found[row.id] = None
     return found
 
 

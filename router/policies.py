@@ -39,11 +39,15 @@ async def load(
             raise InvalidInput("tiers", rule)
     last = await current(s, pool_id)
     if policy.version != (1 if last is None else last.version + 1):
-        raise Conflict("version must follow the current one")
+        raise _conflict("version", "must follow the current version")
     if policy.previous != (None if last is None else last.hash):
-        raise Conflict("previous must be the hash of the current version")
+        raise _conflict("previous", "must be the hash of the current version")
     await _store(s, item, policy, document, loaded_by, at)
     return policy
+
+
+def _conflict(field: str, rule: str) -> Conflict:
+    return Conflict(f"{field} {rule}", field=field, rule=rule)
 
 
 async def _store(

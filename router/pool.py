@@ -31,7 +31,8 @@ VENUE_KINDS = {
     "staking": ("token", "queue", "guard_venue"),
     "exchange": ("exchange", "product", "asset", "network", "deposit_address"),
 }
-"""The fields each kind's config must have; an optional `decimals` is the exchange's precision."""
+"""The fields each kind's config must have; an exchange's `withdraw_fee`, a decimal string of its
+asset, is used where the exchange doesn't publish one."""
 REDEEM_CODE = "pool.redeem"
 
 

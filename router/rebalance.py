@@ -7,11 +7,13 @@ state; a job that dies before that commit has done nothing, and after it everyth
 import logging
 from datetime import datetime
 
-from chains.errors import ChainError
+from chains.errors import CallReverted, ChainError
 from chains.evm.contracts.staking import Staking
 from custody.core.db import WriteSession
 from custody.core.errors import InsufficientFunds, Refused, Unavailable
 from custody.core.ids import new_uuid7
+from custody.core.intents import Intent
+from custody.core.isolation import each
 from custody.ledger import chart
 from custody.ledger.posting import post_or_raise
 from custody.parties import places
@@ -37,12 +39,9 @@ async def step(deps: RouterDeps) -> int:
     """Start what can start, close plans that are through, plan where it is time."""
     async with deps.db.read() as s:
         pools = await books.pools(s)
-    moved = 0
-    for pool in pools:
-        moved += await _start_legs(deps, pool)
-        moved += await _close_plans(deps, pool)
-        moved += await _plan(deps, pool)
-    return moved
+    moved = await each(logger, "legs to start", pools, lambda pool: _start_legs(deps, pool))
+    moved += await each(logger, "plans to close", pools, lambda pool: _close_plans(deps, pool))
+    return moved + await each(logger, "planning", pools, lambda pool: _plan(deps, pool))
 
 
 async def _plan(deps: RouterDeps, pool: Pool) -> bool:
@@ -79,7 +78,7 @@ async def _start_legs(deps: RouterDeps, pool: Pool) -> int:
         rows = {row.id: row for row in await books.venues(s, pool.id)}
     waiting = [leg for leg in open_legs if leg.state is LegState.PLANNED]
     busy = {leg.venue_id for leg in open_legs if leg.state not in (LegState.PLANNED, *SLOW)}
-    started = 0
+    due: list[Leg] = []
     for leg in waiting:
         row = rows[leg.venue_id]
         if leg.venue_id in busy or (leg.action is Action.EXIT and row.exchange):
@@ -87,8 +86,8 @@ async def _start_legs(deps: RouterDeps, pool: Pool) -> int:
         if leg.action is Action.ENTER and _exits_before(leg, open_legs):
             continue
         busy.add(leg.venue_id)
-        started += await _start(deps, pool, row, leg)
-    return started
+        due.append(leg)
+    return await each(logger, "leg", due, lambda leg: _start(deps, pool, rows[leg.venue_id], leg))
 
 
 def _exits_before(leg: Leg, open_legs: list[Leg]) -> bool:
@@ -104,6 +103,10 @@ async def _start(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> bool:
         reason = await live_guard(deps, pool, row, leg.amount)
         if reason:
             return await _end(deps, leg, LegState.CANCELLED, reason)
+    else:
+        reason = await _would_revert(deps, await _exit_intent(deps, pool, row, leg))
+        if reason:
+            return await _end(deps, leg, LegState.FAILED, reason)
     try:
         async with deps.db.write() as s:
             item = await books.pool(s, pool.tenant_id, pool.id, lock=True)
@@ -135,6 +138,9 @@ async def live_guard(deps: RouterDeps, pool: Pool, row: VenueRow, amount: int) -
         state = await adapter(deps, pool, row).read(block)
     except (ChainError, EarnUnavailable, EarnRefused, Unavailable) as error:
         return f"could not be read: {error}"
+    except Exception as error:
+        logger.exception("venue not understood", extra={"venue": row.id})
+        return f"could not be understood: {type(error).__name__}"
     if state.refusal:
         return state.refusal
     if state.capacity is not None and state.capacity < amount:
@@ -187,37 +193,58 @@ async def _exit(s: WriteSession, deps: RouterDeps, pool: Pool, row: VenueRow, le
     return True
 
 
+async def _exit_intent(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> Intent:
+    """The exit's call as it would be made now, for a look only."""
+    async with deps.db.read() as s:
+        allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
+    venue = row.config["guard_venue"]
+    return orders.deallocate(pool, allocator, new_uuid7(), venue, leg.amount, leg.reference)
+
+
+async def _would_revert(deps: RouterDeps, intent: Intent) -> str:
+    """Why the guard would refuse this call now; "" if it would not. Raises ChainError: unknown.
+
+    A revert on chain costs gas and a nonce, and the next job would only try it again.
+    """
+    data = bytes.fromhex(intent.data.removeprefix("0x"))
+    try:
+        client = deps.clients[intent.chain_id]
+        await client.estimate_gas(intent.sender, intent.to, intent.value, data)
+    except CallReverted as error:
+        return f"the call would revert: {error.detail}"
+    return ""
+
+
 async def claim_step(deps: RouterDeps) -> int:
     """Collect queued exits that have ripened."""
     async with deps.db.read() as s:
         queued = await legs.in_states(s, [LegState.QUEUED])
-    moved = 0
-    for leg in queued:
-        try:
-            moved += await _claim(deps, leg)
-        except (ChainError, Refused, Unavailable) as error:
-            logger.warning("not claimed", extra={"leg": leg.reference, "error": error})
-    return moved
+    return await each(logger, "claim", queued, lambda leg: _claim(deps, leg))
 
 
 async def _claim(deps: RouterDeps, leg: Leg) -> bool:
     async with deps.db.read() as s:
         pool = await books.pool(s, leg.tenant_id, leg.pool_id)
         row = await books.venue(s, leg.pool_id, leg.venue_id)
+        allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
+        if leg.claim_intent_id is not None and not await legs.rested(s, leg):
+            return False  # a claim has just failed
     if leg.request_id is None or not await _ripe(deps, pool, row, leg.request_id):
         return False
+    intent = orders.claim(
+        pool, allocator, new_uuid7(), row.config["guard_venue"], leg.request_id, leg.amount,
+        leg.reference,
+    )  # fmt: skip
+    reason = await _would_revert(deps, intent)
     async with deps.db.write() as s:
-        now, intent_id = deps.clock.now(), new_uuid7()
-        moved = await legs.advance(s, leg, LegState.CLAIMING, at=now, claim_intent_id=intent_id)
-        if not moved:
+        if reason:
+            await legs.note(s, leg, reason)
             return False
-        allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
-        intent = orders.claim(
-            pool, allocator, intent_id, row.config["guard_venue"], leg.request_id, leg.amount,
-            leg.reference,
-        )  # fmt: skip
-        await intents.create(s, intent, at=now)
-    return True
+        now = deps.clock.now()
+        moved = await legs.advance(s, leg, LegState.CLAIMING, at=now, claim_intent_id=intent.id)
+        if moved:
+            await intents.create(s, intent, at=now)
+    return moved
 
 
 async def _ripe(deps: RouterDeps, pool: Pool, row: VenueRow, request_id: int) -> bool:

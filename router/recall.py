@@ -7,7 +7,7 @@ it wait too, so that nobody is overtaken for ever.
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Broken, NotFound, Refused, Unavailable
 from custody.core.ids import CustomerId, IntentId, TransferId, format_id, new_uuid7
 from custody.core.intents import Intent
+from custody.core.isolation import each
 from custody.ledger import accounts, chart, holds
 from custody.ledger.posting import derived_id, post_or_raise
 from custody.parties import places
@@ -26,8 +27,9 @@ from custody.withdrawals import redeem
 from router import books, claims, journals, legs, orders, plan
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
+from router.legs import Leg
 from router.moves import Action
-from router.states import LegState, RedemptionState, move
+from router.states import RedemptionState, move
 from router.venues.port import VenueState
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 RELEASE_CODE = "pool.release"
 SPEED = {"aave": 0, "erc4626": 0, "exchange": 1, "staking": 2}
 """Which venues are asked first: instant ones, then an exchange, then a queue."""
+COMING = timedelta(minutes=10)
+"""How long an exit from an exchange is counted on."""
 _OPEN = (
     "SELECT id, tenant_id, pool_id, customer_id, hold_id, hold_shares, amount, shares,"
     " withdrawal_id, state, intent_id FROM redemptions"
@@ -46,11 +50,8 @@ async def step(deps: RouterDeps) -> int:
     await _take_up(deps)
     async with deps.db.read() as s:
         every = await books.pools(s)
-    moved = 0
-    for pool in every:
-        moved += await _release_due(deps, pool)
-        moved += await _recall(deps, pool)
-    return moved
+    moved = await each(logger, "releases", every, lambda pool: _release_due(deps, pool))
+    return moved + await each(logger, "recall", every, lambda pool: _recall(deps, pool))
 
 
 async def _take_up(deps: RouterDeps) -> None:
@@ -63,19 +64,28 @@ async def _take_up(deps: RouterDeps) -> None:
         )
     known = {row.hold_id for row in rows}
     fresh = [w for w in waiting if w.hold_id not in known]
-    if not fresh:
-        return
+    await each(logger, "redemption", fresh, lambda wanted: _take_up_one(deps, wanted))
+
+
+async def _take_up_one(deps: RouterDeps, wanted: redeem.PendingRedemption) -> bool:
     async with deps.db.write() as s:
-        for wanted in fresh:
-            pool = await books.pool(s, wanted.tenant_id, wanted.pool_id)
-            try:
-                hold = await holds.get(s, wanted.tenant_id, TransferId(wanted.hold_id))
-            except NotFound:
-                continue
-            await claims.add_redemption(
-                s, pool, wanted.customer_id, hold.id, hold.amount, wanted.amount,
-                wanted.withdrawal_id, id_=new_uuid7(), at=deps.clock.now(),
-            )  # fmt: skip
+        pool = await books.pool(s, wanted.tenant_id, wanted.pool_id)
+        if wanted.asset_id != pool.asset_id:
+            # The pool would pay in its own asset, which nobody asked for.
+            reason = f"the pool holds {pool.asset_id}, not {wanted.asset_id}"
+            await redeem.redemption_failed(
+                s, deps.clock, wanted.tenant_id, wanted.withdrawal_id, reason
+            )
+            return False
+        try:
+            hold = await holds.get(s, wanted.tenant_id, TransferId(wanted.hold_id))
+        except NotFound:
+            return False
+        await claims.add_redemption(
+            s, pool, wanted.customer_id, hold.id, hold.amount, wanted.amount,
+            wanted.withdrawal_id, id_=new_uuid7(), at=deps.clock.now(),
+        )  # fmt: skip
+    return True
 
 
 async def _release_due(deps: RouterDeps, pool: Pool) -> int:
@@ -97,6 +107,9 @@ async def _release_due(deps: RouterDeps, pool: Pool) -> int:
             async with deps.db.write() as s:
                 await _later(s, row.id, error.detail)
             break
+        except Exception:
+            logger.exception("release stays", extra={"redemption": row.id})
+            continue  # it waits for a person, and those behind it do not
         released += 1
     return released
 
@@ -113,6 +126,8 @@ async def _release(s: WriteSession, deps: RouterDeps, pool: Pool, row: Any) -> b
         )
     totals = await books.totals(s, pool)
     held_shares = int(row.hold_shares)
+    if totals.assets == 0:
+        return await _too_little(s, deps, row, state)  # all is lost: shares have no price
     if row.amount is None:
         amount, shares = totals.value_down(held_shares), held_shares
     else:
@@ -177,16 +192,17 @@ async def _later(s: WriteSession, row_id: UUID, reason: str) -> None:
 async def _recall(deps: RouterDeps, pool: Pool) -> int:
     """Exit legs for what the waiting redemptions lack, from the quickest venues first."""
     async with deps.db.read() as s:
-        short = await _shortage(s, pool)
         rows = {v.id: v for v in await books.venues(s, pool.id)}
+        short = await _shortage(s, deps, pool, rows)
     if short <= 0:
         return 0
     block = await plan.confirmed_block(deps, pool.chain_id)
     states = await plan.read_venues(deps, pool, tuple(rows.values()), block)
     async with deps.db.write() as s:
         await books.pool(s, pool.tenant_id, pool.id, lock=True)
-        short = await _shortage(s, pool)
+        short = await _shortage(s, deps, pool, rows)
         busy = {leg.venue_id for leg in await legs.unfinished(s, pool.id)}
+        busy |= await legs.failed_exits(s, pool.id)  # what has just reverted would do so again
         made = 0
         for row, most in _quickest(rows, states):
             if short <= 0 or row.id in busy or most <= 0:
@@ -206,17 +222,29 @@ def _quickest(
     return sorted(known, key=lambda k: (SPEED[k[0].kind], -k[1], k[0].id))
 
 
-async def _shortage(s: ReadSession, pool: Pool) -> int:
+async def _shortage(
+    s: ReadSession, deps: RouterDeps, pool: Pool, rows: Mapping[str, VenueRow]
+) -> int:
     """What redemptions want beyond the idle money and what is coming back anyway."""
     wanted = await plan.reserved(s, pool)
     if wanted == 0:
         return 0
+    now = deps.clock.now()
     coming = sum(
         leg.amount
         for leg in await legs.unfinished(s, pool.id)
-        if leg.action is Action.EXIT and leg.state is not LegState.CANCELLED
+        if leg.action is Action.EXIT and not _doubtful(leg, rows[leg.venue_id], now)
     )
     return wanted - await books.available(s, pool, chart.guard(pool.id)) - coming
+
+
+def _doubtful(leg: Leg, row: VenueRow, now: datetime) -> bool:
+    """An exchange's exit that holders should not wait for: too old, or refused once already.
+
+    By the wall clock, which the leg's creation is in too: an exchange keeps no chain's time, and
+    a chain that stands still must not make its exits look young.
+    """
+    return row.exchange and (leg.attempt > 0 or now - leg.created_at > COMING)
 
 
 async def on_released(s: WriteSession, deps: RouterDeps, intent: Intent, receipt: Receipt) -> None:

@@ -57,6 +57,9 @@ class Exchange:
         app.router.add_get(f"{earn}/position", self._route(self._positions))
         app.router.add_post(f"{earn}/subscribe", self._route(self._subscribe))
         app.router.add_post(f"{earn}/redeem", self._route(self._redeem))
+        app.router.add_get(
+            f"{sapi}/config/getall", self._route(lambda _: wire.coins(self.book, NETWORK))
+        )
         app.router.add_get("/api/v3/account", self._route(lambda _: wire.account(self.book)))
         return app
 

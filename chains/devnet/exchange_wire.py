@@ -183,6 +183,30 @@ def withdrawal_row(withdrawal: Withdrawal, coin: Coin, network: str) -> dict[str
     return row
 
 
+def coins(book: Book, network: str) -> list[dict[str, Any]]:
+    """What can be moved over which network, and what a withdrawal costs."""
+    return [
+        {
+            "coin": coin.symbol,
+            "depositAllEnable": True,
+            "withdrawAllEnable": True,
+            "networkList": [
+                {
+                    "coin": coin.symbol,
+                    "network": network,
+                    "isDefault": True,
+                    "depositEnable": True,
+                    "withdrawEnable": True,
+                    "withdrawFee": to_decimal(
+                        book.withdrawal_fees.get(coin.symbol, 0), coin.decimals
+                    ),
+                }
+            ],
+        }
+        for coin in book.coins.values()
+    ]
+
+
 def account(book: Book) -> dict[str, Any]:
     balances = [
         {

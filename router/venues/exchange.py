@@ -24,7 +24,7 @@ class ExchangeVenue:
             curve=offer.curve,
             position=subscribed + spot,
             capacity=offer.capacity,
-            withdrawable=subscribed if offer.redeemable else 0,
+            withdrawable=spot + (subscribed if offer.redeemable else 0),
             exit_terms="redeem and withdrawal by the exchange",
             refusal="" if offer.open else "the product is closed or sold out",
             as_of=block,

@@ -1,10 +1,13 @@
 """Yield, spread and losses: the share price, idempotence, and sums that match to the unit."""
 
+from typing import Any
+
 import pytest
 
 from custody.ledger.prices import latest_price
-from router import accrual, exchange, funding, rebalance
+from router import accrual, exchange, funding, legs, rebalance
 from router.curves import RAY
+from router.moves import Action
 from tests.router.books_check import assert_sound
 from tests.router.pool_world import UNIT
 from tests.router.test_rebalance import funded, run
@@ -109,3 +112,26 @@ async def test_exchange_rewards_count_in_spot_and_in_position(world: World) -> N
     assert v.spread == 150 * UNIT
     assert v.price_ray <= v.totals.assets * RAY // v.totals.shares
     await assert_sound(world)
+
+
+async def test_exchange_whose_legs_moved_while_it_was_read_is_passed_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The value is of before the move, or of after it: only the books know, and later."""
+    await funded(world)
+    await run(world)
+    await accrual.step(world.deps)
+
+    async def value(_block: Any) -> int:
+        async with world.db.write() as s:
+            item = await world.pool_row(s)
+            id_ = await legs.add(
+                s, item, None, "exchange-usdc", Action.EXIT, UNIT, at=world.clock.now()
+            )
+            await s.execute("UPDATE legs SET state = 'done' WHERE id = :id", {"id": id_})
+        return 1
+
+    monkeypatch.setattr(world.venues["exchange-usdc"], "value", value)
+    world.advance(60, 3)
+    assert await accrual.step(world.deps) == 1
+    assert (await world.view()).totals.assets == 1_000_000 * UNIT

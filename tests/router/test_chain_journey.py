@@ -123,6 +123,7 @@ async def test_eth_pool_stakes_and_leaves_through_the_queue(
     world = ChainWorld(database, chain, eth_site(chain, places), {})
     await world.set_up()
     ann = await world.customer("ann", 100 * ETHER)
+    await world.customer("bob", ETHER)  # the treasury pays its gas out of what lies in it
     await world.join(ann, 100 * ETHER)
     await run(world, 4)
     v = await world.view()

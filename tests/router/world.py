@@ -7,6 +7,7 @@ and its effects run with a receipt, as custody/settlement/confirm does.
 from dataclasses import dataclass, field
 from typing import Any
 
+from chains.errors import CallReverted
 from chains.evm.address import checksum
 from chains.evm.calldata import address_topic, decode_arguments, topic, word
 from chains.evm.contracts.erc20 import TRANSFER_EVENT
@@ -20,7 +21,7 @@ from router.books import Pool
 from router.curves import RAY, YEAR_S, Curve, FixedPot, Flat, Tiered, income_down
 from router.deps import RouterDeps
 from router.tiers import Tier
-from router.venues.cefi.port import Credit, EarnUnavailable, Offer, Withdrawal
+from router.venues.cefi.port import Credit, EarnRefused, EarnUnavailable, Offer, Withdrawal
 from router.venues.port import VenueState
 from tests.router.pool_world import START, UNIT, PoolWorld, Site
 
@@ -78,6 +79,12 @@ class FakeClient:
     number: int = 100
     timestamp: int = int(START.timestamp())
     receipts: dict[str, Receipt] = field(default_factory=dict)
+    reverts: bool = False
+
+    async def estimate_gas(self, sender: str, to: str, value: int = 0, data: bytes = b"") -> int:
+        if self.reverts:
+            raise CallReverted("VenuePaused()")
+        return 21_000
 
     async def block_number(self) -> int:
         return self.number
@@ -127,6 +134,9 @@ class FakeEarn:
         self.credits: list[Credit] = []
         self.orders: dict[str, Withdrawal] = {}
         self.calls: list[str] = []
+        self.fee = 0
+        self.refuses: set[str] = set()
+        self.late, self.slow = 0, False
 
     async def offer(self, asset: str, product: str, decimals: int) -> Offer:
         return Offer(Tiered((), 7 * PERCENT), 1, None, True, True)
@@ -142,14 +152,19 @@ class FakeEarn:
 
     async def subscribe(self, product: str, amount: int, decimals: int) -> None:
         self.calls.append("subscribe")
+        self._refuse("subscribe")
         self.free -= amount
         self.subscribed += amount
         self._answer()
 
     async def redeem(self, product: str, amount: int, decimals: int) -> None:
         self.calls.append("redeem")
+        assert amount <= self.subscribed
         self.subscribed -= amount
-        self.free += amount
+        if self.slow:
+            self.late += amount
+        else:
+            self.free += amount
         self._answer()
 
     async def withdraw(
@@ -157,13 +172,26 @@ class FakeEarn:
     ) -> None:
         self.calls.append("withdraw")
         if order_id not in self.orders:
-            self.free -= amount
+            if amount + self.fee > self.free:
+                raise EarnRefused("insufficient balance")
+            self.free -= amount + self.fee
             tx = self.world.pay_guard(address, amount)
-            self.orders[order_id] = Withdrawal(order_id, amount, 0, tx, False)
+            self.orders[order_id] = Withdrawal(order_id, amount, self.fee, tx, False)
         self._answer()
+
+    async def withdrawal_fee(self, asset: str, network: str, decimals: int) -> int:
+        return self.fee
 
     async def withdrawal(self, order_id: str, asset: str, decimals: int) -> Withdrawal | None:
         return self.orders.get(order_id)
+
+    def fail_order(self, order_id: str) -> None:
+        """The next look at this order finds it failed; its money is in spot again."""
+        self.orders[order_id] = Withdrawal(order_id, 0, 0, "", True)
+
+    def _refuse(self, call: str) -> None:
+        if call in self.refuses:
+            raise EarnRefused(f"{call}: sold out")
 
     def _answer(self) -> None:
         if self.drop:

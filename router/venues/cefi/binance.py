@@ -8,7 +8,8 @@ the part of the balance inside its range.
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -49,7 +50,7 @@ class Binance:
             raise EarnUnavailable(f"no flexible product {product}")
         try:
             curve = curve_of(row, asset, decimals)
-        except (BadRate, KeyError, TypeError) as error:
+        except (BadRate, KeyError, TypeError, ValueError, AttributeError) as error:
             raise EarnUnavailable(f"offer not understood: {error}") from error
         return Offer(
             curve=curve,
@@ -63,23 +64,26 @@ class Binance:
         query = {"asset": asset, "productId": product}
         body = await self._get("/sapi/v1/simple-earn/flexible/position", query)
         rows = [r for r in _rows(body) if r.get("productId") == product]
-        return sum(to_units_down(r["totalAmount"], decimals) for r in rows)
+        with _understood("position"):
+            return sum(to_units_down(r["totalAmount"], decimals) for r in rows)
 
     async def spot(self, asset: str, decimals: int) -> int:
         body = await self._get("/api/v3/account", {})
-        rows = [b for b in body.get("balances", []) if b.get("asset") == asset]
-        return sum(to_units_down(b["free"], decimals) for b in rows)
+        with _understood("account"):
+            rows = [b for b in _list(body["balances"]) if b.get("asset") == asset]
+            return sum(to_units_down(b["free"], decimals) for b in rows)
 
     async def deposits(self, asset: str, decimals: int) -> list[Credit]:
         body = await self._get("/sapi/v1/capital/deposit/hisrec", {"coin": asset})
-        return [
-            Credit(
-                str(row["txId"]).lower(),
-                to_units_down(row["amount"], decimals),
-                str(row["status"]) in DEPOSIT_CREDITED,
-            )
-            for row in _list(body)
-        ]
+        with _understood("deposits"):
+            return [
+                Credit(
+                    str(row["txId"]).lower(),
+                    to_units_down(row["amount"], decimals),
+                    str(row["status"]) in DEPOSIT_CREDITED,
+                )
+                for row in _list(body)
+            ]
 
     async def subscribe(self, product: str, amount: int, decimals: int) -> None:
         query = {"productId": product, "amount": to_text(amount, decimals)}
@@ -103,19 +107,31 @@ class Binance:
         }
         await self._post("/sapi/v1/capital/withdraw/apply", query)
 
+    async def withdrawal_fee(self, asset: str, network: str, decimals: int) -> int:
+        body = await self._get("/sapi/v1/capital/config/getall", {})
+        with _understood("coins"):
+            for coin in _list(body):
+                if coin["coin"] != asset:
+                    continue
+                for row in _list(coin["networkList"]):
+                    if row["network"] == network:
+                        return to_units_up(row["withdrawFee"], decimals)
+        raise EarnRefused(f"no withdrawal fee for {asset} on {network}")
+
     async def withdrawal(self, order_id: str, asset: str, decimals: int) -> Withdrawal | None:
         query = {"coin": asset, "withdrawOrderId": order_id}
         body = await self._get("/sapi/v1/capital/withdraw/history", query)
-        for row in _list(body):
-            if row.get("withdrawOrderId") == order_id:
-                return Withdrawal(
-                    order_id,
-                    to_units_down(row["amount"], decimals),
-                    to_units_up(row.get("transactionFee", "0"), decimals),
-                    str(row.get("txId") or "").lower(),
-                    int(row["status"]) in WITHDRAW_FAILED,
-                )
-        return None
+        row = next((r for r in _list(body) if r.get("withdrawOrderId") == order_id), None)
+        if row is None:
+            return None
+        with _understood("withdrawals"):
+            return Withdrawal(
+                order_id,
+                to_units_down(row["amount"], decimals),
+                to_units_up(row.get("transactionFee", "0"), decimals),
+                str(row.get("txId") or "").lower(),
+                int(row["status"]) in WITHDRAW_FAILED,
+            )
 
     async def _get(self, path: str, query: Mapping[str, str]) -> Any:
         return await self._send("GET", path, query)
@@ -137,6 +153,8 @@ class Binance:
             raise EarnUnavailable(f"{method} {path}: {type(error).__name__}") from error
         if answer.status_code >= 500 or answer.status_code in (418, 429):
             raise EarnUnavailable(f"{method} {path}: status {answer.status_code}")
+        if answer.status_code == 404:
+            raise EarnRefused(f"{method} {path}: there is no such call")
         try:
             body = orjson.loads(answer.content)
         except orjson.JSONDecodeError as error:
@@ -144,6 +162,15 @@ class Binance:
         if answer.status_code >= 400:
             raise EarnRefused(f"{method} {path}: {body}")
         return body
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """A field that is missing or of another type: an answer that can't be trusted."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EarnUnavailable(f"{what} not understood: {error!r}") from error
 
 
 def curve_of(row: Mapping[str, Any], asset: str, decimals: int) -> Tiered:

@@ -178,3 +178,13 @@ async def test_a_wrong_secret_and_no_key(api: Api) -> None:
     async with api.session.get(f"{api.url}/api/v3/account") as response:
         assert response.status == 401
         assert (await response.json())["code"] == -2014
+
+
+async def test_coins_name_their_network_and_withdrawal_fee(api: Api) -> None:
+    status, body = await api.ask("GET", "/sapi/v1/capital/config/getall")
+    fees = {
+        c["coin"]: (c["networkList"][0]["network"], c["networkList"][0]["withdrawFee"])
+        for c in body
+    }
+    assert status == 200
+    assert fees["USDC"] == ("ETH", "0.000000")

@@ -93,3 +93,31 @@ async def test_no_and_no_answer_are_told_apart(
 def test_secret_is_in_no_repr() -> None:
     exchange, _ = client({})
     assert "throw-away" not in repr(exchange)
+
+
+async def test_answer_with_a_missing_or_wrong_field_is_not_trusted() -> None:
+    for body in ({"rows": [{"productId": "USDC001"}]}, {"rows": [{"productId": "USDC001",
+                 "totalAmount": 5}]}):  # fmt: skip
+        exchange, _ = client(body)
+        with pytest.raises(EarnUnavailable):
+            await exchange.position("USDC", "USDC001", 6)
+    accounts: list[Any] = [{}, [], {"balances": [{"asset": "USDC"}]}]
+    for account in accounts:
+        exchange, _ = client(account)
+        with pytest.raises(EarnUnavailable):
+            await exchange.spot("USDC", 6)
+    for row in ({"withdrawOrderId": "a"}, {"withdrawOrderId": "a", "amount": "1", "status": "?"}):
+        exchange, _ = client([row])
+        with pytest.raises(EarnUnavailable):
+            await exchange.withdrawal("a", "USDC", 6)
+
+
+async def test_withdrawal_fee_is_the_networks() -> None:
+    networks = [{"network": "BSC", "withdrawFee": "9"}, {"network": "ETH", "withdrawFee": "1.5"}]
+    exchange, _ = client([{"coin": "USDC", "networkList": networks}])
+    assert await exchange.withdrawal_fee("USDC", "ETH", 6) == 1_500_000
+    with pytest.raises(EarnRefused):
+        await exchange.withdrawal_fee("USDC", "SOL", 6)
+    exchange, _ = client({}, 404)
+    with pytest.raises(EarnRefused):
+        await exchange.withdrawal_fee("USDC", "ETH", 6)
