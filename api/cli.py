@@ -104,10 +104,12 @@ def init(
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest schema, as its owner."""
-    from api.embedded import database_urls
+    from api.embedded import database_urls, left_as_found
     from api.migrations.run import upgrade
 
-    asyncio.run(upgrade(database_urls(Settings(), start=True).owner))
+    settings = Settings()
+    with left_as_found(settings):
+        asyncio.run(upgrade(database_urls(settings, start=True).owner))
     typer.echo("the database is up to date")
 
 
@@ -131,8 +133,11 @@ def verify(context: typer.Context) -> None:
 def fsck() -> None:
     """Rebuild balances and the Merkle tree from the rows and compare. Repairs nothing."""
     from api.commands import fsck as command
+    from api.embedded import left_as_found
 
-    report = asyncio.run(command.check(Settings()))
+    settings = Settings()
+    with left_as_found(settings):
+        report = asyncio.run(command.check(settings))
     typer.echo(command.as_text(report))
     raise typer.Exit(0 if report["ok"] else 1)
 

@@ -1,7 +1,10 @@
 """Which database: the embedded PostgreSQL under the home folder, or DATABASE_URL's server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from api.processes import serving
 from custody.core import embedded
 from custody.core.errors import Unavailable
 from custody.core.settings import Settings
@@ -32,6 +35,19 @@ def database_urls(settings: Settings, *, start: bool) -> Urls:
         server.url(settings.database_name, embedded.APP_ROLE),
         server.url(settings.database_name, embedded.OWNER_ROLE),
     )
+
+
+@contextmanager
+def left_as_found(settings: Settings) -> Iterator[None]:
+    """For commands that end: stop the embedded server at the end unless it ran before, or
+    `moorage serve` has begun to use it meanwhile."""
+    ran = settings.database_url is not None or embedded.is_running(settings.postgres_folder)
+    try:
+        yield
+    finally:
+        with serving(settings.home) as alone:
+            if alone and not ran:
+                embedded.stop(settings.postgres_folder)
 
 
 def _asyncpg(url: str) -> str:

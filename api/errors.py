@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -21,6 +22,8 @@ _HTTP_CODES = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _RETRY = {"Retry-After": "1"}
 # Serialization failure, deadlock, and "too many connections": nothing happened, ask again.
 _TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "53300", "57P01", "57P03"})
+# A NUL in text, and in jsonb. Bodies and queries are checked before; this is the net below them.
+_TEXT_SQLSTATES = frozenset({"22021", "22P05"})
 
 
 def _respond(
@@ -64,6 +67,8 @@ async def on_invalid_shape(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     field, rule = _field(first["loc"]), first["msg"]
+    if first["type"] == "json_invalid":
+        field = "body"  # FastAPI gives the place in the text
     if first["type"] == "extra_forbidden":
         rule = "is not a field of this request"
     return _respond(422, "invalid-input", f"{field}: {rule}", field=field, rule=rule)
@@ -80,8 +85,14 @@ async def on_database_error(request: Request, error: Exception) -> Response:
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     transient = isinstance(error, InterfaceError) or error.connection_invalidated
     if transient or state in _TRANSIENT_SQLSTATES:
-        return _respond(503, "unavailable", "the database is busy; try again", headers=_RETRY)
+        return await on_busy_database(request, error)
+    if state in _TEXT_SQLSTATES:
+        return _respond(400, "invalid-input", "text must not contain NUL", rule="no NUL")
     return await on_any_error(request, error)
+
+
+async def on_busy_database(request: Request, error: Exception) -> Response:
+    return _respond(503, "unavailable", "the database is busy; try again", headers=_RETRY)
 
 
 async def on_signer_error(request: Request, error: Exception) -> Response:
@@ -105,6 +116,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid_shape)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(DBAPIError, on_database_error)
+    app.add_exception_handler(PoolTimeout, on_busy_database)
     app.add_exception_handler(SignerRefused, on_signer_error)
     app.add_exception_handler(SignerUnavailable, on_signer_error)
     app.add_exception_handler(ChainError, on_chain_error)

@@ -119,13 +119,13 @@ async def _sender(s: WriteSession, move: Move) -> AccountId:
 async def _recipient(s: WriteSession, move: Move) -> AccountId:
     """The recipient's account, made now if it is the first of its asset.
 
-    Raises NotFound for a recipient who is not of this tenant.
+    Raises NotFound, naming `to`, for a recipient who is not of this tenant.
     """
     code, asset = chart.customer(move.recipient), move.money.asset
     found = await accounts.find(s, move.tenant, code, asset)
     if found is not None:
         return found.id
-    await customers.get(s, move.tenant, move.recipient)
+    await customers.get(s, move.tenant, move.recipient, "to")
     return await accounts.ensure(s, move.tenant, code, asset, "liability", owner_id=move.recipient)
 
 
@@ -147,7 +147,7 @@ async def at_once(deps: Deps, who: Principal, asked: Asked, move: Move) -> Store
     recipient = await known.find(deps, move.tenant, move.recipient, move.money.asset)
     if sender is None or recipient is None:
         return None
-    request = once.Request(who.tenant_id, who.label, asked.key, asked.hash)
+    request = once.Request(who.tenant_id, who.idempotency_principal, asked.key, asked.hash)
     first = StoredAnswer(201, dumps(move.view()))
     async with deps.hot.session() as s:
         return await once.post_once(

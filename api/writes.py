@@ -15,7 +15,7 @@ from starlette.responses import Response
 from api.answers import JSON
 from api.auth.guard import Who
 from api.auth.principal import Principal
-from api.deps import deps_of
+from api.deps import Deps, deps_of
 from api.routing import IDEMPOTENCY_KEY
 from custody.core import idempotency
 from custody.core.db import WriteSession
@@ -50,17 +50,20 @@ class Once:
         self._asked = asked
         self._known = known
 
+    @property
+    def answered(self) -> Response | None:
+        return None if self._known is None else stored(self._known)
+
     async def run(
         self, work: Callable[[WriteSession], Awaitable[Any]], status: int = 201
     ) -> Response:
         """The stored answer, byte for byte, or that of `work`, stored in the same commit."""
-        if self._known is not None:
-            return stored(self._known)
+        if self.answered is not None:
+            return self.answered
         answer = StoredAnswer(status, dumps(await work(self._session)))
-        who, asked = self._who, self._asked
-        await idempotency.finish(
-            self._session, who.tenant_id, who.label, asked.key, asked.hash, answer
-        )
+        tenant, principal = self._who.tenant_id, self._who.idempotency_principal
+        key, hash_ = self._asked.key, self._asked.hash
+        await idempotency.finish(self._session, tenant, principal, key, hash_, answer)
         return stored(answer)
 
 
@@ -91,8 +94,19 @@ async def asked_of(request: Request, key: str) -> Asked:
 
 async def begin(session: WriteSession, who: Principal, asked: Asked) -> Once:
     """Raises IdempotencyInFlight or IdempotencyMismatch."""
-    known = await idempotency.begin(session, who.tenant_id, who.label, asked.key, asked.hash)
+    known = await idempotency.begin(
+        session, who.tenant_id, who.idempotency_principal, asked.key, asked.hash
+    )
     return Once(session, who, asked, known)
+
+
+async def stored_before(deps: Deps, who: Principal, asked: Asked) -> Response | None:
+    """The answer of the first time, for routes that call out before they open their transaction.
+
+    Raises IdempotencyInFlight or IdempotencyMismatch.
+    """
+    async with deps.db.write() as s:
+        return (await begin(s, who, asked)).answered
 
 
 async def _once(request: Request, who: Who, key: Key) -> AsyncIterator[Once]:

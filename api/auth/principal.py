@@ -18,7 +18,14 @@ class Principal:
     customer_id: CustomerId | None
     person_id: UUID | None
     is_founding: bool
-    label: str  # the printed token id: the principal of idempotency keys
+    label: str  # the printed token id
+
+    @property
+    def idempotency_principal(self) -> str:
+        """Whose keys they are: the holder's or person's, so that a renewed token keeps them."""
+        if self.customer_id is not None:
+            return format_id("customer", self.customer_id)
+        return self.label if self.person_id is None else format_id("person", self.person_id)
 
     def customer_filter(self, asked: str | None = None) -> CustomerId | None:
         """Whose objects a read may show: a holder's own, for staff whoever is asked, or all.

@@ -190,7 +190,7 @@ def _is_inline(text: str) -> bool:
 def send(operation: Operation, values: Mapping[str, Any]) -> httpx.Response:
     path, query, body, headers = request_of(operation, values)
     try:
-        return httpx.request(
+        answer = httpx.request(
             operation.method,
             str(values["url"]).rstrip("/") + path,
             params=query,
@@ -200,7 +200,18 @@ def send(operation: Operation, values: Mapping[str, Any]) -> httpx.Response:
         )
     except httpx.TransportError as error:
         typer.echo(f"no answer from {values['url']}: {error}", err=True)
+        _tell_key(headers)
         raise typer.Exit(2) from None
+    if answer.is_server_error:
+        _tell_key(headers)
+    return answer
+
+
+def _tell_key(headers: Mapping[str, str]) -> None:
+    """Whether it happened is not known: only the same key makes asking again safe."""
+    if "Idempotency-Key" in headers:
+        key = headers["Idempotency-Key"]
+        typer.echo(f"to ask again without doing it twice: --idempotency-key {key}", err=True)
 
 
 def _show(answer: httpx.Response, output: Path | None) -> None:

@@ -4,61 +4,61 @@ A child that dies is started again; when this process ends, all of them do, even
 """
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.embedded import database_urls
 from api.migrations.run import upgrade
+from api.processes import end_with_parent, serving
 from custody.core import embedded
+from custody.core.errors import Conflict
 from custody.core.settings import Settings
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 RESTART_PAUSE_S = 1.0
+RESTART_PAUSE_MAX_S = 30.0
+STEADY_S = 10.0
+"""A child that lived so long is no child that dies at once."""
 STOP_TIMEOUT_S = 15.0
 START_TIMEOUT_S = 30.0
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """For subprocess' preexec_fn: the kernel ends the child when we are gone."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-
-    def arrange() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-    return arrange
-
-
 @dataclass
 class Child:
-    """One process of the service, by the command that runs it."""
+    """One process of the service, by the command that runs it, leading a session of its own."""
 
     name: str
     command: list[str]
     process: asyncio.subprocess.Process | None = field(default=None)
 
     async def start(self, environment: dict[str, str]) -> None:
+        """Raises OSError."""
         self.process = await asyncio.create_subprocess_exec(
-            *self.command, env=environment, preexec_fn=_die_with_parent()
+            *self.command, env=environment, preexec_fn=end_with_parent, start_new_session=True
         )
 
     async def stop(self) -> None:
-        if self.process is None or self.process.returncode is not None:
+        if self.process is None:
             return
-        self.process.terminate()
-        try:
-            await asyncio.wait_for(self.process.wait(), STOP_TIMEOUT_S)
-        except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self.process.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.process.wait(), STOP_TIMEOUT_S)
+        self.sweep()
+        await self.process.wait()
+
+    def sweep(self) -> None:
+        """Kill what is left of the child's session: workers whose master died."""
+        if self.process is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def api_command(settings: Settings) -> list[str]:
@@ -94,11 +94,9 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         watchers = []
         for child in self._children:
-            await child.start(self._environment)
             watchers.append(asyncio.create_task(self._keep(child)))
             if child.name == "signer":
                 await self._until(self._settings.signer_socket.exists)
-        self._write_pids()
         await self._stopping.wait()
         for child in reversed(self._children):
             await child.stop()
@@ -116,17 +114,35 @@ class Supervisor:
             await asyncio.sleep(0.05)
 
     async def _keep(self, child: Child) -> None:
-        """Start the child again whenever it dies."""
-        while child.process is not None:
-            code = await child.process.wait()
+        """Start the child, and again whenever it dies: at once, or later and later if it must."""
+        pause_s = RESTART_PAUSE_S
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            ended = await self._live(child)
             if self._stopping.is_set():
                 return
-            _say(f"{child.name} ended with {code}; starting it again")
-            await asyncio.sleep(RESTART_PAUSE_S)
-            if self._stopping.is_set():
-                return
+            if time.monotonic() - started >= STEADY_S:
+                pause_s = RESTART_PAUSE_S
+            _say(f"{child.name} {ended}; starting it again in {pause_s:g} s")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+            pause_s = min(2 * pause_s, RESTART_PAUSE_MAX_S)
+
+    async def _live(self, child: Child) -> str:
+        """One life of the child, from start to end; how it ended."""
+        try:
             await child.start(self._environment)
             self._write_pids()
+        except OSError as error:
+            # No memory, no process, a full disk: it may pass, and the others go on meanwhile.
+            await child.stop()
+            return f"could not be started ({error})"
+        if self._stopping.is_set():
+            await child.stop()
+        assert child.process is not None
+        code = await child.process.wait()
+        child.sweep()
+        return f"ended with {code}"
 
     def _pid_file(self) -> Path:
         return self._settings.home.resolve() / "serve.json"
@@ -145,19 +161,23 @@ def _say(line: str) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    settings.home.mkdir(parents=True, exist_ok=True)
-    urls = database_urls(settings, start=True)
-    await upgrade(urls.owner)
-    # The children get the app's address alone; none of them may ever migrate.
-    environment = {k: v for k, v in os.environ.items() if k != "MIGRATION_DATABASE_URL"}
-    environment |= {"DATABASE_URL": urls.app, "MOORAGE_HOME": str(settings.home.resolve())}
-    _say(f"Moorage at http://{settings.api_host}:{settings.api_port}")
     try:
+        urls = database_urls(settings, start=True)
+        await upgrade(urls.owner)
+        # The children get the app's address alone; none of them may ever migrate.
+        environment = {k: v for k, v in os.environ.items() if k != "MIGRATION_DATABASE_URL"}
+        environment |= {"DATABASE_URL": urls.app, "MOORAGE_HOME": str(settings.home.resolve())}
+        _say(f"Moorage at http://{settings.api_host}:{settings.api_port}")
         await Supervisor(settings, environment, children(settings)).run()
     finally:
         if settings.database_url is None:
-            embedded.start(settings.postgres_folder).stop()
+            embedded.stop(settings.postgres_folder)
 
 
 def run(settings: Settings) -> None:
-    asyncio.run(_serve(settings))
+    """Raises Conflict while another `moorage serve` runs on the same home."""
+    with serving(settings.home) as alone:
+        if not alone:
+            home = settings.home.resolve()
+            raise Conflict(f"another `moorage serve` runs on {home}: stop that one first")
+        asyncio.run(_serve(settings))

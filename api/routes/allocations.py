@@ -2,16 +2,27 @@
 
 from typing import Any, Literal
 
+from fastapi import Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers import Cursor, Limit, Shape, answer, cursor_id, next_id, optional_id, page
+from api.answers import (
+    Cursor,
+    Document,
+    Limit,
+    Shape,
+    answer,
+    cursor_id,
+    next_id,
+    optional_id,
+    page,
+)
 from api.auth.access import ANYONE, STAFF, TREASURY
 from api.auth.guard import Who
 from api.deps import UseDeps
 from api.routes.pools import TierName, pool_id_of
 from api.routing import Routes
-from api.writes import MoneyWrite
+from api.writes import Key, MoneyWrite, asked_of, begin, stored_before
 from custody.core.clock import iso_us
 from custody.core.db import WriteSession
 from custody.core.errors import Conflict
@@ -229,7 +240,7 @@ async def list_policies(pool_id: str, who: Who, deps: UseDeps) -> Response:
     status=201,
 )
 async def load_policy(
-    pool_id: str, body: dict[str, Any], who: Who, deps: UseDeps, write: MoneyWrite
+    pool_id: str, body: Document, who: Who, deps: UseDeps, write: MoneyWrite
 ) -> Response:
     """Load the next version of the risk policy (schema moorage.risk/1)."""
     id_ = pool_id_of(pool_id)
@@ -295,10 +306,18 @@ async def compare(pool_id: str, who: Who, deps: UseDeps) -> Response:
     answer=PlanMade,
     status=201,
 )
-async def make_plan(pool_id: str, who: Who, deps: UseDeps) -> Response:
+async def make_plan(pool_id: str, request: Request, who: Who, deps: UseDeps, key: Key) -> Response:
     """Plan now rather than at the next turn of the worker, by the same rules."""
+    asked = await asked_of(request, key)
+    before = await stored_before(deps, who, asked)
+    if before is not None:
+        return before
     draft = await plan.draft(deps.router, who.tenant_id, pool_id_of(pool_id))
-    # Its own transaction, opened only now: the chain has been read.
-    async with deps.db.write() as s:
+
+    async def work(s: WriteSession) -> dict[str, Any]:
         made = await plan.store(s, deps.router, draft)
-    return answer({"plan": optional_id("plan", made), "held": draft.answer.held}, 201)
+        return {"plan": optional_id("plan", made), "held": draft.answer.held}
+
+    # Its own transaction, opened only now: the chain has been read. It commits before we answer.
+    async with deps.db.write() as s:
+        return await (await begin(s, who, asked)).run(work)

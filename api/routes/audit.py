@@ -5,7 +5,8 @@ and whole bundles, which hold every tenant's, to the staff who run the installat
 """
 
 import re
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Path, Query
 from starlette.responses import Response
@@ -26,9 +27,11 @@ from custody.core.ids import format_id
 from custody.core.serialization import loads
 
 routes = Routes("audit")
-_TILE = re.compile(r"((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+# Six groups number more tiles than 2^53 entries have.
+_TILE = re.compile(r"((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 _SEQ_MAX = 2**53 - 1
 Seq = Annotated[int, Path(ge=0, le=_SEQ_MAX)]
+Proof = TypeVar("Proof")
 OCTETS = "application/octet-stream"
 
 
@@ -158,7 +161,7 @@ async def inclusion(seq: Seq, who: Who, deps: UseDeps) -> Response:
         head = await _latest(s)
     if seq >= head.size:
         raise NotFound("proof of entry", seq)
-    found = proof.inclusion(_nodes(deps, head.size), seq, head.size)
+    found = _proved(head.size, lambda: proof.inclusion(_nodes(deps, head.size), seq, head.size))
     return answer({**found.to_json(), "checkpoint": head.note})
 
 
@@ -176,12 +179,18 @@ async def consistency(
     size = head.size if new is None else new
     if size > head.size:
         raise InvalidInput("new", f"must be at most {head.size}")
-    return answer(proof.consistency(_nodes(deps, size), old, size).to_json())
+    found = _proved(size, lambda: proof.consistency(_nodes(deps, size), old, size))
+    return answer(found.to_json())
 
 
 def _nodes(deps: Deps, size: int) -> merkle.Node:
+    return proof.from_tiles(deps.settings.audit_folder, size)
+
+
+def _proved(size: int, make: Callable[[], Proof]) -> Proof:
+    """Raises NotFound where the log never had this size: tiles are read while the proof is made."""
     try:
-        return proof.from_tiles(deps.settings.audit_folder, size)
+        return make()
     except FileNotFoundError:
         raise NotFound("tiles of size", size) from None
 

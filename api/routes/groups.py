@@ -6,6 +6,7 @@ from api.routes import (
     audit,
     customers,
     deposits,
+    enrolments,
     health,
     intents,
     people,
@@ -40,4 +41,5 @@ GROUPS = (
     signer.routes,
     tenants.routes,
     people.routes,
+    enrolments.routes,
 )

@@ -1,4 +1,4 @@
-"""Staff as enrolled. People are enrolled by the ceremony, at the signer too; never over HTTP."""
+"""Staff as enrolled: by the ceremony, or by a document of the authority's (`enrolments`)."""
 
 from starlette.responses import Response
 

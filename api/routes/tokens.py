@@ -74,10 +74,10 @@ async def _subjects(s: Writing, who: Who, body: NewToken) -> tuple[UUID | None, 
     customer = person = None
     if body.customer is not None:
         wanted = parse_id("customer", body.customer, "customer")
-        customer = (await customers.get(s, who.tenant_id, wanted)).id
+        customer = (await customers.get(s, who.tenant_id, wanted, "customer")).id
     if body.person is not None:
         wanted = parse_id("person", body.person, "person")
-        person = (await people.get(s, who.tenant_id, wanted)).id
+        person = (await people.get(s, who.tenant_id, wanted, "person")).id
     return customer, person
 
 

@@ -26,6 +26,7 @@ metadata = MetaData(
 )
 
 Params = Mapping[str, Any]
+POOL_TIMEOUT_S = 5.0
 
 
 class ReadSession:
@@ -64,15 +65,23 @@ class WriteSession(ReadSession):
 
 
 class Database:
-    """The pool of connections. `url` is a `postgresql+asyncpg://` address of the app role."""
+    """The pool of connections. `url` is a `postgresql+asyncpg://` address of the app role.
 
-    def __init__(self, url: str, pool_size: int = 10) -> None:
+    Who waits longer than `pool_timeout_s` for a connection gets SQLAlchemy's TimeoutError.
+    """
+
+    def __init__(
+        self, url: str, pool_size: int = 10, pool_timeout_s: float = POOL_TIMEOUT_S
+    ) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
             max_overflow=pool_size,
+            pool_timeout=pool_timeout_s,
             pool_pre_ping=False,
+            # An exception's text ends in logs: it must not carry the values of a statement.
+            hide_parameters=True,
             json_serializer=dumps_text,
             json_deserializer=loads,
             connect_args={"server_settings": {"application_name": "moorage", "timezone": "UTC"}},

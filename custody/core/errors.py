@@ -55,8 +55,10 @@ class NotFound(MoorageError):
     code = "not-found"
     status = 404
 
-    def __init__(self, what: str, id_: object) -> None:
-        super().__init__(f"no such {what}: {id_}", what=what, id=str(id_))
+    def __init__(self, what: str, id_: object, field: str | None = None) -> None:
+        """`field` is the name of the caller's field that holds the id, if there is one."""
+        named = {} if field is None else {"field": field, "rule": f"must be a known {what}"}
+        super().__init__(f"no such {what}: {id_}", what=what, id=str(id_), **named)
 
 
 class Conflict(MoorageError):

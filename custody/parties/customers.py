@@ -47,15 +47,17 @@ async def create(s: WriteSession, tenant_id: TenantId, reference: str, *, at: da
     return customer
 
 
-async def get(s: ReadSession, tenant_id: TenantId, customer_id: UUID) -> Customer:
-    """Raises NotFound, also for another tenant's customer."""
+async def get(
+    s: ReadSession, tenant_id: TenantId, customer_id: UUID, field: str | None = None
+) -> Customer:
+    """Raises NotFound, also for another tenant's customer; `field` is what the caller called it."""
     row = await s.first(
         "SELECT id, tenant_id, reference, created_at FROM customers "
         "WHERE tenant_id = :tenant AND id = :id",
         {"tenant": tenant_id, "id": customer_id},
     )
     if row is None:
-        raise NotFound("customer", format_id("customer", customer_id))
+        raise NotFound("customer", format_id("customer", customer_id), field)
     return _customer(row)
 
 

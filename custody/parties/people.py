@@ -72,14 +72,59 @@ async def enrol(
     return person
 
 
-async def get(s: ReadSession, tenant_id: TenantId, person_id: UUID) -> Person:
-    """Raises NotFound. Removed people are returned too: their past signatures have an owner."""
+async def ensure(
+    s: WriteSession,
+    tenant_id: TenantId,
+    person_id: PersonId,
+    role: str,
+    public_key: bytes,
+    *,
+    at: datetime,
+) -> Person:
+    """`enrol`, or the person who is enrolled so already. Raises InvalidInput or Conflict."""
+    lock = f"people/{tenant_id}"
+    await s.execute("SELECT pg_advisory_xact_lock(hashtextextended(:lock, 3))", {"lock": lock})
+    known = next((p for p in await every(s, tenant_id) if p.id == person_id), None)
+    if known is None:
+        return await enrol(s, tenant_id, role, public_key, at=at, person_id=person_id)
+    if (known.role, known.public_key) != (role, public_key):
+        raise Conflict("this person is enrolled otherwise", field="person", rule="unique")
+    return known
+
+
+_REMOVE = """
+UPDATE people SET removed_at = :at
+WHERE tenant_id = :tenant AND id = :id AND removed_at IS NULL
+"""
+
+
+async def remove(
+    s: WriteSession, tenant_id: TenantId, person_id: PersonId, *, at: datetime
+) -> Person:
+    """From now on the person's signatures count for nothing. A second call changes nothing.
+
+    Raises NotFound.
+    """
+    values = {"tenant": tenant_id, "id": person_id, "at": at}
+    if (await s.execute(_REMOVE, values)).rowcount == 1:
+        data = {"person": format_id("person", person_id)}
+        await log.append(s, tenant_id, "person.removed", data, at=at)
+    return await get(s, tenant_id, person_id)
+
+
+async def get(
+    s: ReadSession, tenant_id: TenantId, person_id: UUID, field: str | None = None
+) -> Person:
+    """Raises NotFound, naming the caller's `field`.
+
+    Removed people are returned too: their past signatures have an owner.
+    """
     row = await s.first(
         f"SELECT {_COLUMNS} FROM people WHERE tenant_id = :tenant AND id = :id",
         {"tenant": tenant_id, "id": person_id},
     )
     if row is None:
-        raise NotFound("person", format_id("person", person_id))
+        raise NotFound("person", format_id("person", person_id), field)
     return _person(row)
 
 

@@ -59,7 +59,7 @@ def hash_secret(secret: str) -> bytes:
 
 def _check(role: Role, customer_id: UUID | None, at: datetime, expires_at: datetime) -> None:
     if (role is Role.HOLDER) != (customer_id is not None):
-        raise InvalidInput("customer_id", "must be given for a holder's token and for no other")
+        raise InvalidInput("customer", "must be given for a holder's token and for no other")
     if expires_at <= at:
         raise InvalidInput("expires_at", "must be in the future")
 

@@ -53,6 +53,8 @@ class FakeSigner:
 
     def __init__(self) -> None:
         self.frozen_at: str | None = None
+        self.enrolled: list[Mapping[str, Any]] = []
+        self.policies: list[str] = []
         self._key = Ed25519PrivateKey.generate()
         self.log_key = LogKey("test.moorage/log", self._key.public_key().public_bytes_raw())
 
@@ -68,7 +70,12 @@ class FakeSigner:
         return XPUB
 
     async def load_policy(self, signed: Mapping[str, Any]) -> str:
-        return split_signed(signed)[0].hash
+        self.policies.append(split_signed(signed)[0].hash)
+        return self.policies[-1]
+
+    async def enrol(self, signed: Mapping[str, Any]) -> int:
+        self.enrolled.append(signed)
+        return int(signed["enrolment"]["version"])
 
     async def status(self) -> dict[str, Any]:
         return {"frozen_at": self.frozen_at, "tenants": []}

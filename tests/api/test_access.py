@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -15,11 +16,11 @@ from api.app import create_app
 from api.auth.access import STAFF, Access, Scope
 from api.routing import Routes, Rule, mount, refuse_undeclared
 from custody.core.ids import format_id, new_uuid7
-from custody.keys.people import sign_approval
+from custody.keys.people import PersonKey, enrolment, sign_approval, sign_enrolment
 from custody.parties import places
 from custody.parties.places import Place
 from custody.parties.tokens import Role
-from tests.api.conftest import NOW, World
+from tests.api.conftest import NOW, Party, World
 from tests.api.seed import OTHER_GUARD, OUTSIDE, Objects, plant, policy, signed
 from tests.api.support import CHAIN, USDC
 
@@ -68,6 +69,13 @@ def risk_policy(objects: Objects) -> dict[str, Any]:
         "liquidity_buffer_share": "0.10",
         "rebalance": {"horizon_s": 86400, "min_gain": "1", "ticket": "10"},
     }
+
+
+def enrolment_of(party: Party) -> dict[str, Any]:
+    """The authority's document that adds one person."""
+    new: dict[UUID, tuple[str, bytes]] = {new_uuid7(): ("treasury", PersonKey.new().public_key)}
+    document = enrolment(2, party.tenant, account_index=0, people=new)
+    return sign_enrolment(PersonKey.new(), document)
 
 
 def approval(objects: Objects) -> dict[str, Any]:
@@ -124,6 +132,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             "config": {"pool": OUTSIDE, "token": OUTSIDE, "guard_venue": "0x01"},
         },
         "risk-policies load": lambda: risk_policy(o),
+        "enrolments load": lambda: enrolment_of(world.ours),
     }
 
 
@@ -270,6 +279,21 @@ async def test_auditors_only_read_and_their_reads_are_logged(
             "SELECT convert_from(body, 'UTF8') FROM audit_entries WHERE kind = 'data.read'"
         )
     assert objects.ids["account_id"] in found
+
+
+async def test_a_logged_read_says_what_was_asked_for(world: World) -> None:
+    query = "limit=2&cursor=" + "x" * 600
+    for path in ("/v1/customers?limit=3", f"/v1/tokens/me?{query}", f"/v1/customers?{query}"):
+        await world.call("GET", path, _auditor(world))
+    async with world.deps.db.read() as s:
+        found = await s.all(
+            "SELECT convert_from(body, 'UTF8')::jsonb #>> '{data,object}' AS read"
+            " FROM audit_entries WHERE kind = 'data.read' ORDER BY id"
+        )
+    assert [r.read for r in found] == [
+        "/v1/customers?limit=3",
+        f"/v1/customers?{query[:512]}",
+    ]
 
 
 def _auditor(world: World) -> str:

@@ -11,13 +11,15 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.responses import Response
 
 from api import errors
+from api.answers import parse_time
 from api.app import BODY_MAX, create_app
 from chains.errors import RpcUnavailable
-from custody.core.errors import Broken, Overloaded
+from custody.core.errors import Broken, InvalidInput, Overloaded
 from custody.core.ids import IntentId, TenantId, new_uuid7
 from custody.core.intents import Intent, IntentKind
 from custody.core.money import native_asset
@@ -84,7 +86,7 @@ def test_money_moving_posts_demand_a_key() -> None:
     """Every POST that moves or holds money takes the key; those that do not are named here."""
     free = {
         "customers create", "tokens create", "deposit-addresses create", "withdrawals quote",
-        "policies load", "allocations plan", "screening load", "keys freeze", "keys unfreeze",
+        "policies load", "enrolments load", "screening load", "keys freeze", "keys unfreeze",
     }  # fmt: skip
     document = create_app().openapi()
     for methods in document["paths"].values():
@@ -102,6 +104,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (SignerUnavailable("gone"), 503, "unavailable"),
     (SignerRefused("limit", "too much"), 422, "signer-refused"),
     (OperationalError("SELECT secret", {}, Exception("deadlock")), 500, "internal"),
+    (PoolTimeout("QueuePool limit, secret"), 503, "unavailable"),
     (ValueError("secret"), 500, "internal"),
 ]
 
@@ -123,6 +126,30 @@ async def test_every_error_is_a_problem_without_inner_words(
     assert "secret" not in answer.text
     assert "balance" not in answer.text
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize("state", ["22021", "22P05"])
+async def test_a_nul_that_came_as_far_as_the_database_is_a_400(state: str) -> None:
+    app = FastAPI()
+    errors.install(app)
+
+    class FromTheDriver(Exception):
+        sqlstate = state
+
+    async def fail() -> Response:
+        raise DBAPIError("INSERT", {}, FromTheDriver("secret"))
+
+    app.get("/x")(fail)
+    answer = await _get(app, "/x")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid-input")
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_times_beyond_the_calendar_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_time(text, "start")
+    assert refused.value.field == "start"
 
 
 async def test_unknown_paths_and_methods_are_problems() -> None:

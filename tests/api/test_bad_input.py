@@ -1,14 +1,17 @@
 """Bad input names field and rule and changes nothing: withdrawals, quotes, policies, addresses."""
 
+import json
 from typing import Any
 
 import httpx
 import pytest
 
 from custody.core.ids import format_id, new_uuid7
-from tests.api.conftest import DEPOSITED, World
+from router import books, pool
+from router.tiers import Tier
+from tests.api.conftest import DEPOSITED, NOW, World
 from tests.api.seed import OUTSIDE, Objects, plant, policy, signed
-from tests.api.support import CHAIN, ETH, OTHER_CHAIN, USDC
+from tests.api.support import CHAIN, ETH, OTHER_CHAIN, USDC, FakeSigner
 from tests.api.test_access import approval, risk_policy
 
 pytestmark = pytest.mark.postgres
@@ -61,8 +64,8 @@ WITHDRAWALS: list[tuple[str, dict[str, Any], int, str]] = [
     ("wrong chain", {"chain_id": OTHER_CHAIN}, 400, "chain_id"),
     ("unknown chain", {"chain_id": 1}, 400, "chain_id"),
     ("chain as text", {"chain_id": "31337"}, 422, "chain_id"),
-    ("another amount than quoted", {"amount": "60001"}, 422, "quote_id"),
-    ("another asset than quoted", {"asset": ETH}, 422, "quote_id"),
+    ("another amount than quoted", {"amount": "60001"}, 422, "quote"),
+    ("another asset than quoted", {"asset": ETH}, 422, "quote"),
     ("no quote id", {"quote": "quo_1"}, 400, "quote"),
     ("no pool id", {"pool": "poo_1"}, 400, "pool"),
     ("extra field", {"fee": "0"}, 422, "fee"),
@@ -196,6 +199,113 @@ async def test_pages(world: World, query: str, field: str) -> None:
     answer = await world.call("GET", f"/v1/accounts?{query}", world.ours.tokens["alice"])
     assert answer.status_code in (400, 422)
     assert answer.json()["field"] == field
+
+
+async def test_text_that_the_database_cannot_keep(world: World, objects: Objects) -> None:
+    """A NUL, or half of a surrogate pair, wherever text goes: named, and never a 500."""
+    treasury, before = world.ours.tokens["treasury"], await _counts(world)
+    pool = f"/v1/pools/{objects.ids['pool_id']}"
+    config = {"pool": OUTSIDE, "token": "a\0"}
+    venue = {"id": "lend", "kind": "aave", "tier": "cash", "config": config}
+    bodies: list[tuple[str, dict[str, Any], str]] = [
+        ("/v1/customers", {"reference": "a\0"}, "reference"),
+        ("/v1/customers", {"reference": "a", "personal": {"name": "\ud800"}}, "personal.name"),
+        ("/v1/tenants", {"name": "a\0"}, "name"),
+        ("/v1/policies", signed({"a": [{"b": "\0"}]}), "policy.a.0.b"),
+        (f"{pool}/venues", venue, "config.token"),
+        (f"{pool}/policies", {**risk_policy(objects), "tiers": [{"name": "\0"}]}, "tiers.0.name"),
+    ]
+    headers = {"Content-Type": "application/json"}
+    for path, body, field in bodies:
+        headers["Idempotency-Key"] = new_uuid7().hex
+        # Not the client's own JSON, which cannot say half of a pair.
+        answer = await world.call("POST", path, treasury, content=json.dumps(body), headers=headers)
+        await _refused(world, answer, 400, field)
+    alice, half = world.ours.tokens["alice"], {"to": "\ud800", "asset": USDC, "amount": "1"}
+    hot = await world.call(
+        "POST", "/v1/transfers", alice, content=json.dumps(half), headers=headers
+    )
+    assert 400 <= hot.status_code < 500, hot.text
+    for query in ("kind=%00", "kind=a&x%00=1"):
+        answer = await world.call("GET", f"/v1/audit/entries?{query}", treasury)
+        assert answer.status_code == 400, answer.text
+    assert await _counts(world) == before
+
+
+async def test_a_deep_document_is_refused(world: World, objects: Objects) -> None:
+    deep: Any = "x"
+    for _ in range(400):
+        deep = [deep]
+    body = signed({"a": deep})
+    answer = await world.call("POST", "/v1/policies", world.ours.tokens["treasury"], json=body)
+    await _refused(world, answer, 400, "policy")
+
+
+async def test_proofs_of_sizes_that_the_log_never_had(world: World, objects: Objects) -> None:
+    treasury = world.ours.tokens["treasury"]
+    size = int(objects.ids["path"].rpartition("/")[2])
+    between = f"/v1/audit/consistency?old=1&new={size - 1}"
+    assert (await world.call("GET", between, treasury)).status_code == 404
+    for tile in world.deps.settings.audit_folder.rglob("*.p/*"):
+        tile.unlink()
+    for path in ("/v1/audit/consistency?old=1", f"/v1/audit/entries/{objects.ids['seq']}/proof"):
+        assert (await world.call("GET", path, treasury)).status_code == 404
+
+
+async def test_tiles_beyond_all_numbers(world: World) -> None:
+    for groups in (6, 2_000):
+        path = "/v1/audit/tile/0/" + "x999/" * groups + "999"
+        answer = await world.call("GET", path, world.ours.tokens["treasury"])
+        assert answer.status_code == 404
+
+
+async def test_a_holders_token_names_its_customer(world: World) -> None:
+    treasury = world.ours.tokens["treasury"]
+    answer = await world.call("POST", "/v1/tokens", treasury, json={"role": "holder"})
+    await _refused(world, answer, 400, "customer")
+    for field, id_ in (("customer", world.theirs.customer("carol")),
+                       ("person", format_id("person", new_uuid7()))):  # fmt: skip
+        body = {"role": "holder", field: id_}
+        answer = await world.call("POST", "/v1/tokens", treasury, json=body)
+        await _refused(world, answer, 404, field)
+
+
+@pytest.mark.parametrize("field", ["version", "previous"])
+async def test_a_risk_policy_must_follow(world: World, objects: Objects, field: str) -> None:
+    path, treasury = f"/v1/pools/{objects.ids['pool_id']}/policies", world.ours.tokens["treasury"]
+    async with world.deps.db.write() as s:
+        item = await books.pool(s, world.ours.tenant, objects.pool.id)
+        await pool.add_venue(
+            s, item, "lend", "aave", Tier.CASH,
+            {"pool": OUTSIDE, "token": OUTSIDE, "guard_venue": "0x01"}, at=NOW,
+        )  # fmt: skip
+    first = await world.money(path, treasury, risk_policy(objects))
+    assert first.status_code == 201, first.text
+    wrong = {"version": 3, "previous": first.json()["hash"]}
+    if field == "previous":
+        wrong = {"version": 2, "previous": "sha256:" + "0" * 64}
+    answer = await world.money(path, treasury, {**risk_policy(objects), **wrong})
+    await _refused(world, answer, 409, field)
+
+
+@pytest.mark.parametrize("field", ["version", "previous"])
+async def test_the_signer_never_sees_a_policy_that_does_not_follow(
+    world: World, objects: Objects, field: str
+) -> None:
+    """Else it would be ahead of the database, which could never take its policy over."""
+    good = policy(world.ours, 2, objects.policy_hash)
+    wrong: dict[str, Any] = {"version": 3} if field == "version" else {"previous": good["previous"]}
+    if field == "previous":
+        wrong["previous"] = "sha256:" + "0" * 64
+    treasury, signer = world.ours.tokens["treasury"], world.deps.signer
+    assert isinstance(signer, FakeSigner)
+    body = signed({**good, **wrong})
+    await _refused(world, await world.call("POST", "/v1/policies", treasury, json=body), 409, field)
+    assert signer.policies == []
+    for _ in range(2):  # the one in force again is fine
+        done = await world.call("POST", "/v1/policies", treasury, json=signed(good))
+        assert done.status_code == 201
+    assert len(signer.policies) == 2
 
 
 async def test_cursors_walk_through_all(world: World, objects: Objects) -> None:

@@ -93,6 +93,27 @@ def test_an_answer_is_printed(app: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert seen["headers"] == {"Idempotency-Key": "k"}
 
 
+@pytest.mark.parametrize("status", [None, 500, 503, 422])
+def test_the_key_is_told_where_the_end_is_not_known(
+    app: Any, monkeypatch: pytest.MonkeyPatch, status: int | None
+) -> None:
+    seen: list[str] = []
+
+    def fail(method: str, url: str, **more: Any) -> httpx.Response:
+        seen.append(more["headers"]["Idempotency-Key"])
+        if status is None:
+            raise httpx.ConnectError("gone")
+        return httpx.Response(status, text="{}")
+
+    monkeypatch.setattr(httpx, "request", fail)
+    line = ["transfers", "create", "--to", "c", "--asset", "a", "--amount", "7"]
+    result = CliRunner().invoke(app, line)
+    told = f"--idempotency-key {seen[0]}"
+    assert (told in result.stderr) == (status != 422)
+    CliRunner().invoke(app, [*line, *told.split()])
+    assert seen[0] == seen[1]
+
+
 def test_sign_approval_signs_the_intent_that_was_read(app: Any, tmp_path: Path) -> None:
     """The digest comes from the body, not from what the service says it is."""
     key, person = PersonKey.new(), PersonId(new_uuid7())

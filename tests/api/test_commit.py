@@ -1,10 +1,12 @@
 """The commit comes before the answer: what did not commit is never called a success."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from custody.core.db import Database
+from router import plan
 from tests.api.conftest import World
 from tests.api.seed import plant
 from tests.api.support import CHAIN, USDC
@@ -51,6 +53,31 @@ async def test_a_failing_commit_is_a_5xx(
     async with owner_database.write() as s:
         await s.execute(f"DROP TRIGGER fail ON {table}")
     assert (await world.money(url, token, bodies[path], key="k")).status_code == 201
+
+
+async def test_a_plan_is_made_once_a_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chain is read outside the transaction, and not at all where an answer is stored."""
+    drafted: list[Any] = []
+
+    async def draft(deps: Any, tenant: Any, pool: Any) -> Any:
+        drafted.append(pool)
+        return SimpleNamespace(answer=SimpleNamespace(held=f"turn {len(drafted)}"))
+
+    async def store(s: Any, deps: Any, made: Any) -> None:
+        return None
+
+    monkeypatch.setattr(plan, "draft", draft)
+    monkeypatch.setattr(plan, "store", store)
+    objects = await plant(world)
+    path, treasury = f"/v1/pools/{objects.ids['pool_id']}/plans", world.ours.tokens["treasury"]
+    first = await world.money(path, treasury, None, key="k")
+    again = await world.money(path, treasury, None, key="k")
+    assert (first.status_code, first.json()["held"]) == (201, "turn 1")
+    assert (again.status_code, again.content, len(drafted)) == (201, first.content, 1)
+    other = await world.money(path, treasury, None, key="l")
+    assert other.json()["held"] == "turn 2"
+    without = await world.call("POST", path, treasury)
+    assert (without.status_code, without.json()["field"]) == (422, "Idempotency-Key")
 
 
 async def _entries(world: World) -> int:

@@ -1,12 +1,16 @@
 """Internal transfers over HTTP: one effect a key, the commit before the answer, bad input named."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from custody.core.ids import format_id, new_uuid7
-from tests.api.conftest import DEPOSITED, World
+from api.auth.principal import Principal
+from custody.core.ids import TenantId, format_id, new_uuid7
+from custody.parties import tokens
+from custody.parties.tokens import Role
+from tests.api.conftest import DEPOSITED, NOW, World
 from tests.api.support import ETH, USDC, balance
 
 pytestmark = pytest.mark.postgres
@@ -62,6 +66,40 @@ async def test_keys_of_two_holders_do_not_meet(world: World) -> None:
     assert (first.status_code, second.status_code) == (201, 201)
 
 
+async def _renewed(world: World, role: Role, **subject: Any) -> str:
+    async with world.deps.db.write() as s:
+        end = NOW + timedelta(hours=1)
+        _, secret = await tokens.issue(
+            s, world.ours.tenant, role, at=NOW, expires_at=end, **subject
+        )
+    return secret
+
+
+async def test_a_renewed_token_keeps_the_holders_keys(world: World) -> None:
+    """Property 4: on the quick way, and on the general one."""
+    alice = world.ours.customers["alice"]
+    renewed = await _renewed(world, Role.HOLDER, customer_id=alice)
+    first = await world.money(PATH, world.ours.tokens["alice"], _body(world), key="k")
+    assert (await world.money(PATH, renewed, _body(world), key="k")).content == first.content
+    other = await world.money(PATH, renewed, _body(world, amount="101"), key="k")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency-mismatch")
+    assert await _balances(world) == (DEPOSITED - 100, DEPOSITED + 100)
+
+
+async def test_a_renewed_token_keeps_the_persons_keys(world: World) -> None:
+    renewed = await _renewed(world, Role.TREASURY, person_id=world.ours.person_key.id)
+    old = world.ours.tokens["treasury"]
+    answers = [await world.money("/v1/tenants", t, {"name": "n"}, "k") for t in (old, renewed)]
+    assert answers[0].status_code == 201
+    assert answers[0].content == answers[1].content
+
+
+def test_a_token_of_nobody_has_keys_of_its_own() -> None:
+    tenant = TenantId(new_uuid7())
+    who = Principal(new_uuid7(), tenant, Role.TREASURY, None, None, False, "tok_1")
+    assert who.idempotency_principal == "tok_1"
+
+
 async def test_fifty_parallel_transfers_of_everything_have_one_winner(world: World) -> None:
     """Property 2, over HTTP."""
     token, body = world.ours.tokens["alice"], _body(world, amount=str(DEPOSITED))
@@ -89,6 +127,7 @@ BAD = [
     ("extra field", {"from": "somebody"}, 422, "from"),
     ("extra field with power", {"tenant_id": "x"}, 422, "tenant_id"),
     ("null", {"amount": None}, 422, "amount"),
+    ("NUL", {"reference": "a\0b"}, 400, "reference"),
 ]
 
 
@@ -112,7 +151,8 @@ async def test_to_oneself_and_to_strangers(world: World) -> None:
     assert (own.status_code, own.json()["field"]) == (400, "to")
     for stranger in (world.theirs.customer("carol"), format_id("customer", new_uuid7())):
         answer = await world.money(PATH, token, _body(world, to=stranger))
-        assert answer.status_code == 404
+        assert (answer.status_code, answer.json()["field"]) == (404, "to")
+        assert answer.json()["rule"]
     assert await _balances(world) == (DEPOSITED, DEPOSITED)
 
 
@@ -120,6 +160,14 @@ async def test_key_is_required(world: World) -> None:
     answer = await world.call("POST", PATH, world.ours.tokens["alice"], json=_body(world))
     assert answer.status_code == 422
     assert answer.json()["field"].lower() == "idempotency-key"
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/withdrawals"])
+async def test_a_broken_body_is_named_so(world: World, path: str) -> None:
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    alice = world.ours.tokens["alice"]
+    answer = await world.call("POST", path, alice, content=b'{"to": x', headers=headers)
+    assert (answer.status_code, answer.json()["field"]) == (422, "body")
 
 
 @pytest.mark.parametrize("raw", [b"{", b"", b"[]", b'{"amount": NaN}', b"nope"])

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from custody.core import idempotency
 from custody.core.db import Database
@@ -32,6 +33,25 @@ async def test_key_in_flight_is_refused(database: Database) -> None:
         assert await idempotency.begin(first, tenant, "tok", "k", b"h") is None
         with pytest.raises(IdempotencyInFlight):
             await idempotency.begin(second, tenant, "tok", "k", b"h")
+
+
+async def test_an_errors_text_has_no_values(database: Database) -> None:
+    """It ends in logs."""
+    with pytest.raises(DBAPIError) as failed:
+        async with database.write() as s:
+            await s.execute("SELECT CAST(:n AS text), 1 / 0", {"n": "a-secret-value"})
+    assert "a-secret-value" not in str(failed.value)
+    assert "SELECT" in str(failed.value)
+
+
+async def test_a_full_pool_is_told_soon(database: Database) -> None:
+    small = Database(database.url, 1, pool_timeout_s=0.1)
+    async with small.read() as one, small.read() as two:
+        assert await one.scalar("SELECT 1") == await two.scalar("SELECT 1")
+        with pytest.raises(PoolTimeout):
+            async with small.read():
+                pass
+    await small.close()
 
 
 async def test_failed_block_commits_nothing(database: Database) -> None:
@@ -72,6 +92,12 @@ async def test_leases_of_a_dead_process_are_free(database: Database) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_locks"
                 " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
             )
+        while True:  # a backend lets go only as it ends
+            async with database.read() as reading:
+                if not await reading.scalar(
+                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                ):
+                    break
         async with other.hold("job") as taken:
             assert taken
         with pytest.raises(DBAPIError):

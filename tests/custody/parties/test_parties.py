@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from custody.core.db import Database
 from custody.core.errors import Conflict, InvalidInput, NotFound
-from custody.core.ids import TenantId, new_uuid7
+from custody.core.ids import PersonId, TenantId, new_uuid7
 from custody.parties import customers, people, tenants, tokens
 from custody.parties.tokens import Role
 
@@ -62,6 +62,33 @@ async def test_references_and_keys_are_unique_in_a_tenant(database: Database) ->
             await customers.create(s, ours, "not a reference", at=NOW)
         with pytest.raises(InvalidInput):
             await people.enrol(s, ours, "treasury", b"short", at=NOW)
+
+
+async def test_a_removed_person_stays_on_record(database: Database) -> None:
+    ours, theirs = await _tenant(database), await _tenant(database, 1)
+    async with database.write() as s:
+        person = await people.enrol(s, ours, "treasury", b"k" * 32, at=NOW)
+        with pytest.raises(NotFound):
+            await people.remove(s, theirs, person.id, at=NOW)
+        first = await people.remove(s, ours, person.id, at=NOW)
+        again = await people.remove(s, ours, person.id, at=END)
+        assert first == again == await people.get(s, ours, person.id)
+        kinds = "SELECT count(*) FROM audit_entries WHERE kind = 'person.removed'"
+        assert await s.scalar(kinds) == 1
+    assert first.removed_at == NOW
+    assert not first.is_active
+
+
+async def test_a_person_is_enrolled_once(database: Database) -> None:
+    ours = await _tenant(database)
+    async with database.write() as s:
+        person = await people.enrol(s, ours, "treasury", b"k" * 32, at=NOW)
+        same = await people.ensure(s, ours, person.id, "treasury", b"k" * 32, at=END)
+        assert same == person
+        with pytest.raises(Conflict):
+            await people.ensure(s, ours, person.id, "approver", b"k" * 32, at=NOW)
+        new = await people.ensure(s, ours, PersonId(new_uuid7()), "approver", b"l" * 32, at=NOW)
+    assert new.is_active
 
 
 async def test_a_token_is_stored_as_its_hash_only(database: Database) -> None:
