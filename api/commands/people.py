@@ -69,6 +69,14 @@ def sign_policy(
     _print(people.sign_policy(PersonKey.read(key), json.loads(read_text(document))))
 
 
+@app.command("sign-enrolment")
+def sign_enrolment(
+    document: Annotated[str, typer.Argument(help="the enrolment: a file, or `-`")], key: KeyFile
+) -> None:
+    """Sign a change of staff as the authority; the output is what `enrolments load` takes."""
+    _print(people.sign_enrolment(PersonKey.read(key), json.loads(read_text(document))))
+
+
 @app.command("sign-unfreeze")
 def sign_unfreeze(
     frozen_at: Annotated[str, typer.Argument(help="as `moorage keys status` prints it")],

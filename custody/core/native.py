@@ -17,6 +17,7 @@ import asyncpg
 from sqlalchemy import TextClause
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.exc import DBAPIError, InterfaceError, MultipleResultsFound, NoResultFound
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.base import Executable
 
 from custody.core.db import Params, ReadSession
@@ -25,6 +26,7 @@ from custody.core.serialization import dumps_text, loads
 # A name after a single colon, not after two (a cast) nor inside a word or a quoted text.
 _TOKEN = re.compile(r"'(?:[^']|'')*'|::|(?<![\w:]):([a-zA-Z_]\w*)")
 Statement = str | Executable
+WAIT_S = 5.0
 
 
 class Row(asyncpg.Record):  # type: ignore[misc]
@@ -114,7 +116,8 @@ class NativePool:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[NativeSession]:
-        async with self._free:
+        await self._wait()
+        try:
             connection = self._take() or await _guarded("", self._open())
             try:
                 yield NativeSession(connection)
@@ -124,6 +127,18 @@ class NativePool:
                     connection.terminate()
                 else:
                     self._idle.append(connection)
+        finally:
+            self._free.release()
+
+    async def _wait(self) -> None:
+        """Raises SQLAlchemy's TimeoutError, as its own pool does, if none gets free in time."""
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        try:
+            await asyncio.wait_for(self._free.acquire(), WAIT_S)
+        except TimeoutError as error:
+            raise PoolTimeout("no connection got free in time") from error
 
     def _take(self) -> Any:
         """An idle connection that is still open, or None. The server may have closed some."""

@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from custody.core import native
 from custody.core.db import Database, metadata
 from custody.core.native import NativePool, positional
 
@@ -76,3 +78,17 @@ async def test_a_cancelled_statement_costs_no_place_in_the_pool(pool: NativePool
                 await sleep()
     async with pool.session() as first, pool.session() as second:
         assert await first.scalar("SELECT 1") == await second.scalar("SELECT 1") == 1
+
+
+@pytest.mark.postgres
+async def test_waiting_for_a_connection_ends(
+    pool: NativePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Property 36: beyond capacity an answer comes soon; later the pool serves again."""
+    monkeypatch.setattr(native, "WAIT_S", 0.05)
+    async with pool.session(), pool.session():
+        with pytest.raises(PoolTimeout):
+            async with pool.session():
+                pass
+    async with pool.session() as s:
+        assert await s.scalar("SELECT 1") == 1
