@@ -43,10 +43,10 @@ class LogSigner:
         return self._key.sign(note.TreeHead(origin, size, root).text().encode())
 
     async def sign(self, *_: Any) -> SignedTransaction:
-        raise NotImplementedError
+        raise AssertionError("not used here")
 
     async def account_xpub(self, account_index: int) -> str:
-        raise NotImplementedError
+        raise AssertionError("not used here")
 
 
 async def sign_log(database: Database, signer: LogSigner, folder: Path) -> Checkpoint | None:
