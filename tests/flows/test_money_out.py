@@ -1,93 +1,31 @@
 """Withdrawals on a real Anvil: states, holds, approvals, failures; exactly one payment."""
 
-from datetime import timedelta
-
 import pytest
 
 from chains.devnet import outside
 from chains.devnet.rpc import call_address, send
 from chains.errors import AmbiguousBroadcast
 from custody.core.errors import Conflict, InsufficientFunds, InvalidInput, Refused
-from custody.core.ids import CustomerId, PoolId, new_uuid7
-from custody.keys.people import sign_approval
+from custody.core.ids import PoolId, new_uuid7
 from custody.ledger import chart, prices
-from custody.policy import approvals
-from custody.settlement import confirm, intents, outbound
+from custody.settlement import intents
 from custody.withdrawals import quote as quotes
 from custody.withdrawals import rows, screen, settle
 from custody.withdrawals.request import RequestInput, request
-from custody.withdrawals.rows import Withdrawal
 from custody.withdrawals.states import State
+from tests.fixtures.paying import (
+    OUTSIDE,
+    approve,
+    ask,
+    funded,
+    paid,
+    run_until,
+    run_until_released,
+    state_of,
+)
 from tests.fixtures.town import CONFIRMATIONS, USDC, Town
 
 pytestmark = pytest.mark.chain
-
-OUTSIDE = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
-
-
-async def funded(town: Town, amount: int) -> CustomerId:
-    """A customer whose deposit has been swept, and wallets that can pay gas."""
-    customer = await town.customer("alice")
-    await town.fund_operator("gas", "treasury", "payout")
-    await town.deposit(customer, town.usdc, amount)
-    await town.sweep()
-    for _ in range(3):
-        await town.step_all(mine=CONFIRMATIONS)
-    return customer
-
-
-async def ask(town: Town, customer: CustomerId, gross: int, to: str = OUTSIDE) -> Withdrawal:
-    now = town.now()
-    async with town.db.write() as s:
-        q = await quotes.make(
-            s, town.withdrawals, town.tenant_id, customer, town.usdc, gross, at=now
-        )
-        asked = RequestInput(
-            town.tenant_id, customer, q.id, town.chain_id, town.usdc, gross, to, None, "test"
-        )
-        return await request(s, town.withdrawals, asked, at=now)
-
-
-async def state_of(town: Town, w: Withdrawal) -> State:
-    async with town.db.read() as s:
-        return (await rows.get(s, town.tenant_id, w.id)).state
-
-
-async def approve(town: Town, w: Withdrawal) -> None:
-    person, key = town.approver
-    async with town.db.write() as s:
-        intent = await intents.get(s, town.tenant_id, w.intent_id)
-        signed = sign_approval(key, person, intent.digest, town.now() + timedelta(hours=1))
-        await approvals.record(s, town.tenant_id, signed, at=town.now())
-
-
-async def run_until(town: Town, w: Withdrawal, end: State, rounds: int = 14) -> list[State]:
-    """Work until the withdrawal is in `end`; every state that was seen on the way."""
-    seen = [await state_of(town, w)]
-    for _ in range(rounds):
-        await town.step_all()
-        now = await state_of(town, w)
-        if now is not seen[-1]:
-            seen.append(now)
-        if now is end:
-            return seen
-    raise AssertionError(f"never {end}: {seen}")
-
-
-async def run_until_released(town: Town, w: Withdrawal) -> None:
-    """Work until the withdrawal is with settlement, and stop before anything is signed."""
-    for _ in range(20):
-        await settle.step(town.withdrawals)
-        if await state_of(town, w) is State.RELEASED:
-            return
-        await outbound.step(town.settlement)
-        await confirm.step(town.settlement)
-        town.anvil.mine(1)
-    raise AssertionError(await state_of(town, w))
-
-
-def paid(town: Town) -> int:
-    return outside.erc20_balance(town.anvil.rpc_url, town.world.tokens["USDC"].address, OUTSIDE)
 
 
 async def test_small_withdrawal_settles_without_a_person(town: Town) -> None:
