@@ -75,20 +75,44 @@ async def run(
     home.mkdir(parents=True, exist_ok=True)
     urls = database_urls(settings, start=True)
     await upgrade(urls.owner)
-    founding = _found(home, devnet, authority, staff)
-    document = first_policy.document(founding)
-    signed = sign_policy(authority, document)
-    ceremony.install_policy(home, signed)
-    db = Database(urls.app)
     try:
-        started = await _heads(founding)
+        return await _run(settings, home, urls.app, tenant_name, devnet, authority, staff)
+    except BaseException:
+        _set_aside(home)
+        raise
+
+
+async def _run(
+    settings: Settings,
+    home: Path,
+    database_url: str,
+    tenant_name: str,
+    devnet: Mapping[str, Any],
+    authority: PersonKey,
+    staff: list[FirstPerson],
+) -> dict[str, Any]:
+    """Files first, the one commit last but for a rename: what fails can be begun again."""
+    founding = _found(home, devnet, authority, staff)
+    signed = sign_policy(authority, first_policy.document(founding))
+    ceremony.install_policy(home, signed)
+    _write_exchange_key(home, founding.devnet["exchange"])
+    staged = settings.installation_file.with_suffix(".staged")
+    _write(staged, installation(founding), 0o644)
+    started, db = await _heads(founding), Database(database_url)
+    try:
         async with db.write() as s:
             shown = await _record(s, founding, tenant_name, signed, started)
     finally:
         await db.close()
-    _write_exchange_key(home, founding.devnet["exchange"])
-    _write(settings.installation_file, installation(founding), 0o644)
+    staged.replace(settings.installation_file)
     return shown
+
+
+def _set_aside(home: Path) -> None:
+    """Keep the secrets of a founding that failed, under a name that does not stop the next."""
+    made = home / "signer"
+    if made.exists():
+        made.rename(home / f"signer.unfinished.{os.getpid()}")
 
 
 def _found(
