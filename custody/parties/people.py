@@ -11,6 +11,7 @@ from custody.audit import log
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Conflict, InvalidInput, NotFound
 from custody.core.ids import PersonId, TenantId, format_id, new_uuid7
+from custody.parties import tokens
 
 _ROLE = re.compile(r"[a-z][a-z_]{0,31}")
 
@@ -101,7 +102,7 @@ WHERE tenant_id = :tenant AND id = :id AND removed_at IS NULL
 async def remove(
     s: WriteSession, tenant_id: TenantId, person_id: PersonId, *, at: datetime
 ) -> Person:
-    """From now on the person's signatures count for nothing. A second call changes nothing.
+    """From now on the person's signatures and tokens count for nothing. Again changes nothing.
 
     Raises NotFound.
     """
@@ -109,6 +110,7 @@ async def remove(
     if (await s.execute(_REMOVE, values)).rowcount == 1:
         data = {"person": format_id("person", person_id)}
         await log.append(s, tenant_id, "person.removed", data, at=at)
+        await tokens.revoke_of(s, tenant_id, person_id, at=at)
     return await get(s, tenant_id, person_id)
 
 

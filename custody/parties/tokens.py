@@ -136,6 +136,18 @@ async def revoke(s: WriteSession, tenant_id: UUID, token_id: UUID, *, at: dateti
     return _token(changed)
 
 
+async def revoke_of(s: WriteSession, tenant_id: UUID, person_id: UUID, *, at: datetime) -> int:
+    """Revoke every token of one person; how many were still good."""
+    rows = await s.all(
+        "SELECT id FROM tokens WHERE tenant_id = :tenant AND person_id = :person"
+        " AND revoked_at IS NULL",
+        {"tenant": tenant_id, "person": person_id},
+    )
+    for row in rows:
+        await revoke(s, tenant_id, row.id, at=at)
+    return len(rows)
+
+
 async def get(s: ReadSession, tenant_id: UUID, token_id: UUID) -> Token:
     """Raises NotFound, also for another tenant's token."""
     row = await s.first(

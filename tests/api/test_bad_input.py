@@ -59,7 +59,7 @@ WITHDRAWALS: list[tuple[str, dict[str, Any], int, str]] = [
     ("bad checksum", {"destination": OUTSIDE.lower()}, 400, "destination"),
     ("one letter's case", {"destination": OUTSIDE.replace("C", "c", 1)}, 400, "destination"),
     ("zero address", {"destination": "0x" + "0" * 40}, 400, "destination"),
-    ("no address", {"destination": "vitalik.eth"}, 400, "destination"),
+    ("no address", {"destination": "name.eth"}, 400, "destination"),
     ("own address", {"destination": OWN}, 422, "destination"),
     ("wrong chain", {"chain_id": OTHER_CHAIN}, 400, "chain_id"),
     ("unknown chain", {"chain_id": 1}, 400, "chain_id"),

@@ -160,3 +160,22 @@ async def test_missing_ids_are_not_found(database: Database) -> None:
             await tenants.get(s, TenantId(new_uuid7()))
         with pytest.raises(NotFound):
             await customers.get(s, tenant, new_uuid7())
+
+
+async def test_a_removed_person_keeps_no_token(database: Database) -> None:
+    """Property 16: access ends with the role, not with the token's own life."""
+    ours = await _tenant(database)
+    async with database.write() as s:
+        person = await people.enrol(s, ours, "treasury", b"k" * 32, at=NOW)
+        other = await people.enrol(s, ours, "treasury", b"o" * 32, at=NOW)
+        issued = [
+            (
+                await tokens.issue(
+                    s, ours, tokens.Role.TREASURY, at=NOW, expires_at=END, person_id=who.id
+                )
+            )[0]
+            for who in (person, other)
+        ]
+        await people.remove(s, ours, person.id, at=NOW)
+        left = [(await tokens.get(s, ours, t.id)).revoked_at for t in issued]
+    assert left == [NOW, None]
