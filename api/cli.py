@@ -47,6 +47,7 @@ def worker() -> None:
     async def run() -> None:
         parts = wiring.parts(Settings())
         await jobs.run(parts.db, wiring.jobs(parts))
+        await parts.close()
 
     setup_logging(Settings().log_level)
     asyncio.run(run())

@@ -71,6 +71,14 @@ class Parts:
     def withdrawals(self) -> WithdrawalDeps:
         return WithdrawalDeps(self.db, self.clock, self.registry, self.fees, addresses.is_ours)
 
+    async def close(self) -> None:
+        """Let go of connections to chains and exchanges."""
+        for client in self.clients.values():
+            await client.close()
+        for exchange_client in self.exchanges.values():
+            if isinstance(exchange_client, Binance):
+                await exchange_client.close()
+
 
 class ExchangeHoldings:
     """custody.core.ports.HoldingReader over the earn clients."""

@@ -98,3 +98,23 @@ async def test_changed_or_missing_file_is_found(
     assert await breaks(database, tmp_path) == {"tiles"}
     (tmp_path / name).unlink()
     assert await breaks(database, tmp_path) == {"tiles"}
+
+
+async def test_a_running_service_may_be_ahead_or_one_note_behind(
+    database: Database, tmp_path: Path
+) -> None:
+    """The rows are one snapshot, the published file is not: only a real step back is a break."""
+    signer, published = LogSigner(), []
+    for _ in range(3):
+        await add(database, 3)
+        await sign_log(database, signer, tmp_path)
+        published.append((tmp_path / "checkpoint").read_text())
+    async with database.snapshot() as s:
+        assert await fsck.check(s, VKEY, tmp_path) == []
+        await add(database, 2)
+        await sign_log(database, signer, tmp_path)
+        assert await fsck.check(s, VKEY, tmp_path) == []
+    (tmp_path / "checkpoint").write_text(published[2])
+    assert await breaks(database, tmp_path) == set()
+    (tmp_path / "checkpoint").write_text(published[1])
+    assert await breaks(database, tmp_path) == {"tiles"}
