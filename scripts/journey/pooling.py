@@ -104,7 +104,7 @@ def watch_routing(scene: Scene) -> None:
         position: dict[str, Any] = scene.treasury.get(f"/v1/pools/{usdc}/position")
         venues = {k: int(v) for k, v in position["venues"].items()}
         settled = not int(position["in_flight"]) and not int(position["unfunded"])
-        placed = venues and all(venues.values()) and _plans_done(scene, usdc)
+        placed = venues and all(venues.values()) and plans_done(scene, usdc)
         return position if settled and placed else None
 
     position = until("the USDC pool to be placed", placed, timeout_s=180)
@@ -127,7 +127,7 @@ def _was_in_flight(scene: Scene, pool: str) -> int:
     return sum(int(d["amount"]) for d in moved if d["pool"] == pool and d["to"] == "released")
 
 
-def _plans_done(scene: Scene, pool: str) -> bool:
+def plans_done(scene: Scene, pool: str) -> bool:
     plans = scene.treasury.get(f"/v1/pools/{pool}/plans")["items"]
     return bool(plans) and all(p["state"] == "done" for p in plans)
 

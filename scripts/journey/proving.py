@@ -11,6 +11,7 @@ from typing import Any
 
 from chains.devnet.rpc import call, rpc
 from scripts.journey.http import until
+from scripts.journey.pooling import plans_done
 from scripts.journey.scene import Scene
 from scripts.journey.show import line
 from scripts.journey.stage import ROOT
@@ -105,6 +106,9 @@ def _run(scene: Scene, alone: Path, bundle: Path) -> subprocess.CompletedProcess
 
 def reconcile(scene: Scene) -> None:
     """A report made after everything above, for each chain, without a break."""
+    # While a leg is between an exchange and a chain, the two do not show one moment.
+    for pool in ("usdc", "eth"):
+        until(f"moves of pool {pool} to end", partial(plans_done, scene, scene.pool(pool)))
     now = {c: _head(scene, c) for c in scene.chain_ids}
     for chain_id in scene.chain_ids:
         report = until(
