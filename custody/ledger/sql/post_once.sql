@@ -9,7 +9,8 @@ CREATE OR REPLACE FUNCTION ledger_post_once(
     p_entry uuid, p_kind text, p_at timestamptz, p_entry_body bytea,
     p_status integer, p_answer bytea
 ) RETURNS TABLE (verdict text, status integer, body bytea)
-LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+-- A plan made while the tables are small would read them whole for the rest of the session.
+LANGUAGE plpgsql SET search_path = public, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     known record;
     results jsonb;
