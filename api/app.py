@@ -1,5 +1,6 @@
 """The HTTP application. Its dependencies are handed in, or built when it starts."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,8 @@ from api.auth.guard import current
 from api.deps import Deps
 from api.problems import Problem
 from api.routes.groups import GROUPS
+from custody.core.leases import Leases
+from custody.ledger import shard
 
 BODY_MAX = 64 * 1024
 TITLE = "Moorage"
@@ -32,11 +35,14 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if build is not None:
             app.state.deps = await build()
+        leading = _lead(app.state.deps) if build is not None else None
         # What stands now stands for good: without this, full collections walk all of it and stall
         # every request for a tenth of a second.
         gc.collect()
         gc.freeze()
         yield
+        if leading is not None:
+            leading.cancel()
         if build is not None:
             await app.state.deps.close()
 
@@ -53,9 +59,14 @@ def create_app(
     errors.install(app)
     routing.mount(app, GROUPS, current)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
-    app.add_middleware(edge.Edge, body_max=BODY_MAX)
+    app.add_middleware(edge.Edge, body_max=BODY_MAX, larger=routing.body_limits(GROUPS))
     routing.refuse_undeclared(app)
     return app
+
+
+def _lead(deps: Deps) -> asyncio.Task[None]:
+    """Batch for the ledger's shard while no other process does."""
+    return asyncio.create_task(shard.lead(deps.db, Leases(deps.db), deps.epoch))
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:

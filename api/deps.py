@@ -16,6 +16,8 @@ from custody.core.native import NativePool
 from custody.core.ports import Signer
 from custody.core.settings import Settings
 from custody.ledger import accounts, chart
+from custody.ledger.batch import Epoch
+from custody.ledger.once import OnceBatcher
 from custody.withdrawals.deps import WithdrawalDeps
 from router.deps import RouterDeps
 
@@ -42,6 +44,9 @@ class AccountIds:
 
     def __init__(self) -> None:
         self._known: dict[tuple[TenantId, CustomerId, AssetId], AccountId] = {}
+
+    def known(self, tenant: TenantId, customer: CustomerId, asset: AssetId) -> AccountId | None:
+        return self._known.get((tenant, customer, asset))
 
     async def find(
         self, deps: "Deps", tenant: TenantId, customer: CustomerId, asset: AssetId
@@ -75,11 +80,16 @@ class Deps:
     accounts: AccountIds = field(default_factory=AccountIds)
     hot: NativePool = field(init=False)
     """Connections of the routes whose speed is watched; the same database."""
+    epoch: Epoch = field(default_factory=Epoch)
+    once: OnceBatcher = field(init=False)
+    """Ledger-only requests by group commit; the same database."""
 
     def __post_init__(self) -> None:
         self.hot = NativePool(self.db.url, HOT_CONNECTIONS)
+        self.once = OnceBatcher(self.db.url, self.epoch)
 
     async def close(self) -> None:
+        await self.once.close()
         await self.hot.close()
         await self.db.close()
 

@@ -1,6 +1,7 @@
 """The outermost ASGI layer: counts requests and bounds their bodies."""
 
 import time
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.exceptions import HTTPException
@@ -36,9 +37,12 @@ class _TooLarge(Exception):
 class Edge:
     """Plain ASGI: a middleware class of Starlette's would cost a task per request."""
 
-    def __init__(self, app: ASGIApp, body_max: int) -> None:
+    def __init__(
+        self, app: ASGIApp, body_max: int, larger: Mapping[str, int] | None = None
+    ) -> None:
         self._app = app
         self._body_max = body_max
+        self._larger = larger or {}
         self._children: dict[tuple[str, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,9 +70,10 @@ class Edge:
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """Raises _TooLarge by the stated length, or when the body turns out longer than allowed."""
+        most = self._larger.get(scope["path"], self._body_max)
         for name, value in scope["headers"]:
             if name == b"content-length":
-                if not value.isdigit() or len(value) > 18 or int(value) > self._body_max:
+                if not value.isdigit() or len(value) > 18 or int(value) > most:
                     raise _TooLarge
                 return receive
         seen = 0
@@ -77,7 +82,7 @@ class Edge:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._body_max:
+            if seen > most:
                 raise HTTPException(413, "the body is too large")
             return message
 

@@ -138,7 +138,9 @@ async def in_full(s: WriteSession, move: Move) -> dict[str, Any]:
 
 
 async def at_once(deps: Deps, who: Principal, asked: Asked, move: Move) -> StoredAnswer | None:
-    """The quick way, one round trip: None when an account is not known here yet or it is refused.
+    """The quick way, with everybody who asks now.
+
+    None when an account is not known here yet or it is refused.
 
     Account ids never change, so they are remembered; whose they are was checked when they were.
     """
@@ -149,9 +151,8 @@ async def at_once(deps: Deps, who: Principal, asked: Asked, move: Move) -> Store
         return None
     request = once.Request(who.tenant_id, who.idempotency_principal, asked.key, asked.hash)
     first = StoredAnswer(201, dumps(move.view()))
-    async with deps.hot.session() as s:
-        return await once.post_once(
-            s,
+    return await deps.once.post(
+        once.asked(
             request,
             [move.posting(sender, recipient)],
             "transfer.posted",
@@ -159,3 +160,4 @@ async def at_once(deps: Deps, who: Principal, asked: Asked, move: Move) -> Store
             first,
             at=move.at,
         )
+    )

@@ -31,6 +31,8 @@ class Hot:
 
     body: type[BaseModel] | None = None
     idempotent: bool = False
+    body_max: int | None = None
+    """Bytes that this route takes, where it is more than the others do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,12 @@ def mount(app: FastAPI, groups: Sequence[Routes], guard: Callable[..., Any]) -> 
             openapi_extra=_extra(rule),
         )
         app.state.rules[endpoint] = rule
+
+
+def body_limits(groups: Sequence[Routes]) -> dict[str, int]:
+    """The paths that take larger bodies than the rest. Requires that they have no parameters."""
+    hot = {rule.path: rule.hot for group in groups for rule in group.rules if rule.hot}
+    return {path: h.body_max for path, h in hot.items() if h.body_max is not None}
 
 
 def refuse_undeclared(app: FastAPI) -> None:

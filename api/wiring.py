@@ -27,7 +27,7 @@ from custody.core.settings import Settings
 from custody.deposits import addresses, credit, scan, sweep
 from custody.deposits.deps import DepositDeps
 from custody.keys.client import SignerClient
-from custody.ledger import holds
+from custody.ledger import holds, postings
 from custody.parties import tenants
 from custody.settlement import confirm, outbound
 from custody.settlement.deps import SettlementDeps
@@ -182,6 +182,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
         Job("withdrawals", lambda: settle.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
+        Job("ledger.postings", lambda: postings.follow_all(p.db), every),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
         Job("router.rebalance", lambda: rebalance.step(router), 2 * every),

@@ -31,6 +31,7 @@ class StatementLine(Shape):
     chain_id: int | None
     block_number: int | None
     reference: str | None
+    memo: str | None
 
 
 class StatementView(Shape):
@@ -48,14 +49,15 @@ class StatementView(Shape):
 
 
 async def _load(
-    account_id: str, who: Who, deps: UseDeps, span: tuple[datetime, datetime], by: statements.Time
+    account_id: str, who: Who, deps: UseDeps, times: tuple[datetime, datetime], by: statements.Time
 ) -> Statement:
     async with deps.db.snapshot() as s:
         account = await visible(s, who, account_id)
-        return await statements.statement(s, account.id, *span, by)
+        return await statements.statement(s, account.id, *times, by)
 
 
-def _span(start: str, end: str) -> tuple[datetime, datetime]:
+def span(start: str, end: str) -> tuple[datetime, datetime]:
+    """Both times. Raises InvalidInput."""
     first, last = parse_time(start, "start"), parse_time(end, "end")
     if last <= first:
         raise InvalidInput("end", "must be after start")
@@ -78,7 +80,7 @@ async def show(
 ) -> Response:
     """Opening balance, every line, closing balance."""
     found: dict[str, Any] = statements.to_json(
-        await _load(account_id, who, deps, _span(start, end), by)
+        await _load(account_id, who, deps, span(start, end), by)
     )
     return answer(found)
 
@@ -93,5 +95,5 @@ async def as_csv(
     account_id: str, who: Who, deps: UseDeps, start: Start, end: End, by: By = "created_at"
 ) -> Response:
     """The same as RFC 4180 CSV."""
-    found = await _load(account_id, who, deps, _span(start, end), by)
+    found = await _load(account_id, who, deps, span(start, end), by)
     return Response(statements.to_csv(found), media_type="text/csv")

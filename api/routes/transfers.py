@@ -6,9 +6,11 @@ from uuid import UUID
 from fastapi import Request
 from starlette.responses import Response
 
+from api import bulk_transfers
 from api.answers import Shape, answer, optional_id
 from api.auth.access import HOLDER, OWN
 from api.auth.guard import Who
+from api.bulk_transfers import BODY_MAX, STATUS, BatchAnswer, NewBatch
 from api.deps import UseDeps, deps_of
 from api.internal_transfers import NewTransfer, at_once, in_full, parse
 from api.routing import Hot, Routes, body_of
@@ -68,6 +70,30 @@ async def create(request: Request, who: Who) -> Response:
         write = await begin(s, who, asked)
         # The block ends, and so commits, before the answer is sent.
         return await write.run(lambda s: in_full(s, move))
+
+
+@routes.post(
+    "/v1/transfers/batch",
+    access=HOLDER,
+    command="transfers batch",
+    answer=BatchAnswer,
+    status=STATUS,
+    hot=Hot(body=NewBatch, idempotent=True, body_max=BODY_MAX),
+)
+async def create_batch(request: Request, who: Who) -> Response:
+    """Up to 1,000 transfers of the caller's balance, with a result for each.
+
+    All are stored in one commit; one that is refused says why and fails none of the others.
+    """
+    deps = deps_of(request)
+    asked = await asked_of(request, key_of(request))
+    bulk = bulk_transfers.parse(await request.body(), who, deps)
+    done = await bulk_transfers.at_once(deps, who, asked, bulk)
+    if done is not None:
+        return stored(done)
+    async with deps.db.write() as s:
+        write = await begin(s, who, asked)
+        return await write.run(lambda s: bulk_transfers.in_full(s, bulk), STATUS)
 
 
 _ONE = """

@@ -146,7 +146,7 @@ FROM transfers t
 JOIN accounts d ON d.id = t.debit_account_id AND d.tenant_id = t.tenant_id
 JOIN accounts c ON c.id = t.credit_account_id AND c.tenant_id = t.tenant_id
 WHERE t.kind IN ('posted', 'post') AND (CAST(:tenant AS uuid) IS NULL OR t.tenant_id = :tenant)
-ORDER BY t.created_at, t.id
+ORDER BY t.seq
 """
 
 

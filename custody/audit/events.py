@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     DEPOSIT_CREDITED = "deposit.credited"
     DEPOSIT_ORPHANED = "deposit.orphaned"
     TRANSFER_POSTED = "transfer.posted"
+    TRANSFERS_POSTED = "transfers.posted"
     INTENT_CREATED = "intent.created"
     DECISION_MADE = "decision.made"
     APPROVAL_RECORDED = "approval.recorded"
@@ -122,6 +123,9 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     ),
     EventKind.TRANSFER_POSTED: _schema(
         1, f"transfer:id.transfer {_MOVED} from:text to:text code?:text reference?:text"
+    ),
+    EventKind.TRANSFERS_POSTED: _schema(
+        1, "from:id.customer count:number accepted:number digest:digest code?:text"
     ),
     # `body` is the whole intent: the digest that people approve is recomputed from it.
     EventKind.INTENT_CREATED: _schema(

@@ -6,6 +6,8 @@ import time
 from typing import NewType
 from uuid import UUID
 
+from asyncpg.pgproto import pgproto
+
 from custody.core.errors import InvalidInput
 
 TenantId = NewType("TenantId", UUID)
@@ -64,7 +66,9 @@ def new_uuid7() -> UUID:
         now = _last
     value = (now >> 12) << 80 | 0x7 << 76 | (now & 0xFFF) << 64
     value |= 0b10 << 62 | int.from_bytes(os.urandom(8), "big") >> 2
-    return UUID(int=value)
+    # The driver's own kind of UUID: made, hashed and sent at a fraction of the cost.
+    made: UUID = pgproto.UUID(value.to_bytes(16, "big"))
+    return made
 
 
 def format_id(kind: str, id_: UUID) -> str:
@@ -78,7 +82,8 @@ def parse_id(kind: str, text: str, field: str = "id") -> UUID:
     digits = text.removeprefix(prefix)
     if text.startswith(prefix) and len(digits) == 32 and digits == digits.lower():
         try:
-            return UUID(hex=digits)
+            parsed: UUID = pgproto.UUID(digits)
+            return parsed
         except ValueError:
             pass
     raise InvalidInput(field, f"must be a {kind} id: {prefix} and 32 lowercase hex digits")

@@ -106,11 +106,22 @@ async def _guarded(sql: str, running: Any) -> Any:
         raise DBAPIError(sql, None, error, hide_parameters=True) from error
 
 
+async def connect(url: str) -> Any:
+    """An asyncpg connection. `url` is that of `custody.core.db.Database`."""
+    connection = await asyncpg.connect(
+        url.replace("postgresql+asyncpg://", "postgresql://", 1),
+        record_class=Row,
+        server_settings={"application_name": "moorage", "timezone": "UTC"},
+    )
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_json_text, decoder=loads)
+    return connection
+
+
 class NativePool:
     """A few connections, the last used first. `url` is that of `custody.core.db.Database`."""
 
     def __init__(self, url: str, size: int) -> None:
-        self._dsn = url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        self._url = url
         self._idle: deque[Any] = deque()
         self._free = asyncio.Semaphore(size)
 
@@ -118,7 +129,7 @@ class NativePool:
     async def session(self) -> AsyncIterator[NativeSession]:
         await self._wait()
         try:
-            connection = self._take() or await _guarded("", self._open())
+            connection = self._take() or await _guarded("", connect(self._url))
             try:
                 yield NativeSession(connection)
             finally:
@@ -147,17 +158,6 @@ class NativePool:
             if not connection.is_closed():
                 return connection
         return None
-
-    async def _open(self) -> Any:
-        connection = await asyncpg.connect(
-            self._dsn,
-            record_class=Row,
-            server_settings={"application_name": "moorage", "timezone": "UTC"},
-        )
-        await connection.set_type_codec(
-            "jsonb", schema="pg_catalog", encoder=_json_text, decoder=loads
-        )
-        return connection
 
     async def close(self) -> None:
         while self._idle:

@@ -5,6 +5,7 @@ the home folder, readable by their owner alone.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +28,8 @@ class Settings(BaseSettings):
     api_workers: int = Field(default=1, ge=1, le=64)
     job_interval_ms: int = Field(default=250, ge=20)
     log_level: str = "INFO"
+    memos: Literal["text", "commitment"] = "commitment"
+    """What a transfer's memo is in the ledger (`custody/ledger/memos.py`); text is not erasable."""
 
     @property
     def postgres_folder(self) -> Path:

@@ -12,7 +12,7 @@ from custody.core.money import AssetId
 from custody.deposits import listing
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
-from custody.ledger import accounts, chart
+from custody.ledger import accounts, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
 
 logger = logging.getLogger(__name__)
@@ -96,18 +96,7 @@ async def receivable_account(s: WriteSession, deposit: Deposit) -> AccountId:
 
 async def posted_net(s: WriteSession, deposit: Deposit, account: AccountId) -> int:
     """Debits less credits that this deposit's journals have brought to an account."""
-    net = await s.scalar(
-        "SELECT coalesce("
-        "sum(CASE WHEN debit_account_id = :account THEN amount ELSE -amount END), 0)"
-        " FROM transfers WHERE (debit_account_id = :account OR credit_account_id = :account)"
-        " AND tenant_id = :tenant AND reference = :reference AND kind = 'posted'",
-        {
-            "account": account,
-            "tenant": deposit.tenant_id,
-            "reference": format_id("deposit", deposit.id),
-        },
-    )
-    return int(net)
+    return await balances.moved_on_chain(s, account, format_id("deposit", deposit.id))
 
 
 async def ledger_accounts(

@@ -20,7 +20,7 @@ from custody.ledger import chart
 Kind = Literal["asset", "liability", "income", "expense", "receivable", "equity"]
 Status = Literal["open", "frozen", "closed"]
 DEBIT_NORMAL = frozenset({"asset", "expense", "receivable"})
-FOREIGN_KEY_VIOLATION = "23503"
+FOREIGN_KEY_VIOLATION, NO_PARENT = "23503", "LG003"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Account:
     debits_pending: int
     credits_pending: int
     may_go_negative: bool
+    balance_max: int | None
     status: Status
     created_at: datetime
 
@@ -50,12 +51,12 @@ class Account:
 
 COLUMNS = """
 id, tenant_id, code, asset_id, kind, owner_id, parent_id, location, debits_posted, credits_posted,
-debits_pending, credits_pending, may_go_negative, status, created_at
+debits_pending, credits_pending, may_go_negative, balance_max, status, created_at
 """
 _OPEN = text(
     """
-    SELECT id, kind, owner_id, may_go_negative FROM ledger_open_account(
-        :id, :tenant, :code, :asset, :kind, :owner, :parent, :location, :may_go_negative)
+    SELECT id, kind, owner_id, parent_id, may_go_negative FROM ledger_open_account(
+        :id, :tenant, :code, :asset, :kind, :owner, :parent, :location, :may_go_negative, :max)
     """
 ).bindparams(bindparam("location", type_=JSONB(none_as_null=True)))
 
@@ -71,11 +72,16 @@ async def ensure(
     parent_id: AccountId | None = None,
     location: Mapping[str, Json] | None = None,
     may_go_negative: bool = False,
+    balance_max: int | None = None,
 ) -> AccountId:
     """The account's id; made now if it is not there. Two callers at once get the same one.
 
-    Raises InvalidInput if the asset is not registered (the transaction is then lost), Conflict if
-    the account exists as another kind, with another owner or another limit.
+    `balance_max` caps what a new account may hold, with what is held to come; of one that is there
+    it changes nothing (see `set_balance_max`). `parent_id` is an account of the same tenant that it
+    is part of (see `balances.totals`).
+
+    Raises InvalidInput if the asset is not registered or the parent not there (the transaction is
+    then lost), Conflict if the account exists as another kind, with another owner, parent or limit.
     """
     params = {
         "id": new_uuid7(),
@@ -87,14 +93,20 @@ async def ensure(
         "parent": parent_id,
         "location": location,
         "may_go_negative": may_go_negative,
+        "max": balance_max,
     }
     try:
         row = await s.one(_OPEN, params)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == FOREIGN_KEY_VIOLATION:
             raise InvalidInput("asset", f"must be registered: {asset_id}") from error
+        if getattr(error.orig, "sqlstate", None) == NO_PARENT:
+            raise InvalidInput(
+                "parent", f"must be an account of the tenant: {parent_id}"
+            ) from error
         raise
-    if (row.kind, row.owner_id, row.may_go_negative) != (kind, owner_id, may_go_negative):
+    there = (row.kind, row.owner_id, row.parent_id, row.may_go_negative)
+    if there != (kind, owner_id, parent_id, may_go_negative):
         raise Conflict(f"account {code} in {asset_id} exists with other properties")
     return AccountId(row.id)
 
@@ -187,6 +199,18 @@ async def set_status(
         raise Conflict(f"account {account_id} cannot become {status}: {result}")
 
 
+async def set_balance_max(
+    s: WriteSession, tenant_id: TenantId, account_id: AccountId, balance_max: int | None
+) -> None:
+    """Cap what the account may hold, or lift the cap. One below what is there stops only more.
+
+    Raises NotFound.
+    """
+    params = {"tenant": tenant_id, "id": account_id, "max": balance_max}
+    if not await s.scalar("SELECT ledger_set_balance_max(:tenant, :id, :max)", params):
+        raise NotFound("account", account_id)
+
+
 def account_of(row: Row[Any] | None, account_id: UUID) -> Account:
     if row is None:
         raise NotFound("account", account_id)
@@ -204,6 +228,7 @@ def account_of(row: Row[Any] | None, account_id: UUID) -> Account:
         debits_pending=int(row.debits_pending),
         credits_pending=int(row.credits_pending),
         may_go_negative=row.may_go_negative,
+        balance_max=None if row.balance_max is None else int(row.balance_max),
         status=row.status,
         created_at=row.created_at,
     )

@@ -24,8 +24,8 @@ RULES = {
         FROM transfers t
         WHERE t.content_hash <> ledger_content_hash(
             t.id, t.tenant_id, t.debit_account_id, t.credit_account_id, t.amount, t.kind, t.code,
-            t.pending_id, t.reverses_id, t.group_id, t.expires_at, t.event_at, t.created_at,
-            t.chain_id, t.block_number, t.reference)
+            t.pending_id, t.reverses_id, t.group_id, t.expires_at, t.event_at, t.created_at, t.seq,
+            t.at_most, t.chain_id, t.block_number, t.reference, t.memo)
     """,
     "accounts_of_transfer": """
         SELECT 'transfer ' || t.id AS subject,
@@ -78,7 +78,7 @@ RULES = {
     # Every step of every account's history, in the order of posting.
     "history": """
         WITH steps AS (
-            SELECT e.account_id, t.tenant_id, t.id, t.created_at, e.debit,
+            SELECT e.account_id, t.tenant_id, t.id, t.seq, e.debit,
                 CASE WHEN t.kind IN ('posted', 'post') THEN t.amount ELSE 0 END AS posted,
                 CASE WHEN t.kind = 'pending' THEN t.amount
                      WHEN t.kind IN ('post', 'void') THEN -h.amount ELSE 0 END AS pending
@@ -90,7 +90,7 @@ RULES = {
             SELECT a.id, a.code, s.id AS transfer_id,
                 sum(CASE WHEN s.debit = (a.kind IN ('asset', 'expense', 'receivable'))
                          THEN s.posted ELSE -s.posted - s.pending END)
-                    OVER (PARTITION BY a.id, a.tenant_id ORDER BY s.created_at, s.id) AS available
+                    OVER (PARTITION BY a.id, a.tenant_id ORDER BY s.seq) AS available
             FROM steps s
             JOIN accounts a ON a.id = s.account_id AND a.tenant_id = s.tenant_id
             WHERE NOT a.may_go_negative
@@ -105,7 +105,7 @@ RULES = {
         FROM transfers t
         LEFT JOIN transfers h ON h.id = t.pending_id AND h.tenant_id = t.tenant_id
             AND h.kind = 'pending' AND h.debit_account_id = t.debit_account_id
-            AND h.credit_account_id = t.credit_account_id AND h.created_at < t.created_at
+            AND h.credit_account_id = t.credit_account_id AND h.seq < t.seq
         WHERE t.pending_id IS NOT NULL
           AND (h.id IS NULL OR t.amount > h.amount OR t.kind = 'void' AND t.amount <> h.amount
                OR t.kind = 'post' AND t.created_at >= h.expires_at)
@@ -133,6 +133,51 @@ RULES = {
         FROM transfers t
         LEFT JOIN transfers r ON r.id = t.reverses_id AND r.tenant_id = t.tenant_id
         WHERE t.reverses_id IS NOT NULL AND r.id IS NULL
+    """,
+    # No number is drawn twice.
+    "order": """
+        SELECT 'transfer ' || id AS subject, 'has the number of another, ' || seq AS detail
+        FROM (SELECT id, seq, count(*) OVER (PARTITION BY seq) AS times FROM transfers) t
+        WHERE times > 1
+    """,
+    # What statements and past balances are read from, made again from the transfers.
+    "postings": """
+        WITH due AS (
+            SELECT t.*, EXISTS (SELECT FROM unfollowed_calls u
+                                WHERE u.first_seq = t.seq - t.seq % 8192) AS waits
+            FROM transfers t WHERE t.kind IN ('posted', 'post')
+        ), made AS (
+            SELECT e.account_id, t.*, e.change,
+                sum(e.change) OVER (PARTITION BY e.account_id ORDER BY t.seq) AS balance,
+                sum(e.change) FILTER (WHERE t.block_number IS NOT NULL)
+                    OVER (PARTITION BY e.account_id ORDER BY t.seq) AS chain_balance,
+                max(t.created_at) OVER (PARTITION BY e.account_id ORDER BY t.seq) AS posted_at
+            FROM due t
+            CROSS JOIN LATERAL (VALUES (t.debit_account_id, t.amount),
+                                       (t.credit_account_id, -t.amount)) AS e(account_id, change)
+        )
+        SELECT 'posting of transfer ' || coalesce(m.id, p.transfer_id) || ' on account '
+                   || coalesce(m.account_id, p.account_id) AS subject,
+               CASE WHEN p.seq IS NULL THEN 'is missing'
+                    WHEN m.seq IS NULL THEN 'is of no transfer'
+                    WHEN m.waits THEN 'is there before its call was followed'
+                    ELSE 'has other values than the transfers make' END AS detail
+        FROM postings p
+        FULL JOIN made m ON m.account_id = p.account_id AND m.seq = p.seq
+        WHERE CASE WHEN p.seq IS NULL THEN NOT m.waits WHEN m.seq IS NULL THEN true
+              ELSE m.waits
+                OR (p.tenant_id, p.posted_at, p.event_at, p.transfer_id, p.change, p.balance)
+                   IS DISTINCT FROM
+                   (m.tenant_id, m.posted_at, m.event_at, m.id, m.change, m.balance)
+                OR (p.block_number, p.chain_balance)
+                   IS DISTINCT FROM (m.block_number, m.chain_balance) END
+    """,
+    "unfollowed_calls": """
+        SELECT 'call ' || u.first_seq AS subject,
+               'waits with ' || u.transfers || ' transfers, but has ' || count(t.id) AS detail
+        FROM unfollowed_calls u
+        LEFT JOIN transfers t ON t.seq - t.seq % 8192 = u.first_seq
+        GROUP BY u.first_seq, u.transfers HAVING count(t.id) <> u.transfers
     """,
 }
 

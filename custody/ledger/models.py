@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Numeric,
+    Sequence,
     String,
     Table,
     UniqueConstraint,
@@ -45,20 +46,20 @@ accounts = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, primary_key=True),
+    Column("owner_id", Uuid),
+    Column("parent_id", Uuid),
+    Column("created_at", TIME, nullable=False, server_default=func.now()),
     Column("code", String(200), nullable=False),
     Column("asset_id", String(160), ForeignKey("assets.id"), nullable=False),
     Column("kind", String(12), nullable=False),
-    Column("owner_id", Uuid),
-    Column("parent_id", Uuid),
     Column("location", JSONB),
+    Column("may_go_negative", Boolean, nullable=False, server_default=text("false")),
+    Column("balance_max", AMOUNT),
+    Column("status", String(8), nullable=False, server_default=text("'open'")),
     _counter("debits_posted"),
     _counter("credits_posted"),
     _counter("debits_pending"),
     _counter("credits_pending"),
-    Column("may_go_negative", Boolean, nullable=False, server_default=text("false")),
-    Column("status", String(8), nullable=False, server_default=text("'open'")),
-    Column("created_at", TIME, nullable=False, server_default=func.now()),
-    Column("last_posted_at", TIME, nullable=False, server_default=text("'-infinity'")),
     UniqueConstraint("tenant_id", "code", "asset_id"),
 )
 Index(
@@ -67,6 +68,13 @@ Index(
     accounts.c.id,
     postgresql_where=accounts.c.owner_id.is_not(None),
 )
+Index(
+    "ix_accounts_parent_id",
+    accounts.c.parent_id,
+    postgresql_where=accounts.c.parent_id.is_not(None),
+)
+
+transfer_seq: Sequence = Sequence("transfer_seq", metadata=metadata)
 
 transfers = Table(
     "transfers",
@@ -75,19 +83,22 @@ transfers = Table(
     Column("tenant_id", Uuid, primary_key=True),
     Column("debit_account_id", Uuid, nullable=False),
     Column("credit_account_id", Uuid, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("event_at", TIME, nullable=False),
+    Column("created_at", TIME, nullable=False),
     Column("amount", AMOUNT, nullable=False),
     Column("kind", String(8), nullable=False),
     Column("code", String(64), nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("at_most", AMOUNT),
     Column("pending_id", Uuid),
     Column("reverses_id", Uuid),
     Column("group_id", Uuid),
     Column("expires_at", TIME),
-    Column("event_at", TIME, nullable=False),
-    Column("created_at", TIME, nullable=False),
     Column("chain_id", BigInteger),
     Column("block_number", BigInteger),
     Column("reference", String(200)),
-    Column("content_hash", LargeBinary, nullable=False),
+    Column("memo", String(200)),
 )
 Index(
     "uq_transfers_pending_id",
@@ -96,8 +107,12 @@ Index(
     unique=True,
     postgresql_where=transfers.c.pending_id.is_not(None),
 )
-Index("ix_transfers_debit_account_id", transfers.c.debit_account_id, transfers.c.created_at)
-Index("ix_transfers_credit_account_id", transfers.c.credit_account_id, transfers.c.created_at)
+Index(
+    "ix_transfers_reference",
+    transfers.c.reference,
+    postgresql_where=transfers.c.reference.is_not(None) & transfers.c.block_number.is_not(None),
+)
+Index("ix_transfers_seq", transfers.c.seq, postgresql_using="brin")
 
 open_holds = Table(
     "open_holds",
@@ -117,11 +132,58 @@ Index(
     open_holds.c.reference,
     postgresql_where=open_holds.c.reference.is_not(None),
 )
-Index("ix_open_holds_debit_account_id", open_holds.c.debit_account_id)
 Index(
     "ix_open_holds_expires_at",
     open_holds.c.expires_at,
     postgresql_where=open_holds.c.expires_at.is_not(None),
+)
+
+unfollowed_calls = Table(
+    "unfollowed_calls",
+    metadata,
+    Column("first_seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("transfers", Integer, nullable=False),
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),
+    Column("posted_at", TIME, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("event_at", TIME, nullable=False),
+    Column("transfer_id", Uuid, nullable=False),
+    Column("change", AMOUNT, nullable=False),
+    Column("balance", AMOUNT, nullable=False),
+    Column("block_number", BigInteger),
+    Column("chain_balance", AMOUNT),
+)
+Index(
+    "ix_postings_block_number",
+    postings.c.account_id,
+    postings.c.block_number,
+    postgresql_where=postings.c.block_number.is_not(None),
+)
+Index("ix_postings_event_at", postings.c.account_id, postings.c.event_at)
+
+transfer_memos = Table(
+    "transfer_memos",
+    metadata,
+    Column("transfer_id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("subject_id", Uuid, nullable=False),
+    Column("key_id", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", TIME, nullable=False),
+)
+"""Texts behind the commitments in `transfers.memo`, each sealed with its person's key."""
+
+ledger_shards = Table(
+    "ledger_shards",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
 )
 
 share_prices = Table(

@@ -1,32 +1,39 @@
-"""A ledger-only move in one round trip: idempotency key, postings, audit entry, answer, commit.
+"""Ledger-only requests, each done once: idempotency key, postings, audit entry, answer, one commit.
 
 For what is asked thousands of times a second. What it does is what `idempotency.begin`, `post`,
-`log.append` and `idempotency.finish` do one by one in a transaction.
+`log.append` and `idempotency.finish` do one by one in a transaction; here one SQL call does it for
+everybody who asks at the moment.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
-
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
 
 from custody.audit import log
 from custody.core.canonical import Json
-from custody.core.db import ReadSession
 from custody.core.errors import IdempotencyInFlight, IdempotencyMismatch
 from custody.core.idempotency import StoredAnswer
 from custody.core.ids import new_uuid7
+from custody.core.native import NativeSession, positional
+from custody.ledger import posting
+from custody.ledger.batch import Epoch, GroupCommit, groups_of
 from custody.ledger.posting import Transfer
 
-_POST_ONCE = text(
-    """
-    SELECT verdict, status, body FROM ledger_post_once(
-        :tenant, :principal, :key, :hash, :batch, :entry, :kind, :at, :entry_body,
-        :status, :answer)
-    """
-).bindparams(bindparam("batch", type_=JSONB))
+_OWN = (
+    *("owner", "principal", "key", "hash", "size", "entry", "entry_kind", "entry_at"),
+    *("entry_body", "status", "answer"),
+)
+_SQL = (
+    "SELECT verdict, status, body FROM ledger_post_once("
+    f"{', '.join(f':{name}' for name in (*_OWN, *posting.PARAMETERS))})"
+)
+_CALL, _ = positional(_SQL)
+BATCH_MAX = 500
+"""Each request takes an advisory lock, of which a server has some thousands."""
+
+Verdict = StoredAnswer | IdempotencyInFlight | IdempotencyMismatch | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +46,20 @@ class Request:
     hash: bytes
 
 
-async def post_once(
-    s: ReadSession,
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with what it does: its transfers, its audit entry, its answer if all is stored."""
+
+    request: Request
+    transfers: Sequence[Transfer]
+    kind: str
+    at: datetime
+    entry_id: UUID
+    entry: bytes
+    answer: StoredAnswer
+
+
+def asked(
     request: Request,
     transfers: Sequence[Transfer],
     kind: str,
@@ -48,31 +67,94 @@ async def post_once(
     answer: StoredAnswer,
     *,
     at: datetime,
-) -> StoredAnswer | None:
+) -> Asked:
+    """Raises InvalidInput for a malformed transfer or entry."""
+    posting.check(transfers)
+    entry_id = new_uuid7()
+    entry = log.encode(entry_id, request.tenant_id, kind, data, at)
+    return Asked(request, transfers, kind, at, entry_id, entry, answer)
+
+
+async def post_alone(s: NativeSession, one: Asked) -> StoredAnswer | None:
     """The answer: this one, or that of the first time. None: the ledger refuses, nothing is stored.
 
-    Requires a session outside any transaction (the statement commits itself) and one transfer or
-    one linked group. Raises IdempotencyInFlight or IdempotencyMismatch.
+    The transfers need not be a group: if one of them is refused, none is stored. Raises
+    IdempotencyInFlight or IdempotencyMismatch.
     """
-    entry_id = new_uuid7()
-    row = await s.one(
-        _POST_ONCE,
-        {
-            "tenant": request.tenant_id,
-            "principal": request.principal,
-            "key": request.key,
-            "hash": request.hash,
-            "batch": [t.to_json() for t in transfers],
-            "entry": entry_id,
-            "kind": kind,
-            "at": at,
-            "entry_body": log.encode(entry_id, request.tenant_id, kind, data, at),
-            "status": answer.status,
-            "answer": answer.body,
-        },
-    )
-    if row.verdict == "in_flight":
-        raise IdempotencyInFlight("the first request with this Idempotency-Key is still running")
-    if row.verdict == "mismatch":
-        raise IdempotencyMismatch("Idempotency-Key", "was used with another request")
-    return None if row.verdict == "refused" else StoredAnswer(row.status, row.body)
+    params = _encode([one], epoch=None, whole=True)
+    (row,) = await s.all(_SQL, params)
+    return _raised(_verdict(row))
+
+
+class OnceBatcher:
+    """`post_alone` for many at once, by group commit. Built once a process, in the wiring."""
+
+    def __init__(self, url: str, epoch: Epoch | None = None, **options: int) -> None:
+        self._epoch = epoch or Epoch()
+        self._commit: GroupCommit[Asked, Verdict] = GroupCommit(
+            url, self._call, **{"batch_max": BATCH_MAX, **options}
+        )
+        self._whole = True
+
+    async def post(self, one: Asked) -> StoredAnswer | None:
+        """As `post_alone`. Requires one transfer or one linked group.
+
+        Raises Overloaded and Unavailable besides, as `Batcher.post` does.
+        """
+        request = one.request
+        key = ("key", request.tenant_id, request.principal, request.key)
+        keys = groups_of(one.transfers) | {key}
+        return _raised(await self._commit.submit(one, len(one.transfers), keys))
+
+    async def close(self) -> None:
+        await self._commit.close()
+
+    async def _call(self, connection: Any, batch: Sequence[Asked]) -> list[Verdict]:
+        """While some are not new, those are answered and the rest is sent again without them."""
+        verdicts: dict[UUID, Verdict] = {}
+        rest = list(batch)
+        while rest:
+            params = _encode(rest, epoch=self._epoch.value, whole=self._whole)
+            rows = await self._epoch.fenced(connection.fetch(_CALL, *params.values()))
+            self._whole = all(row[0] != "refused" for row in rows)
+            again = []
+            for one, row in zip(rest, rows, strict=True):
+                if row[0] == "again":
+                    again.append(one)
+                else:
+                    verdicts[one.entry_id] = _verdict(row)
+            rest = again
+        return [verdicts[one.entry_id] for one in batch]
+
+
+def _encode(batch: Sequence[Asked], *, epoch: int | None, whole: bool) -> dict[str, Any]:
+    requests = [one.request for one in batch]
+    transfers = [t for one in batch for t in one.transfers]
+    own: dict[str, Any] = {
+        "owner": [r.tenant_id for r in requests],
+        "principal": [r.principal for r in requests],
+        "key": [r.key for r in requests],
+        "hash": [r.hash for r in requests],
+        "size": [len(one.transfers) for one in batch],
+        "entry": [one.entry_id for one in batch],
+        "entry_kind": [one.kind for one in batch],
+        "entry_at": [one.at for one in batch],
+        "entry_body": [one.entry for one in batch],
+        "status": [one.answer.status for one in batch],
+        "answer": [one.answer.body for one in batch],
+    }
+    return own | posting.encode(transfers, epoch=epoch, whole=whole)
+
+
+def _verdict(row: Any) -> Verdict:
+    if row[0] == "in_flight":
+        return IdempotencyInFlight("the first request with this Idempotency-Key is still running")
+    if row[0] == "mismatch":
+        return IdempotencyMismatch("Idempotency-Key", "was used with another request")
+    return None if row[0] == "refused" else StoredAnswer(row[1], row[2])
+
+
+def _raised(verdict: Verdict) -> StoredAnswer | None:
+    if isinstance(verdict, Exception):
+        raise verdict
+    return verdict

@@ -1,8 +1,10 @@
-"""The one door that moves money: `post([...])`, in the caller's transaction.
+"""The one door that moves money: the SQL function `ledger_post`, which alone may change balances.
 
-One round trip to the SQL function `ledger_post`, which alone may change balances. Accounts are
-locked in ascending order, transfers are evaluated in the order given, and earlier ones count for
-later ones. Call it once in a transaction where you can: two calls lock in two orders.
+Two forms. `post(session, [...])` is one round trip in the caller's transaction, so that postings,
+state, audit entry and idempotency row commit together. For moves that are the ledger's alone there
+is the group commit of `custody/ledger/batch.py`. Both run the same function: accounts are locked in
+ascending order, transfers are evaluated in the order given, and earlier ones count for later ones.
+Call `post` once in a transaction where you can: two calls lock in two orders.
 """
 
 import hashlib
@@ -10,17 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import text
 
 from custody.core.db import WriteSession
 from custody.core.errors import Broken, Conflict, InsufficientFunds, InvalidInput, Refused
 from custody.core.ids import AccountId, TenantId, TransferId
 
 Kind = Literal["posted", "pending", "post", "void"]
+CALL_MAX = 8192
+"""Transfers of one call: the numbers that `transfer_seq` reserves for it."""
+CODE_MAX, REFERENCE_MAX, MEMO_MAX = 64, 200, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,9 @@ class Transfer:
     hold `pending_id` becomes real for `amount` (None: all of it), the rest is let go. void: the
     whole hold is let go; `amount` is not looked at. For post and void the accounts are those of
     the hold, and may be left out.
+
+    `balancing` (posted and pending): as much as is there, `amount` at most; the result says how
+    much. `memo` is for people: text, or a salted commitment to it (`custody/ledger/memos.py`).
 
     `id` is the idempotency key: the same id with the same content gives the stored answer, so ids
     and all other fields must come out the same when a step is run again (see `derived_id`).
@@ -52,37 +60,27 @@ class Transfer:
     chain_id: int | None = None
     block_number: int | None = None
     reference: str | None = None
+    memo: str | None = None
+    balancing: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        """What `ledger_post` reads; absent keys are NULL. Raises InvalidInput on a wrong shape."""
+    def check(self) -> None:
+        """Raises InvalidInput, naming field and rule, for what cannot be a transfer."""
         if self.event_at is None or self.event_at.tzinfo is None:
             raise InvalidInput("event_at", "must be a time with a zone")
         if not (self.amount is None or type(self.amount) is int):
             raise InvalidInput("amount", "must be an integer in base units")
-        ends_hold = self.kind in ("post", "void")
-        if ends_hold != (self.pending_id is not None):
+        if (self.kind in ("post", "void")) != (self.pending_id is not None):
             raise InvalidInput("pending_id", "is for post and void, and needed there")
         if self.expires_at is not None and self.kind != "pending":
             raise InvalidInput("expires_at", "is for holds only")
-        amount = None if self.amount is None or self.kind == "void" else str(self.amount)
-        fields = {
-            "id": str(self.id),
-            "tenant": str(self.tenant_id),
-            "debit": _text(self.debit),
-            "credit": _text(self.credit),
-            "amount": amount,
-            "kind": self.kind,
-            "code": self.code,
-            "pending": _text(self.pending_id),
-            "reverses": _text(self.reverses_id),
-            "grp": _text(self.group_id),
-            "expires": self.expires_at.isoformat() if self.expires_at else None,
-            "event": self.event_at.isoformat(),
-            "chain": self.chain_id,
-            "block": self.block_number,
-            "reference": self.reference,
-        }
-        return {key: value for key, value in fields.items() if value is not None}
+        if self.balancing and self.pending_id is not None:
+            raise InvalidInput("balancing", "is not for the end of a hold")
+        if not 0 < len(self.code) <= CODE_MAX:
+            raise InvalidInput("code", f"must have 1 to {CODE_MAX} characters")
+        if self.reference is not None and len(self.reference) > REFERENCE_MAX:
+            raise InvalidInput("reference", f"must have at most {REFERENCE_MAX} characters")
+        if self.memo is not None and len(self.memo) > MEMO_MAX:
+            raise InvalidInput("memo", f"must have at most {MEMO_MAX} characters")
 
 
 def post_hold(
@@ -127,6 +125,7 @@ class Outcome(StrEnum):
     HOLD_EXPIRED = "hold_expired"
     AMOUNT_OVER_HOLD = "amount_over_hold"
     INSUFFICIENT_FUNDS = "insufficient_funds"
+    OVER_BALANCE_MAX = "over_balance_max"
     LINKED_FAILED = "linked_failed"
 
 
@@ -156,6 +155,7 @@ _RULES = {
     Outcome.HOLD_EXPIRED: ("hold", "has expired"),
     Outcome.AMOUNT_OVER_HOLD: ("amount", "must not be more than the hold"),
     Outcome.INSUFFICIENT_FUNDS: ("amount", "must not be more than is available, holds counted"),
+    Outcome.OVER_BALANCE_MAX: ("amount", "must not take the receiver above its cap"),
     Outcome.LINKED_FAILED: ("group", "all of a linked group are posted or none"),
 }
 _CONFLICTS = {
@@ -164,17 +164,129 @@ _CONFLICTS = {
     Outcome.HOLD_ALREADY_VOIDED: "the hold has been voided already",
 }
 
-_POST = text("SELECT ledger_post(:batch)").bindparams(bindparam("batch", type_=JSONB))
+PARAMETERS = (
+    *("epoch", "whole", "accounts", "id", "tenant", "debit", "credit", "amount", "kind", "code"),
+    *("event", "balancing", "pending", "reverses", "grp", "expires", "chain", "block"),
+    *("reference", "memo"),
+)
+"""Of `ledger_post`, in its order."""
+CALL = f"SELECT * FROM ledger_post({', '.join(f':{name}' for name in PARAMETERS)})"
+_POST = text(CALL)
+_id = attrgetter("id")
+_tenant = attrgetter("tenant_id")
+_kind = attrgetter("kind")
+_code = attrgetter("code")
+_event = attrgetter("event_at")
+# Fields that most calls do not have: NULL then stands for a whole array.
+_RARE: tuple[tuple[str, Any], ...] = (
+    ("pending", attrgetter("pending_id")),
+    ("reverses", attrgetter("reverses_id")),
+    ("grp", attrgetter("group_id")),
+    ("expires", attrgetter("expires_at")),
+    ("chain", attrgetter("chain_id")),
+    ("block", attrgetter("block_number")),
+    ("reference", attrgetter("reference")),
+    ("memo", attrgetter("memo")),
+)
 
 
-async def post(s: WriteSession, transfers: Sequence[Transfer]) -> list[Result]:
+def check(transfers: Sequence[Transfer]) -> None:
+    """Raises InvalidInput for a malformed transfer, a torn group or too many of them."""
+    if len(transfers) > CALL_MAX:
+        raise InvalidInput("transfers", f"must be at most {CALL_MAX}")
+    grouped = False
+    for t in transfers:
+        t.check()
+        grouped = grouped or t.group_id is not None
+    if grouped:
+        _check_groups(transfers)
+
+
+def encode(
+    transfers: Sequence[Transfer], *, epoch: int | None = None, whole: bool = True
+) -> dict[str, Any]:
+    """The parameters of `ledger_post`. `whole`: whether all are expected to be accepted.
+
+    Requires checked transfers (see `check`).
+    """
+    ids: dict[int, UUID] = {}
+    debits: list[int | None] = []
+    credits_: list[int | None] = []
+    amounts: list[str | None] = []
+    balancing = False
+    for t in transfers:
+        for account, side in ((t.debit, debits), (t.credit, credits_)):
+            if account is None:
+                side.append(None)
+            else:
+                number = account.int
+                ids[number] = account
+                side.append(number)
+        amounts.append(None if t.amount is None or t.kind == "void" else str(t.amount))
+        balancing = balancing or t.balancing
+    ordered = sorted(ids)
+    # A None stays one: it is no account's number.
+    places: dict[int | None, int] = {number: k for k, number in enumerate(ordered, 1)}
+    params: dict[str, Any] = {
+        "epoch": epoch,
+        "whole": whole,
+        "accounts": [ids[number] for number in ordered],
+        "id": list(map(_id, transfers)),
+        "tenant": _collapsed(list(map(_tenant, transfers))),
+        "debit": list(map(places.get, debits)),
+        "credit": list(map(places.get, credits_)),
+        "amount": amounts,
+        "kind": _collapsed(list(map(_kind, transfers))),
+        "code": _collapsed(list(map(_code, transfers))),
+        "event": list(map(_event, transfers)),
+        "balancing": [t.balancing for t in transfers] if balancing else None,
+    }
+    for name, field in _RARE:
+        values = list(map(field, transfers))
+        params[name] = None if values.count(None) == len(values) else values
+    return params
+
+
+def _collapsed(values: list[Any]) -> list[Any]:
+    """One element for all where all are the same: what travels, and is read, is less."""
+    return values[:1] if values.count(values[0]) == len(values) else values
+
+
+def decode(
+    transfers: Sequence[Transfer],
+    results: Sequence[str] | None,
+    amounts: Sequence[str | None] | None,
+    created: Sequence[datetime | None],
+) -> list[Result]:
+    """The results of a call from what `ledger_post` answered."""
+    if results is None:
+        at = created[0]
+        if amounts is None:
+            return [Result(t.id, Outcome.OK, t.amount, at) for t in transfers]
+        return [
+            Result(t.id, Outcome.OK, None if amount is None else int(amount), at)
+            for t, amount in zip(transfers, amounts, strict=True)
+        ]
+    assert amounts is not None
+    return [
+        Result(t.id, Outcome(name), None if amount is None else int(amount), at)
+        for t, name, amount, at in zip(transfers, results, amounts, created, strict=True)
+    ]
+
+
+async def post(
+    s: WriteSession, transfers: Sequence[Transfer], *, whole: bool = True
+) -> list[Result]:
     """Post in order; one result each, in the same order. Nothing of a refused one is stored.
 
+    `whole=False` where most calls are expected to have something refused: it then costs less.
     Raises InvalidInput for a malformed transfer; a refusal by the ledger is a result.
     """
-    _check_groups(transfers)
-    answers = await s.scalar(_POST, {"batch": [t.to_json() for t in transfers]})
-    return [_result(t, answer) for t, answer in zip(transfers, answers, strict=True)]
+    if not transfers:
+        return []
+    check(transfers)
+    row = await s.one(_POST, encode(transfers, whole=whole))
+    return decode(transfers, row.results, row.amounts, row.created)
 
 
 async def post_or_raise(s: WriteSession, transfers: Sequence[Transfer]) -> list[Result]:
@@ -182,7 +294,11 @@ async def post_or_raise(s: WriteSession, transfers: Sequence[Transfer]) -> list[
 
     Raises InsufficientFunds, Refused (naming field and rule) or Conflict.
     """
-    results = await post(s, transfers)
+    return raise_refused(transfers, await post(s, transfers))
+
+
+def raise_refused(transfers: Sequence[Transfer], results: list[Result]) -> list[Result]:
+    """The results, if all are stored; else raises for the first that is not."""
     refused = [(t, r) for t, r in zip(transfers, results, strict=True) if not r.stored]
     # The member that made its group fail says more than the ones it took down.
     refused.sort(key=lambda pair: pair[1].outcome is Outcome.LINKED_FAILED)
@@ -204,10 +320,6 @@ def derived_id(base: UUID, role: str) -> TransferId:
     return TransferId(UUID(int=value))
 
 
-def _text(id_: UUID | None) -> str | None:
-    return None if id_ is None else str(id_)
-
-
 def _check_groups(transfers: Sequence[Transfer]) -> None:
     seen: set[UUID] = set()
     previous: UUID | None = None
@@ -218,16 +330,6 @@ def _check_groups(transfers: Sequence[Transfer]) -> None:
                 raise InvalidInput("group_id", "members of a group must stand next to each other")
             seen.add(group)
         previous = group
-
-
-def _result(transfer: Transfer, answer: list[Any]) -> Result:
-    name, amount, at = answer
-    return Result(
-        transfer.id,
-        Outcome(name),
-        None if amount is None else int(amount),
-        None if at is None else datetime.fromisoformat(at),
-    )
 
 
 def _error(transfer: Transfer, outcome: Outcome) -> Exception:

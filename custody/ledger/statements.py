@@ -4,7 +4,7 @@ import csv
 import io
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from custody.core.clock import iso_us
@@ -12,8 +12,9 @@ from custody.core.db import ReadSession
 from custody.core.ids import AccountId, TransferId, format_id
 from custody.core.money import AssetId
 from custody.ledger import accounts
+from custody.ledger.balances import Time, signed
 
-Time = Literal["event_at", "created_at"]
+__all__ = ["COLUMNS", "Line", "Statement", "Time", "statement", "to_csv", "to_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Line:
     chain_id: int | None
     block_number: int | None
     reference: str | None
+    memo: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +50,25 @@ class Statement:
     lines: tuple[Line, ...]
 
 
-# One statement, so that the opening balance and the lines are of one moment. created_at is unique
-# on an account, and so is the order of lines.
+# One statement, so that the opening balance and the lines are of one moment.
 _LINES = """
-WITH effects AS (
-    SELECT t.*, CASE WHEN (t.debit_account_id = :id) = :debit_normal
-                     THEN t.amount ELSE -t.amount END AS signed
-    FROM transfers t
-    WHERE (t.debit_account_id = :id OR t.credit_account_id = :id)
-      AND t.kind IN ('posted', 'post') AND t.{by} < :end
-), opening AS (
-    SELECT coalesce(sum(signed), 0) AS amount FROM effects WHERE {by} < :start
-)
-SELECT o.amount AS opening, e.id, e.event_at, e.created_at, e.code, e.signed, e.reverses_id,
-       CASE WHEN e.debit_account_id = :id THEN e.credit_account_id ELSE e.debit_account_id END
+SELECT o.opening, m.change, t.id, t.event_at, t.created_at, t.code, t.reverses_id,
+       CASE WHEN t.debit_account_id = :id THEN t.credit_account_id ELSE t.debit_account_id END
            AS counterpart_id,
-       e.chain_id, e.block_number, e.reference
-FROM opening o LEFT JOIN effects e ON e.{by} >= :start
-ORDER BY e.{by}, e.created_at
+       t.chain_id, t.block_number, t.reference, t.memo
+FROM (SELECT {balance}(:id, :start) AS opening) AS o
+LEFT JOIN {moves}(:id, :start, :end) AS m ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM transfers WHERE id = m.transfer_id AND tenant_id = m.tenant_id LIMIT 1
+) AS t ON true
+ORDER BY m.{by}, m.seq
 """
+_SQL = {
+    "created_at": _LINES.format(balance="ledger_balance", moves="ledger_moves", by="posted_at"),
+    "event_at": _LINES.format(
+        balance="ledger_balance_by_event", moves="ledger_moves_by_event", by="event_at"
+    ),
+}
 
 
 async def statement(
@@ -81,16 +83,14 @@ async def statement(
     Raises NotFound.
     """
     account = await accounts.get(s, account_id)
-    rows = await s.all(
-        _LINES.format(by="event_at" if by == "event_at" else "created_at"),
-        {"id": account_id, "debit_normal": account.debit_normal, "start": start, "end": end},
-    )
-    opening = balance = int(rows[0].opening)
+    rows = await s.all(_SQL[by], {"id": account_id, "start": start, "end": end})
+    opening = running = signed(account, rows[0].opening)
     lines = []
     for row in rows:
         if row.id is None:
             continue
-        balance += int(row.signed)
+        amount = signed(account, row.change)
+        running += amount
         lines.append(
             Line(
                 transfer_id=TransferId(row.id),
@@ -98,16 +98,17 @@ async def statement(
                 created_at=row.created_at,
                 code=row.code,
                 counterpart_id=AccountId(row.counterpart_id),
-                amount=int(row.signed),
-                balance=balance,
+                amount=amount,
+                balance=running,
                 reverses_id=None if row.reverses_id is None else TransferId(row.reverses_id),
                 chain_id=row.chain_id,
                 block_number=row.block_number,
                 reference=row.reference,
+                memo=row.memo,
             )
         )
     return Statement(
-        account_id, account.code, account.asset_id, start, end, by, opening, balance, tuple(lines)
+        account_id, account.code, account.asset_id, start, end, by, opening, running, tuple(lines)
     )
 
 
@@ -138,6 +139,7 @@ COLUMNS = (
     "chain_id",
     "block_number",
     "reference",
+    "memo",
 )
 
 
@@ -173,6 +175,7 @@ def _line_json(line: Line) -> dict[str, str | int | None]:
         "chain_id": line.chain_id,
         "block_number": line.block_number,
         "reference": line.reference,
+        "memo": line.memo,
     }
 
 

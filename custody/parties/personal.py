@@ -2,8 +2,12 @@
 
 Erasing the key erases the person. The salt of every commitment lies inside the sealed row, so a
 commitment in the log then says nothing about anyone, and every proof over it stays valid.
+
+Other texts that can hold personal data (the memos of transfers) are sealed with the same key, and
+so end with it.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +19,7 @@ from custody.audit import log
 from custody.audit.commit import commitment, new_salt
 from custody.core.canonical import Json
 from custody.core.db import ReadSession, WriteSession
-from custody.core.errors import InvalidInput
+from custody.core.errors import Conflict, InvalidInput
 from custody.core.ids import format_id
 from custody.core.serialization import dumps, loads
 
@@ -35,9 +39,42 @@ ON CONFLICT (tenant_id, subject_id) DO UPDATE SET sealed = :sealed, updated_at =
 """
 
 
-def _aad(tenant_id: UUID, subject_id: UUID) -> bytes:
-    """Binds a sealed row to its person: swapped rows do not open."""
-    return b"moorage.personal/1" + tenant_id.bytes + subject_id.bytes
+def aad(domain: bytes, *owners: UUID) -> bytes:
+    """Binds a sealed row to what it is of: swapped rows do not open."""
+    return domain + b"".join(owner.bytes for owner in owners)
+
+
+def seal(key: bytes, data: bytes, bound_to: bytes) -> bytes:
+    """Nonce and AES-GCM box."""
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, data, bound_to)
+
+
+def unseal(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
+    """Inverse of `seal`. Raises InvalidTag for another key, another place or changed bytes."""
+    return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
+
+
+def key_id(key: bytes) -> bytes:
+    """Names a key and says nothing about it: 256 random bits cannot be guessed."""
+    return hashlib.sha256(b"moorage.key/1\n" + key).digest()
+
+
+async def key_of(s: WriteSession, tenant_id: UUID, subject_id: UUID, *, at: datetime) -> bytes:
+    """The subject's key, made now if there is none (or none any more).
+
+    Raises Conflict when the subject is erased at this very moment.
+    """
+    keys = {"tenant": tenant_id, "subject": subject_id}
+    await s.execute(_NEW_KEY, {**keys, "key": AESGCM.generate_key(256), "at": at})
+    key = await s.scalar(_KEY, keys)
+    if key is None:
+        raise Conflict("the person is being erased", subject=_subject(subject_id))
+    return bytes(key)
+
+
+def _bound_to(tenant_id: UUID, subject_id: UUID) -> bytes:
+    return aad(b"moorage.personal/1", tenant_id, subject_id)
 
 
 def _subject(subject_id: UUID) -> str:
@@ -57,13 +94,11 @@ async def store(
 ) -> dict[str, str]:
     """Seal `values` for the subject; logs and answers the commitment (hex) of each field."""
     _check(values)
-    keys = {"tenant": tenant_id, "subject": subject_id}
-    await s.execute(_NEW_KEY, {**keys, "key": AESGCM.generate_key(256), "at": at})
-    key = await s.scalar(_KEY, keys)
+    key = await key_of(s, tenant_id, subject_id, at=at)
     salted = {field: {"salt": new_salt().hex(), "value": value} for field, value in values.items()}
-    nonce = os.urandom(NONCE_BYTES)
-    sealed = nonce + AESGCM(key).encrypt(nonce, dumps(salted), _aad(tenant_id, subject_id))
-    await s.execute(_STORE, {**keys, "sealed": sealed, "at": at})
+    sealed = seal(key, dumps(salted), _bound_to(tenant_id, subject_id))
+    params = {"tenant": tenant_id, "subject": subject_id, "sealed": sealed, "at": at}
+    await s.execute(_STORE, params)
     commitments = {f: commitment(bytes.fromhex(v["salt"]), v["value"]) for f, v in salted.items()}
     data: dict[str, Json] = {"subject": _subject(subject_id), "commitments": commitments}
     await log.append(s, tenant_id, "personal.stored", data, at=at)
@@ -71,21 +106,27 @@ async def store(
 
 
 async def load(s: ReadSession, tenant_id: UUID, subject_id: UUID) -> dict[str, str] | None:
-    """The fields in clear; None when there are none or the person was erased."""
+    """The fields in clear; None when there are none or the person was erased.
+
+    An erased person has a key again once something new is sealed, but empty bytes here still.
+    """
     row = await s.first(
         "SELECT d.sealed, k.key FROM personal_data d JOIN personal_keys k "
-        "USING (tenant_id, subject_id) WHERE tenant_id = :tenant AND subject_id = :subject",
+        "USING (tenant_id, subject_id) WHERE tenant_id = :tenant AND subject_id = :subject "
+        "AND length(d.sealed) > 0",
         {"tenant": tenant_id, "subject": subject_id},
     )
     if row is None:
         return None
-    nonce, box = row.sealed[:NONCE_BYTES], row.sealed[NONCE_BYTES:]
-    salted = loads(AESGCM(row.key).decrypt(nonce, box, _aad(tenant_id, subject_id)))
+    salted = loads(unseal(row.key, row.sealed, _bound_to(tenant_id, subject_id)))
     return {field: str(entry["value"]) for field, entry in salted.items()}
 
 
 async def erase(s: WriteSession, tenant_id: UUID, subject_id: UUID, *, at: datetime) -> bool:
-    """Destroy the subject's key and sealed bytes. False when there was nothing to erase."""
+    """Destroy the subject's key and sealed bytes. False when there was nothing to erase.
+
+    What others sealed with the key (`key_of`) is unreadable from then on and need not be touched.
+    """
     keys = {"tenant": tenant_id, "subject": subject_id}
     gone = await s.execute(
         "DELETE FROM personal_keys WHERE tenant_id = :tenant AND subject_id = :subject", keys

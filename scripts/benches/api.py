@@ -104,7 +104,7 @@ class Server:
 
 
 @contextmanager
-def _granian(factory: str, environment: dict[str, str]) -> Iterator[Server]:
+def granian(factory: str, environment: dict[str, str]) -> Iterator[Server]:
     port = _free_port()
     command = [
         *(sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--no-ws"),
@@ -131,7 +131,7 @@ def _wait(port: int) -> None:
     raise TimeoutError("the server did not start")
 
 
-def _get(path: str, token: str = "") -> str:
+def get_request(path: str, token: str = "") -> str:
     authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     return f"GET {path} HTTP/1.1\r\nHost: bench\r\n{authorization}\r\n"
 
@@ -145,7 +145,7 @@ def _transfer(sender: Holder, recipient: Holder) -> str:
     )
 
 
-def _round(server: Server, templates: list[str], seconds: float) -> Result:
+def load_round(server: Server, templates: list[str], seconds: float) -> Result:
     job = json.dumps({"port": server.port, "templates": templates, "seconds": seconds})
     before = server.cpu_s()
     done = subprocess.run(
@@ -205,22 +205,24 @@ async def _prepare(postgres: embedded.EmbeddedPostgres) -> list[Holder]:
 
 def _run(postgres: embedded.EmbeddedPostgres, folder: str, holders: list[Holder]) -> list[Measure]:
     pairs = [(holders[2 * i], holders[2 * i + 1]) for i in range(CONNECTIONS)]
-    reads = [_get(f"/v1/accounts/{format_id('account', a.account)}", a.token) for a, _ in pairs]
+    reads = [
+        get_request(f"/v1/accounts/{format_id('account', a.account)}", a.token) for a, _ in pairs
+    ]
     environment = {
         "DATABASE_URL": postgres.url("bench", embedded.APP_ROLE),
         "MOORAGE_HOME": folder,
     }
-    with _granian("hello", {}) as hello, _granian("ours", environment) as ours:
+    with granian("hello", {}) as hello, granian("ours", environment) as ours:
         jobs = {
-            "hello": (hello, [_get("/")] * CONNECTIONS),
-            "health": (ours, [_get("/v1/health")] * CONNECTIONS),
+            "hello": (hello, [get_request("/")] * CONNECTIONS),
+            "health": (ours, [get_request("/v1/health")] * CONNECTIONS),
             "read": (ours, reads),
             "write": (ours, [_transfer(a, b) for a, b in pairs]),
         }
         for server, templates in jobs.values():  # warm up: connections, plans, caches
-            _round(server, templates, 0.5)
+            load_round(server, templates, 0.5)
         rounds: dict[str, list[Result]] = {name: [] for name in jobs}
         for _ in range(ROUNDS):
             for name, (server, templates) in jobs.items():
-                rounds[name].append(_round(server, templates, SECONDS))
+                rounds[name].append(load_round(server, templates, SECONDS))
     return _measures(rounds)

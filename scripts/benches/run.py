@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-NOT_BENCHES = {"__init__", "run", "form", "load", "servers"}
+NOT_BENCHES = {"__init__", "run", "form", "load", "servers", "books", "posters", "peers", "bulk"}
 
 
 def names() -> list[str]:
@@ -35,7 +35,8 @@ def show(report: dict[str, Any]) -> None:
     for column in ("measure", "value", "unit", "peer", "bar", "ok"):
         table.add_column(column)
     for m in report["measures"]:
-        cells = (m["name"], m["value"], m["unit"], m["peer"], m["bar"], m["ok"])
+        bar = m["bar"] if m["bar"] is None or not m["at_most"] else f"<= {m['bar']}"
+        cells = (m["name"], m["value"], m["unit"], m["peer"], bar, m["ok"])
         table.add_row(*("" if c is None else str(c) for c in cells))
     Console().print(table)
 
@@ -44,8 +45,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench")
     parser.add_argument("name", choices=names())
     parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--soak", type=int, metavar="SECONDS", help="where the bench has one, for so long"
+    )
     arguments = parser.parse_args()
-    measures = importlib.import_module(f"scripts.benches.{arguments.name}").measure()
+    bench = importlib.import_module(f"scripts.benches.{arguments.name}")
+    measures = bench.measure() if arguments.soak is None else bench.soak(arguments.soak)
     report = {
         "bench": arguments.name,
         "machine": machine(),

@@ -29,6 +29,11 @@ pytestmark = pytest.mark.postgres
 OWNED = {"customer_id", "account_id", "transfer_id", "deposit_id", "withdrawal_id"}
 TENANTS = OWNED | {"tenant_id", "token_id", "intent_id", "pool_id", "plan_id", "seq"}
 QUERIES = {
+    "accounts history": {
+        "start": "2026-01-01T00:00:00Z",
+        "end": "2027-01-01T00:00:00Z",
+        "step_s": "86400",
+    },
     "statements show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "statements csv": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "audit consistency": {"old": "1"},
@@ -95,6 +100,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "tokens create": lambda: {"role": "holder", "customer": bob},
         "deposit-addresses create": lambda: {"chain_id": CHAIN, "branch": "token"},
         "transfers create": lambda: {"to": bob, "asset": USDC, "amount": "1"},
+        "transfers batch": lambda: {"transfers": [{"to": bob, "asset": USDC, "amount": "1"}]},
         "withdrawals quote": lambda: {"asset": USDC, "amount": "5000"},
         "withdrawals request": lambda: {
             "quote": o.quote,

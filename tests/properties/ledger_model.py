@@ -15,12 +15,20 @@ from custody.ledger.posting import Transfer
 class ModelAccount:
     debit_normal: bool
     may_go_negative: bool = False
+    balance_max: int | None = None
     asset: str = "x"
     status: str = "open"
     debits: int = 0
     credits: int = 0
     debits_held: int = 0
     credits_held: int = 0
+
+    @property
+    def expected(self) -> int:
+        """What is there with what is held to come."""
+        if self.debit_normal:
+            return self.debits - self.credits + self.debits_held
+        return self.credits - self.debits + self.credits_held
 
     @property
     def available(self) -> int:
@@ -31,11 +39,12 @@ class ModelAccount:
 
 @dataclass
 class Books:
-    """`stored` are the accepted transfers by id, `ends` how each hold ended."""
+    """`stored` are the accepted transfers by id, `ends` how each hold ended, `moved` how much."""
 
     accounts: dict[object, ModelAccount] = field(default_factory=dict)
     stored: dict[object, Transfer] = field(default_factory=dict)
     ends: dict[object, str] = field(default_factory=dict)
+    moved: dict[object, int] = field(default_factory=dict)
 
 
 class Model:
@@ -121,9 +130,18 @@ class Model:
             return "account_closed"
         if group_failed:
             return "linked_failed"
-        if any(not a.may_go_negative and a.available < amount for a in leaves):
+        if t.balancing:
+            amount = self._as_much_as_is_there(amount, leaves)
+        if amount < 1 or any(not a.may_go_negative and a.available < amount for a in leaves):
             return "insufficient_funds"
+        comes = [a for a in (debit, credit) if a not in leaves]
+        if any(a.balance_max is not None and a.expected + amount > a.balance_max for a in comes):
+            return "over_balance_max"
         return "ok"
+
+    @staticmethod
+    def _as_much_as_is_there(amount: int, leaves: list[ModelAccount]) -> int:
+        return min([amount, *(a.available for a in leaves if not a.may_go_negative)])
 
     def _hold_fault(self, t: Transfer, group_failed: bool) -> str:
         if t.kind == "post" and t.amount is not None and not 1 <= t.amount <= AMOUNT_MAX:
@@ -138,9 +156,13 @@ class Model:
             return "hold_already_posted" if how == "post" else "hold_already_voided"
         if t.kind == "post" and hold.expires_at and hold.expires_at <= self.now:
             return "hold_expired"
-        if t.kind == "post" and (t.amount or 0) > (hold.amount or 0):
+        if t.kind == "post" and (t.amount or 0) > self._amount(hold):
             return "amount_over_hold"
         return "ok"
+
+    def _amount(self, t: Transfer) -> int:
+        """What a plain transfer or a hold moved."""
+        return self.books.moved.get(t.id, t.amount or 0)
 
     def _same(self, stored: Transfer, t: Transfer) -> bool:
         return self._filled(stored) == self._filled(t)
@@ -152,7 +174,8 @@ class Model:
             accounts_amount = (t.debit, t.credit, t.amount)
         else:
             whole = t.kind == "void" or t.amount is None
-            accounts_amount = (hold.debit, hold.credit, hold.amount if whole else t.amount)
+            amount = self._amount(hold) if whole else t.amount
+            accounts_amount = (hold.debit, hold.credit, amount)
         return (
             *accounts_amount,
             t.kind,
@@ -165,13 +188,19 @@ class Model:
             t.chain_id,
             t.block_number,
             t.reference,
+            t.memo,
+            t.balancing,
         )
 
     def _apply(self, t: Transfer) -> None:
         self.books.stored[t.id] = t
         hold = self.books.stored[t.pending_id] if t.pending_id else t
         debit, credit = self.books.accounts[hold.debit], self.books.accounts[hold.credit]
-        held = hold.amount or 0
+        if hold is t and t.balancing:
+            leaves = [a for a, out in ((debit, not debit.debit_normal),
+                                       (credit, credit.debit_normal)) if out]  # fmt: skip
+            self.books.moved[t.id] = self._as_much_as_is_there(t.amount or 0, leaves)
+        held = self._amount(hold)
         if t.kind == "pending":
             debit.debits_held += held
             credit.credits_held += held
@@ -181,6 +210,6 @@ class Model:
             debit.debits_held -= held
             credit.credits_held -= held
         if t.kind != "void":
-            moved = held if t.amount is None else t.amount
+            moved = held if t.amount is None or hold is t else t.amount
             debit.debits += moved
             credit.credits += moved

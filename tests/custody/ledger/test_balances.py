@@ -39,10 +39,11 @@ async def test_balance_at_either_clock(books: Books) -> None:
     """A late record counts at its event in the world's time, and when it came in the ledger's."""
     late = books.transfer("ann", "bob", 10, event_at=EVENT_AT - timedelta(days=1))
     hold = books.hold("ann", "bob", 50)
-    results = await books.post(
-        late, books.transfer("ann", "bob", 20), hold, books.end(hold, "post", 5)
-    )
-    times = [r.created_at for r in results if r.created_at]
+    times = []
+    for transfer in (late, books.transfer("ann", "bob", 20), hold, books.end(hold, "post", 5)):
+        (result,) = await books.post(transfer)
+        assert result.created_at is not None
+        times.append(result.created_at)
     async with books.database.read() as s:
         bob = books.ids["bob"]
         assert await balance_at(s, bob, EVENT_AT - timedelta(days=2)) == 0

@@ -1,15 +1,15 @@
 """What SQL itself refuses: the app role cannot write but through the door, nobody can unbalance."""
 
+from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy.exc import DBAPIError
 
 from custody.core.db import Database
-from custody.core.serialization import dumps_text
 from custody.ledger import prices
-from custody.ledger.posting import post
+from custody.ledger.posting import CALL, encode, post
 from tests.fixtures.ledger import EVENT_AT, Books
 
 pytestmark = pytest.mark.postgres
@@ -18,9 +18,9 @@ PERMISSION_DENIED, CHECK_VIOLATION, APPEND_ONLY, UNIQUE = "42501", "23514", "230
 
 TRANSFER = """
 INSERT INTO transfers (id, tenant_id, debit_account_id, credit_account_id, amount, kind, code,
-                       pending_id, event_at, created_at, content_hash)
+                       pending_id, event_at, created_at, content_hash, seq)
 VALUES (gen_random_uuid(), :tenant, :debit, :credit, :amount, :kind, 'raw', :pending, now(),
-        now(), '')
+        now(), '', nextval('transfer_seq'))
 """
 
 FORBIDDEN_TO_APP = [
@@ -43,7 +43,14 @@ FORBIDDEN_TO_APP = [
     "DELETE FROM marks",
     "ALTER TABLE transfers DISABLE TRIGGER ALL",
     "ALTER TABLE accounts DROP CONSTRAINT ck_accounts_available",
-    "DROP FUNCTION ledger_post(jsonb)",
+    "DROP FUNCTION ledger_post",
+    "INSERT INTO postings SELECT * FROM postings",
+    "UPDATE postings SET balance = 0",
+    "DELETE FROM postings",
+    "DELETE FROM unfollowed_calls",
+    "UPDATE ledger_shards SET epoch = 0",
+    "SELECT setval('transfer_seq', 1)",
+    "SELECT nextval('transfer_seq')",
     "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "SET ROLE moorage_owner",
     "SET session_replication_role = replica",
@@ -153,31 +160,60 @@ async def test_door_cannot_be_led_to_other_tables(books: Books) -> None:
     assert result.outcome == "insufficient_funds"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"kind": "half"},
-        {"kind": "posted", "expires": "2030-01-01T00:00:00Z"},
-        {"event": None},
-        {"code": None},
-        {"tenant": None},
-        {"amount": "1.5"},
-        {"amount": "NaN"},
-        {"amount": "Infinity"},
-        {"amount": "1e3x"},
-    ],
-)
-async def test_malformed_call_stores_nothing(books: Books, body: dict[str, Any]) -> None:
+MALFORMED: list[dict[str, Any]] = [
+    {"kind": ["half"]},
+    {"kind": [None]},
+    {"kind": []},
+    {"expires": [datetime(2030, 1, 1, tzinfo=UTC)]},
+    {"event": [None]},
+    {"code": [None]},
+    {"code": ["x" * 65]},
+    {"tenant": [None]},
+    {"id": [None]},
+    {"amount": ["1.5"]},
+    {"amount": ["NaN"]},
+    {"amount": ["Infinity"]},
+    {"amount": ["1e3x"]},
+    {"amount": [None]},
+    {"amount": ["1", "1"]},
+    {"debit": [None]},
+    {"debit": [3]},
+    {"credit": [0]},
+    {"accounts": []},
+    {"pending": [UUID(int=7)]},
+]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("change", MALFORMED, ids=str)
+async def test_malformed_call_stores_nothing(
+    books: Books, change: dict[str, Any], whole: bool
+) -> None:
     """The door does not trust its caller's Python."""
-    call = [books.transfer("ann", "bob", 1).to_json() | body]
-    sql = "SELECT ledger_post(CAST(:batch AS jsonb))"
+    call = encode([books.transfer("ann", "bob", 1)], whole=whole) | change
     try:
         async with books.database.write() as s:
-            answer = await s.scalar(sql, {"batch": dumps_text(call)})
-        assert answer == [["amount_invalid", None, None]]
+            row = await s.one(CALL, call)
+        assert row.results in (["amount_invalid"], ["unknown_account"])
     except DBAPIError:
         pass
     assert await books.available("ann", "bob") == [100, 0]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_accounts_need_not_be_sorted_or_once(books: Books, whole: bool) -> None:
+    """A caller that sends them in another way may wait longer, and gets the same."""
+    transfers = [books.transfer("ann", "bob", 1), books.transfer("bob", "rest", 1)]
+    ids = books.ids
+    call = encode(transfers, whole=whole) | {
+        "accounts": [ids["rest"], ids["ann"], ids["bob"], ids["ann"], ids["bob"]],
+        "debit": [4, 5],
+        "credit": [3, 1],
+    }
+    async with books.database.write() as s:
+        row = await s.one(CALL, call)
+    assert row.results in (["ok", "ok"], None)
+    assert await books.available("ann", "bob", "rest") == [99, 0, 851]
 
 
 async def test_prices_and_marks_are_insert_only(books: Books) -> None:

@@ -20,14 +20,18 @@ DAY = timedelta(days=1)
 async def _history(books: Books) -> None:
     """bob, by the world's days: +10, +20 -5, +30; a hold in between that comes to 7."""
     hold = books.hold("ann", "bob", 9, event_at=EVENT_AT)
-    await books.post(
-        books.transfer("ann", "bob", 10, event_at=EVENT_AT, reference='a "b", c', block_number=3),
+    first = books.transfer(
+        "ann", "bob", 10, event_at=EVENT_AT, reference='a "b", c', block_number=3
+    )
+    for transfer in (
+        first,
         hold,
         books.transfer("ann", "bob", 20, event_at=EVENT_AT + DAY),
         books.transfer("bob", "rest", 5, event_at=EVENT_AT + DAY),
         books.end(hold, "post", 7, event_at=EVENT_AT + 2 * DAY),
         books.transfer("ann", "bob", 30, event_at=EVENT_AT + 3 * DAY),
-    )
+    ):
+        await books.post(transfer)
 
 
 async def test_by_the_worlds_time(books: Books) -> None:
@@ -53,9 +57,10 @@ async def test_by_the_ledgers_time_is_all_there_is(books: Books) -> None:
             assert found.opening == 0
             assert found.closing == (await books.balance(name)).posted
             assert found.closing == sum(line.amount for line in found.lines)
+        found = await statement(s, books.ids["bob"], PAST, FUTURE)
         middle = found.lines[1].created_at
-        first = await statement(s, books.ids["cash"], PAST, middle)
-        second = await statement(s, books.ids["cash"], middle, FUTURE)
+        first = await statement(s, books.ids["bob"], PAST, middle)
+        second = await statement(s, books.ids["bob"], middle, FUTURE)
     assert (first.closing, len(first.lines)) == (second.opening, 1)
     assert first.lines + tuple(second.lines) == found.lines
 
