@@ -16,6 +16,7 @@ import pytest
 from api.migrations.run import upgrade
 from custody.core import embedded
 from custody.core.db import Database
+from custody.ledger import fsck
 
 TEMPLATE = f"moorage_template_{os.getpid()}"
 
@@ -53,8 +54,13 @@ async def template_database(postgres_server: Server) -> str:
 
 
 @pytest.fixture
-async def database_name(postgres_server: Server, template_database: str) -> AsyncIterator[str]:
-    """A fresh migrated database, dropped after the test."""
+async def database_name(
+    request: pytest.FixtureRequest, postgres_server: Server, template_database: str
+) -> AsyncIterator[str]:
+    """A fresh migrated database, dropped after the test.
+
+    Whatever the test did, fsck finds the books sound, unless the test is marked `tampers`.
+    """
     name = f"t_{uuid4().hex}"
     admin = await asyncpg.connect(postgres_server.admin())
     await admin.execute(
@@ -62,8 +68,19 @@ async def database_name(postgres_server: Server, template_database: str) -> Asyn
         f"OWNER {embedded.OWNER_ROLE} STRATEGY file_copy"
     )
     yield name
+    if request.node.get_closest_marker("tampers") is None:
+        await _assert_sound(postgres_server.app(name))
     await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     await admin.close()
+
+
+async def _assert_sound(url: str) -> None:
+    db = Database(url)
+    try:
+        async with db.snapshot() as s:
+            assert await fsck.check(s) == []
+    finally:
+        await db.close()
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ def start(folder: Path) -> EmbeddedPostgres:
     with _alone(folder):
         fresh = not (folder / "PG_VERSION").exists()
         if not fresh and not is_running(folder):
+            _forget(folder.resolve())  # a server of this process that was killed
             _configure(folder)
         server = get_server(folder, cleanup_mode=None)
         if fresh:  # the wheel makes the files and starts the server in one step
