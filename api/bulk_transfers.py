@@ -171,8 +171,10 @@ def _listed(body: bytes) -> list[Any]:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidInput("body", f"must be JSON: {error}") from None
-    if not isinstance(document, dict) or document.keys() != {"transfers"}:
-        raise InvalidInput("body", "must be an object with the one field transfers")
+    if not isinstance(document, dict) or "transfers" not in document:
+        raise InvalidInput("body", "must be an object with the field transfers")
+    for name in document.keys() - {"transfers"}:
+        raise InvalidInput(name, "is not a field of this request")
     listed = document["transfers"]
     if not isinstance(listed, list) or not 1 <= len(listed) <= ITEMS_MAX:
         raise InvalidInput("transfers", f"must be a list of 1 to {ITEMS_MAX} transfers")

@@ -69,6 +69,10 @@ class Transfer:
             raise InvalidInput("event_at", "must be a time with a zone")
         if not (self.amount is None or type(self.amount) is int):
             raise InvalidInput("amount", "must be an integer in base units")
+        if not (self.chain_id is None or type(self.chain_id) is int):
+            raise InvalidInput("chain_id", "must be an integer")
+        if not (self.block_number is None or type(self.block_number) is int):
+            raise InvalidInput("block_number", "must be an integer")
         if (self.kind in ("post", "void")) != (self.pending_id is not None):
             raise InvalidInput("pending_id", "is for post and void, and needed there")
         if self.expires_at is not None and self.kind != "pending":

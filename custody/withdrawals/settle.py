@@ -191,7 +191,7 @@ class PayoutEffects:
         common: dict[str, Any] = {
             "group_id": new_uuid7(),
             "event_at": from_timestamp(receipt.block.timestamp),
-            "chain_id": str(w.chain_id),
+            "chain_id": w.chain_id,
             "block_number": receipt.block.number,
             "reference": format_id("withdrawal", w.id),
         }

@@ -8,7 +8,7 @@ from custody.core.db import Database
 from custody.ledger import fsck
 from tests.fixtures.ledger import FUTURE, TOKEN, Books
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.tampers]
 
 # The owner switches the guards off, changes one thing, and switches them on again.
 TAMPERED = [
