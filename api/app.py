@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -35,7 +35,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if build is not None:
             app.state.deps = await build()
-        leading = _lead(app.state.deps) if build is not None else None
+        leading = asyncio.create_task(_lead(app.state.deps)) if build is not None else None
         # What stands now stands for good: without this, full collections walk all of it and stall
         # every request for a tenth of a second.
         gc.collect()
@@ -43,6 +43,8 @@ def create_app(
         yield
         if leading is not None:
             leading.cancel()
+            with suppress(asyncio.CancelledError):
+                await leading
         if build is not None:
             await app.state.deps.close()
 
@@ -64,9 +66,13 @@ def create_app(
     return app
 
 
-def _lead(deps: Deps) -> asyncio.Task[None]:
-    """Batch for the ledger's shard while no other process does."""
-    return asyncio.create_task(shard.lead(deps.db, Leases(deps.db), deps.epoch))
+async def _lead(deps: Deps) -> None:
+    """Batch for the ledger's shard while no other process does. Endless."""
+    leases = Leases(deps.db)
+    try:
+        await shard.lead(deps.db, leases, deps.epoch)
+    finally:
+        await leases.close()
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:

@@ -196,6 +196,7 @@ async def test_the_trial_balance_is_of_the_tenants_own_books(world: World) -> No
     assert theirs["lines"][0]["debits"] == str(DEPOSITED)
 
 
+@pytest.mark.tampers
 async def test_a_trial_balance_that_is_none_says_where(world: World, owner_database: Any) -> None:
     """Only who owns the database can bring that about."""
     await _open(world, "alice:eth", ETH, world.ours.accounts["alice"])
