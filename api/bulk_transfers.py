@@ -4,8 +4,8 @@ The body is read by hand: a model's validation of a thousand items costs more th
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from api.answers import Shape
 from api.auth.principal import Principal
 from api.deps import Deps
 from api.inputs import known_asset
-from api.internal_transfers import CODE
+from api.internal_transfers import CODE, MEMO_HELP
 from api.writes import Asked
 from custody.audit import log
 from custody.core.canonical import Json
@@ -34,7 +34,8 @@ from custody.core.ids import (
 )
 from custody.core.money import AssetId, parse_amount
 from custody.core.serialization import dumps
-from custody.ledger import accounts, chart, once, posting
+from custody.ledger import accounts, chart, memos, once, posting
+from custody.ledger.memos import MemoPolicy
 from custody.ledger.posting import Outcome, Transfer
 from custody.parties import customers
 
@@ -43,7 +44,7 @@ BODY_MAX = 512 * 1024
 REFERENCE_MAX = 64
 EVENT = "transfers.posted"
 STATUS = 200
-_ALLOWED = frozenset({"to", "asset", "amount", "reference"})
+_ALLOWED = frozenset({"to", "asset", "amount", "reference", "memo"})
 _NEEDED = frozenset({"to", "asset", "amount"})
 
 
@@ -52,6 +53,7 @@ class BatchItem(Shape):
     asset: str = Field(max_length=160)
     amount: str = Field(description="base units")
     reference: str | None = Field(default=None, min_length=1, max_length=REFERENCE_MAX)
+    memo: str | None = Field(default=None, description=MEMO_HELP)
 
 
 class NewBatch(Shape):
@@ -62,6 +64,7 @@ class BatchResult(Shape):
     id: str
     result: str = Field(description="ok, or the rule that refused it")
     amount: str | None = Field(description="base units; null where refused")
+    memo: str | None = Field(description="as the ledger has it; null where refused or none")
 
 
 class BatchAnswer(Shape):
@@ -76,17 +79,26 @@ class Item:
     asset: AssetId
     amount: int
     reference: str | None
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """A checked request, with the ids that its transfers will have."""
+    """A checked request, with the ids that its transfers will have.
+
+    `memos` is what the ledger has of the items' texts: nothing before they are sealed.
+    """
 
     tenant: TenantId
     sender: CustomerId
     items: Sequence[Item]
     ids: Sequence[TransferId]
     at: datetime
+    memos: Mapping[TransferId, str] = field(default_factory=dict)
+
+    @property
+    def has_texts(self) -> bool:
+        return any(item.text is not None for item in self.items)
 
     def posting(self, k: int, sender: AccountId, recipient: AccountId) -> Transfer:
         item = self.items[k]
@@ -99,21 +111,17 @@ class Bulk:
             CODE,
             event_at=self.at,
             reference=item.reference,
+            memo=self.memos.get(self.ids[k]),
         )
 
     def entry(self, accepted: Sequence[int]) -> dict[str, Json]:
         """What the log says. `digest` is SHA-256 over the JSON array of what was accepted: for
-        each, transfer id, recipient, asset, amount and reference, without any space."""
-        rows = [
-            (
-                format_id("transfer", self.ids[k]),
-                format_id("customer", self.items[k].recipient),
-                self.items[k].asset,
-                str(self.items[k].amount),
-                self.items[k].reference,
-            )
-            for k in accepted
-        ]
+        each, transfer id, recipient, asset, amount and reference, without any space. If any of
+        them has a memo, every row has a sixth element: the memo as the ledger has it, or null."""
+        rows = [self._row(k) for k in accepted]
+        forms = [self.memos.get(self.ids[k]) for k in accepted]
+        if any(form is not None for form in forms):
+            rows = [(*row, form) for row, form in zip(rows, forms, strict=True)]
         return {
             "from": format_id("customer", self.sender),
             "count": str(len(self.items)),
@@ -122,13 +130,25 @@ class Bulk:
             "code": CODE,
         }
 
+    def _row(self, k: int) -> tuple[str | None, ...]:
+        item = self.items[k]
+        return (
+            format_id("transfer", self.ids[k]),
+            format_id("customer", item.recipient),
+            item.asset,
+            str(item.amount),
+            item.reference,
+        )
+
     def view(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+        """The answer. It is stored for ever, so its memos are as the ledger has them."""
         return {
             "results": [
                 {
                     "id": format_id("transfer", id_),
                     "result": outcome,
                     "amount": str(item.amount) if outcome is Outcome.OK else None,
+                    "memo": self.memos.get(id_) if outcome is Outcome.OK else None,
                 }
                 for id_, item, outcome in zip(self.ids, self.items, outcomes, strict=True)
             ]
@@ -161,7 +181,10 @@ def parse(body: bytes, who: Principal, deps: Deps) -> Bulk:
         reference = found.get("reference")
         if reference is not None:
             _check_reference(reference, f"{where}.reference")
-        items.append(Item(recipient, assets[asset], amount, reference))
+        memo = found.get("memo")
+        if memo is not None:
+            _check_memo(memo, f"{where}.memo")
+        items.append(Item(recipient, assets[asset], amount, reference, memo))
     ids = [TransferId(new_uuid7()) for _ in items]
     return Bulk(who.tenant_id, sender, items, ids, deps.clock.now())
 
@@ -195,8 +218,19 @@ def _check_reference(reference: Any, field: str) -> None:
         raise InvalidInput(field, "must be text without NUL and lone surrogates")
 
 
+def _check_memo(memo: Any, field: str) -> None:
+    if not isinstance(memo, str):
+        raise InvalidInput(field, "must be a string")
+    memos.check(memo, field)
+
+
 async def at_once(deps: Deps, who: Principal, asked: Asked, bulk: Bulk) -> StoredAnswer | None:
-    """The quick way, one round trip: None when an account is not known or anything is refused."""
+    """The quick way, one round trip: None when an account is not known or anything is refused.
+
+    Also None when there is a memo: its sealed text must commit with the transfers.
+    """
+    if bulk.has_texts:
+        return None
     known = deps.accounts
     transfers = []
     for k, item in enumerate(bulk.items):
@@ -222,31 +256,50 @@ async def at_once(deps: Deps, who: Principal, asked: Asked, bulk: Bulk) -> Store
         return await once.post_alone(s, one)
 
 
-async def in_full(s: WriteSession, bulk: Bulk) -> dict[str, Any]:
+async def in_full(s: WriteSession, bulk: Bulk, policy: MemoPolicy) -> dict[str, Any]:
     """The general way: makes accounts that are missing, and says of each what became of it."""
     outcomes = [Outcome.UNKNOWN_ACCOUNT] * len(bulk.items)
-    sides: dict[tuple[CustomerId, AssetId], AccountId | None] = {}
-    places, transfers = [], []
-    for k, item in enumerate(bulk.items):
-        own = (bulk.sender, item.asset)
-        if own not in sides:
-            found = await accounts.find(s, bulk.tenant, chart.customer(bulk.sender), item.asset)
-            sides[own] = None if found is None else found.id
-        theirs = (item.recipient, item.asset)
-        if theirs not in sides:
-            sides[theirs] = await _recipient(s, bulk.tenant, *theirs)
-        sender, recipient = sides[own], sides[theirs]
+    known: dict[int, tuple[AccountId, AccountId]] = {}
+    for k, (sender, recipient) in enumerate(await _sides(s, bulk)):
         if recipient is not None and sender is None:
             outcomes[k] = Outcome.INSUFFICIENT_FUNDS  # never had the asset
         elif recipient is not None and sender is not None:
-            places.append(k)
-            transfers.append(bulk.posting(k, sender, recipient))
-    for k, result in zip(places, await posting.post(s, transfers, whole=False), strict=True):
+            known[k] = sender, recipient
+    bulk = await _sealed(s, bulk, known, policy)
+    transfers = [bulk.posting(k, *sides) for k, sides in known.items()]
+    for k, result in zip(known, await posting.post(s, transfers, whole=False), strict=True):
         outcomes[k] = result.outcome
     accepted = [k for k, outcome in enumerate(outcomes) if outcome is Outcome.OK]
     if accepted:
         await log.append(s, bulk.tenant, EVENT, bulk.entry(accepted), at=bulk.at)
     return bulk.view(outcomes)
+
+
+async def _sealed(s: WriteSession, bulk: Bulk, places: Collection[int], policy: MemoPolicy) -> Bulk:
+    """The request with what the ledger is to have of the memos of the items at `places`.
+
+    One that the ledger then refuses leaves its sealed text behind. Nobody can ask for it, since its
+    transfer id is used by nothing, and it ends with the sender's key like all the others.
+    """
+    found = {bulk.ids[k]: bulk.items[k].text for k in places}
+    texts = {id_: text for id_, text in found.items() if text is not None}
+    sealed = await memos.seal_many(s, bulk.tenant, bulk.sender, texts, policy, at=bulk.at)
+    return replace(bulk, memos=sealed)
+
+
+async def _sides(s: WriteSession, bulk: Bulk) -> list[tuple[AccountId | None, AccountId | None]]:
+    """The sender's and the recipient's account of each item; each is looked up once."""
+    found: dict[tuple[CustomerId, AssetId], AccountId | None] = {}
+    for item in bulk.items:
+        own, theirs = (bulk.sender, item.asset), (item.recipient, item.asset)
+        if own not in found:
+            account = await accounts.find(s, bulk.tenant, chart.customer(bulk.sender), item.asset)
+            found[own] = None if account is None else account.id
+        if theirs not in found:
+            found[theirs] = await _recipient(s, bulk.tenant, *theirs)
+    return [
+        (found[bulk.sender, item.asset], found[item.recipient, item.asset]) for item in bulk.items
+    ]
 
 
 async def _recipient(

@@ -6,6 +6,7 @@ fails is a 5xx and never a success that did not happen.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -21,6 +22,7 @@ from custody.core import idempotency
 from custody.core.db import WriteSession
 from custody.core.idempotency import StoredAnswer
 from custody.core.serialization import dumps
+from custody.parties import personal
 
 
 async def _write_session(request: Request, who: Who) -> AsyncIterator[WriteSession]:
@@ -98,6 +100,16 @@ async def begin(session: WriteSession, who: Principal, asked: Asked) -> Once:
         session, who.tenant_id, who.idempotency_principal, asked.key, asked.hash
     )
     return Once(session, who, asked, known)
+
+
+async def keyed(s: WriteSession, who: Principal, asked: Asked, *, at: datetime) -> Asked:
+    """A holder's request that has personal data in it, with its hash keyed by the holder's key.
+
+    A plain hash would stay for ever and tell whether a guess at the data is right. Once the holder
+    is erased, the same request again is a mismatch: refused, and so not done twice.
+    """
+    key = await personal.key_of(s, who.tenant_id, who.own_customer(), at=at)
+    return Asked(asked.key, personal.keyed(key, asked.hash))
 
 
 async def stored_before(deps: Deps, who: Principal, asked: Asked) -> Response | None:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
+from pydantic import Field
 from starlette.responses import Response
 
 from api.answers import Shape, answer, parse_time
@@ -31,7 +32,7 @@ class StatementLine(Shape):
     chain_id: int | None
     block_number: int | None
     reference: str | None
-    memo: str | None
+    memo: str | None = Field(description="its text; null where there is none or it was erased")
 
 
 class StatementView(Shape):
@@ -51,9 +52,11 @@ class StatementView(Shape):
 async def _load(
     account_id: str, who: Who, deps: UseDeps, times: tuple[datetime, datetime], by: statements.Time
 ) -> Statement:
+    """Memos as texts: whoever may see the account is their writer, their reader, or staff."""
     async with deps.db.snapshot() as s:
         account = await visible(s, who, account_id)
-        return await statements.statement(s, account.id, *times, by)
+        found = await statements.statement(s, account.id, *times, by)
+        return await statements.with_texts(s, who.tenant_id, found)
 
 
 def span(start: str, end: str) -> tuple[datetime, datetime]:

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import Request
+from pydantic import Field
 from starlette.responses import Response
 
 from api import bulk_transfers
@@ -14,7 +15,7 @@ from api.bulk_transfers import BODY_MAX, STATUS, BatchAnswer, NewBatch
 from api.deps import UseDeps, deps_of
 from api.internal_transfers import NewTransfer, at_once, in_full, parse
 from api.routing import Hot, Routes, body_of
-from api.writes import asked_of, begin, key_of, stored
+from api.writes import asked_of, begin, key_of, keyed, stored
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession
 from custody.core.errors import NotFound
@@ -47,6 +48,7 @@ class PostedTransfer(Shape):
     asset: str
     amount: str
     reference: str | None
+    memo: str | None = Field(description="as the ledger has it: by policy a commitment or the text")
     at: str
 
 
@@ -67,9 +69,11 @@ async def create(request: Request, who: Who) -> Response:
     if done is not None:
         return stored(done)
     async with deps.db.write() as s:
+        if move.text is not None:
+            asked = await keyed(s, who, asked, at=move.at)
         write = await begin(s, who, asked)
         # The block ends, and so commits, before the answer is sent.
-        return await write.run(lambda s: in_full(s, move))
+        return await write.run(lambda s: in_full(s, move, deps.settings.memos))
 
 
 @routes.post(
@@ -92,8 +96,12 @@ async def create_batch(request: Request, who: Who) -> Response:
     if done is not None:
         return stored(done)
     async with deps.db.write() as s:
+        if bulk.has_texts:
+            asked = await keyed(s, who, asked, at=bulk.at)
         write = await begin(s, who, asked)
-        return await write.run(lambda s: bulk_transfers.in_full(s, bulk), STATUS)
+        return await write.run(
+            lambda s: bulk_transfers.in_full(s, bulk, deps.settings.memos), STATUS
+        )
 
 
 _ONE = """

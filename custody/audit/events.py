@@ -121,8 +121,9 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         f"{_MOVED} chain_id:number role?:text address?:address tx_hash?:hash {_MINED} "
         "transfer?:id.transfer reference?:text",
     ),
+    # `memo` is what the ledger has: by policy a salted commitment or the text.
     EventKind.TRANSFER_POSTED: _schema(
-        1, f"transfer:id.transfer {_MOVED} from:text to:text code?:text reference?:text"
+        1, f"transfer:id.transfer {_MOVED} from:text to:text code?:text reference?:text memo?:text"
     ),
     EventKind.TRANSFERS_POSTED: _schema(
         1, "from:id.customer count:number accepted:number digest:digest code?:text"

@@ -2,24 +2,36 @@
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession
-from custody.core.ids import AccountId, TransferId, format_id
+from custody.core.ids import AccountId, TenantId, TransferId, format_id
 from custody.core.money import AssetId
-from custody.ledger import accounts
+from custody.ledger import accounts, memos
 from custody.ledger.balances import Time, signed
 
-__all__ = ["COLUMNS", "Line", "Statement", "Time", "statement", "to_csv", "to_json"]
+__all__ = [
+    "COLUMNS",
+    "Line",
+    "Statement",
+    "Time",
+    "statement",
+    "to_csv",
+    "to_json",
+    "with_texts",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`amount` is signed by the account's normal side; `balance` is the one after this line."""
+    """`amount` is signed by the account's normal side; `balance` is the one after this line.
+
+    `memo` is as the ledger has it, or the text (see `with_texts`).
+    """
 
     transfer_id: TransferId
     event_at: datetime
@@ -110,6 +122,17 @@ async def statement(
     return Statement(
         account_id, account.code, account.asset_id, start, end, by, opening, running, tuple(lines)
     )
+
+
+async def with_texts(s: ReadSession, tenant_id: TenantId, statement_: Statement) -> Statement:
+    """The same with the text of each memo, for who may read it; None if its person was erased.
+
+    Raises Broken for a memo whose text is missing or is not what was committed to.
+    """
+    found = {line.transfer_id: line.memo for line in statement_.lines if line.memo is not None}
+    texts = await memos.read_many(s, tenant_id, found)
+    lines = tuple(replace(line, memo=texts.get(line.transfer_id)) for line in statement_.lines)
+    return replace(statement_, lines=lines)
 
 
 def to_json(statement_: Statement) -> dict[str, Any]:

@@ -8,6 +8,7 @@ so end with it.
 """
 
 import hashlib
+import hmac
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -58,6 +59,14 @@ def unseal(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
 def key_id(key: bytes) -> bytes:
     """Names a key and says nothing about it: 256 random bits cannot be guessed."""
     return hashlib.sha256(b"moorage.key/1\n" + key).digest()
+
+
+def keyed(key: bytes, digest: bytes) -> bytes:
+    """A digest of what holds personal data, in a form that is no help in guessing it.
+
+    Requires a digest of fixed length; without the key nobody can tell whether a guess is right.
+    """
+    return hmac.new(key, b"moorage.keyed/1\n" + digest, hashlib.sha256).digest()
 
 
 async def key_of(s: WriteSession, tenant_id: UUID, subject_id: UUID, *, at: datetime) -> bytes:

@@ -96,6 +96,20 @@ def test_amounts_are_strings_of_base_units(amount: Any) -> None:
         log.encode(new_uuid7(), uuid4(), "transfer.posted", data, AT)
 
 
+def test_a_transfer_without_a_memo_is_logged_as_before_there_were_any() -> None:
+    data: dict[str, Any] = {
+        "transfer": format_id("transfer", new_uuid7()),
+        "asset": "eip155:1/slip44:60",
+        "amount": "1",
+        "from": "a",
+        "to": "b",
+    }
+    entry_id, tenant = new_uuid7(), uuid4()
+    before = log.encode(entry_id, tenant, "transfer.posted", data, AT)
+    assert log.encode(entry_id, tenant, "transfer.posted", {**data, "memo": None}, AT) == before
+    assert json.loads(before)["v"] == 1
+
+
 def test_entry_is_bounded() -> None:
     commitments: dict[str, Any] = {f"k{i}": "v" * 1000 for i in range(70)}
     data: dict[str, Any] = {"subject": "x", "commitments": commitments}

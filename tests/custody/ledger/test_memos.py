@@ -7,6 +7,7 @@ from typing import get_args
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from custody.core.db import Database
@@ -273,6 +274,43 @@ async def test_a_text_that_was_not_committed_to_or_is_missing_is_not_given_out(
 
 
 @pytest.mark.postgres
+async def test_many_are_sealed_as_one_by_one(books: Books) -> None:
+    """One that is on file already and one that is posted in clear among them."""
+    known, clear = new_uuid7(), (await _pay(books, "text")).id
+    on_file = await _seal(books, known)
+    texts = {TransferId(id_): TEXT for id_ in (new_uuid7(), known, new_uuid7())} | {clear: TEXT}
+    async with books.database.write() as s:
+        made = await memos.seal_many(s, books.tenant, books.ids["ann"], texts, "commitment", at=NOW)
+    assert list(made) == list(texts)
+    assert (made[TransferId(known)], made[clear]) == (on_file, TEXT)
+    assert len(set(made.values())) == 4
+    for id_, memo in made.items():
+        assert await _read(books, id_, memo) == TEXT
+        assert await _seal(books, id_) == memo
+
+
+@pytest.mark.postgres
+async def test_many_are_read_in_one_statement(books: Books) -> None:
+    gone, mine, clear = (TransferId(new_uuid7()) for _ in range(3))
+    forms = {gone: await _seal(books, gone), clear: TEXT}
+    forms[mine] = await _seal(books, mine, "mine", subject=books.ids["bob"])
+    await _erase(books)
+    async with books.database.read() as s:
+        statements: list[str] = []
+        event.listen(
+            s.connection.sync_connection,
+            "before_cursor_execute",
+            lambda _c, _cursor, sql, *_: statements.append(sql),
+        )
+        found = await memos.read_many(s, books.tenant, forms)
+        assert len(statements) == 1
+        assert await memos.read_many(s, books.tenant, {clear: TEXT}) == {clear: TEXT}
+        assert await memos.read_many(s, books.tenant, {}) == {}
+        assert len(statements) == 1
+    assert found == {gone: None, clear: TEXT, mine: "mine"}
+
+
+@pytest.mark.postgres
 async def test_another_tenant_does_not_read_it(books: Books) -> None:
     transfer = new_uuid7()
     memo = await _seal(books, transfer)
@@ -329,6 +367,9 @@ def test_bad_texts(case: str, text: str) -> None:
         memos.check(text)
     assert refused.value.field == "memo"
     assert refused.value.rule
+    with pytest.raises(InvalidInput) as refused:
+        memos.check(text, "transfers.3.memo")
+    assert refused.value.field == "transfers.3.memo"
 
 
 @pytest.mark.postgres

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from custody.core.errors import NotFound
 from custody.core.ids import AccountId, format_id, new_uuid7
 from custody.core.serialization import dumps, loads
-from custody.ledger.statements import statement, to_csv, to_json
+from custody.ledger import memos
+from custody.ledger.posting import post_or_raise
+from custody.ledger.statements import statement, to_csv, to_json, with_texts
 from tests.fixtures.ledger import EVENT_AT, FUTURE, PAST, Books
 
 pytestmark = pytest.mark.postgres
@@ -100,3 +103,19 @@ async def test_lines_of_one_event_keep_the_order_of_posting(books: Books) -> Non
     async with books.database.read() as s:
         found = await statement(s, books.ids["bob"], at, at + DAY, by="event_at")
     assert [line.amount for line in found.lines] == list(range(1, 30))
+
+
+async def test_memos_are_as_the_ledger_has_them_unless_texts_are_asked_for(books: Books) -> None:
+    transfer = books.transfer("ann", "bob", 1)
+    async with books.database.write() as s:
+        memo = await memos.seal(
+            s, books.tenant, books.ids["ann"], transfer.id, "rent", "commitment", at=EVENT_AT
+        )
+        await post_or_raise(s, [replace(transfer, memo=memo)])
+    async with books.database.read() as s:
+        found = await statement(s, books.ids["bob"], PAST, FUTURE)
+        shown = await with_texts(s, books.tenant, found)
+    assert [line.memo for line in found.lines] == [memo]
+    assert memo in to_csv(found)
+    assert shown == replace(found, lines=(replace(found.lines[0], memo="rent"),))
+    assert to_json(shown)["lines"][0]["memo"] == "rent"
