@@ -1,7 +1,6 @@
 """The HTTP application. Its dependencies are handed in, or built when it starts."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,6 +13,7 @@ from api.auth.guard import current
 from api.deps import Deps
 from api.problems import Problem
 from api.routes.groups import GROUPS
+from custody.core import heap
 from custody.core.leases import Leases
 from custody.ledger import shard
 
@@ -36,10 +36,7 @@ def create_app(
         if build is not None:
             app.state.deps = await build()
         leading = asyncio.create_task(_lead(app.state.deps)) if build is not None else None
-        # What stands now stands for good: without this, full collections walk all of it and stall
-        # every request for a tenth of a second.
-        gc.collect()
-        gc.freeze()
+        heap.settle()
         yield
         if leading is not None:
             leading.cancel()

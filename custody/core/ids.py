@@ -1,8 +1,10 @@
 """Ids are UUIDv7 (RFC 9562) with a type each; printed ids carry a prefix (`wdr_…`)."""
 
 import os
+import struct
 import threading
 import time
+from collections.abc import Iterator
 from typing import NewType
 from uuid import UUID
 
@@ -52,6 +54,9 @@ PREFIXES = {
 
 _lock = threading.Lock()
 _last = 0
+_HALVES = struct.Struct(">QQ")
+_WORDS = struct.Struct(">512Q")
+_tails: Iterator[int] = iter(())
 
 
 def new_uuid7() -> UUID:
@@ -59,16 +64,28 @@ def new_uuid7() -> UUID:
 
     48 bits of milliseconds, then 12 bits that count within the millisecond, then 62 random bits.
     """
-    global _last
+    global _last, _tails
     with _lock:
         stamp = (time.time_ns() // 1_000_000) << 12
-        _last = max(stamp, _last + 1)
-        now = _last
-    value = (now >> 12) << 80 | 0x7 << 76 | (now & 0xFFF) << 64
-    value |= 0b10 << 62 | int.from_bytes(os.urandom(8), "big") >> 2
+        _last = now = max(stamp, _last + 1)
+        tail = next(_tails, None)
+        if tail is None:  # asked of the system for many at a time: a third of the cost
+            _tails = iter(_WORDS.unpack(os.urandom(_WORDS.size)))
+            tail = next(_tails)
+    time_half = (now & ~0xFFF) << 4 | 0x7000 | now & 0xFFF
+    random_half = 0b10 << 62 | tail >> 2
     # The driver's own kind of UUID: made, hashed and sent at a fraction of the cost.
-    made: UUID = pgproto.UUID(value.to_bytes(16, "big"))
+    made: UUID = pgproto.UUID(_HALVES.pack(time_half, random_half))
     return made
+
+
+def _forked() -> None:
+    """A child must not draw the random numbers that its parent draws, too."""
+    global _tails
+    _tails = iter(())
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def format_id(kind: str, id_: UUID) -> str:

@@ -41,6 +41,8 @@ _RETRIED = frozenset({"40001", "40P01", "55P03"})
 # The server went away or is not there yet: what became of the call is not known.
 _LOST_CLASSES = ("08", "57", "53")
 
+_NONE: frozenset[object] = frozenset()
+
 Payload = TypeVar("Payload")
 Answer = TypeVar("Answer")
 
@@ -144,7 +146,7 @@ class GroupCommit(Generic[Payload, Answer]):
         size = 0
         while self._queue:
             unit = self._queue[0]
-            if batch and (size + unit.size > limit or not keys.isdisjoint(unit.keys)):
+            if batch and (size + unit.size > limit or (unit.keys and keys & unit.keys)):
                 break
             self._queue.popleft()
             self._queued -= unit.size
@@ -152,7 +154,8 @@ class GroupCommit(Generic[Payload, Answer]):
                 continue
             batch.append(unit)
             size += unit.size
-            keys |= unit.keys
+            if unit.keys:
+                keys |= unit.keys
         return batch
 
     async def _answer(self, line: "_Line", batch: list[_Unit[Payload, Answer]]) -> None:
@@ -307,6 +310,8 @@ class Batcher:
         results = posting.decode(transfers, *row)
         # While something is refused in every call, trying calls whole only costs.
         self._whole = row[0] is None or all(r.outcome is Outcome.OK for r in results)
+        if len(payloads) == len(transfers):
+            return [[result] for result in results]
         answers, start = [], 0
         for payload in payloads:
             answers.append(results[start : start + len(payload)])
@@ -316,4 +321,6 @@ class Batcher:
 
 def groups_of(transfers: Sequence[Transfer]) -> frozenset[object]:
     """A group stands in a call once, or its members would not stand together."""
+    if len(transfers) == 1 and transfers[0].group_id is None:
+        return _NONE
     return frozenset(t.group_id for t in transfers if t.group_id is not None)

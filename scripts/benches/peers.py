@@ -28,11 +28,12 @@ def tpcb_make(postgres: embedded.EmbeddedPostgres) -> None:
     _pgbench(postgres, "-i", "-q", "-s", str(SCALE))
 
 
-def tpcb(postgres: embedded.EmbeddedPostgres, clients: int, seconds: int) -> float:
-    """Transactions a second of pgbench's TPC-B, prepared statements."""
-    out = _pgbench(
-        postgres, "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(seconds), "-n"
-    )
+def tpcb(
+    postgres: embedded.EmbeddedPostgres, clients: int, seconds: int, *, prepared: bool = False
+) -> float:
+    """Transactions a second of pgbench's TPC-B: as it comes, or with prepared statements."""
+    protocol = ("-M", "prepared") if prepared else ()
+    out = _pgbench(postgres, *protocol, "-c", str(clients), "-j", "2", "-T", str(seconds), "-n")
     found = re.search(r"^tps = ([0-9.]+)", out, re.MULTILINE)
     if found is None:
         raise RuntimeError(f"pgbench said no tps: {out}")

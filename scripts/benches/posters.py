@@ -1,7 +1,6 @@
 """The workloads of the ledger's bench: who posts what, and how many at a time."""
 
 import asyncio
-import gc
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from custody.audit import log
-from custody.core import idempotency
+from custody.core import heap, idempotency
 from custody.core.db import Database
 from custody.core.idempotency import StoredAnswer
 from custody.core.ids import AccountId, TransferId, format_id, new_uuid7
@@ -107,9 +106,7 @@ async def closed_loop(
     """`callers` at once, each asking again as soon as it has its answer."""
     tally, meter = Tally(), Meter(books)
     number = 0
-    # As the service does at its start: what stands is not walked again by every collection.
-    gc.collect()
-    gc.freeze()
+    heap.settle()  # as the service does at its start
     await meter.start()
     started = time.perf_counter()
     end = started + seconds

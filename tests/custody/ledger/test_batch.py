@@ -14,7 +14,7 @@ from custody.core import native
 from custody.core.db import Database
 from custody.core.errors import InsufficientFunds, InvalidInput, Overloaded, Unavailable
 from custody.core.leases import Leases
-from custody.ledger import batch, shard
+from custody.ledger import batch, posting, shard
 from custody.ledger.batch import Batcher, Epoch
 from custody.ledger.posting import Outcome, Transfer
 from tests.conftest import Server
@@ -288,6 +288,27 @@ async def test_both_forms_on_one_hot_account(books: Books, batcher: Batcher) -> 
     calls = [in_transaction() if n % 4 == 0 else batched() for n in range(400)]
     found = Counter(o for result in await asyncio.gather(*calls) for o in result)
     assert found == {"ok": 500}
+
+
+async def test_large_calls_never_wait_in_a_circle(books: Books, batcher: Batcher) -> None:
+    """Large calls go one after another, but one whose transaction holds rows does not queue for it:
+    the call in front may be waiting for those rows."""
+    waits = "SELECT locktype FROM pg_locks WHERE NOT granted"
+
+    def many(name: str) -> list[Transfer]:
+        return [books.transfer("cash", name, 1) for _ in range(100)]
+
+    async with books.database.write() as s, books.database.read() as other:
+        await posting.post(s, [books.transfer("cash", "bob", 1)])
+        waiting = asyncio.create_task(batcher.post(many("bob")))
+        while await other.scalar(waits) != "transactionid":
+            await asyncio.sleep(0.01)
+        own = asyncio.create_task(posting.post(s, many("rest")))
+        while not own.done():
+            if list((await other.execute(waits)).scalars()) != ["transactionid"]:
+                own.cancel()
+        assert Counter(r.outcome for r in await own) == {"ok": 100}
+    assert Counter(r.outcome for r in await waiting) == {"ok": 100}
 
 
 async def test_fenced_off_by_another_process(books: Books) -> None:
