@@ -288,15 +288,16 @@ async def _sealed(s: WriteSession, bulk: Bulk, places: Collection[int], policy: 
 
 
 async def _sides(s: WriteSession, bulk: Bulk) -> list[tuple[AccountId | None, AccountId | None]]:
-    """The sender's and the recipient's account of each item; each is looked up once."""
+    """The sender's and the recipient's account of each item; each is looked up once.
+
+    In one order for all requests: two that make the same accounts must not wait in a circle.
+    """
     found: dict[tuple[CustomerId, AssetId], AccountId | None] = {}
-    for item in bulk.items:
-        own, theirs = (bulk.sender, item.asset), (item.recipient, item.asset)
-        if own not in found:
-            account = await accounts.find(s, bulk.tenant, chart.customer(bulk.sender), item.asset)
-            found[own] = None if account is None else account.id
-        if theirs not in found:
-            found[theirs] = await _recipient(s, bulk.tenant, *theirs)
+    for asset in {item.asset for item in bulk.items}:
+        account = await accounts.find(s, bulk.tenant, chart.customer(bulk.sender), asset)
+        found[bulk.sender, asset] = None if account is None else account.id
+    for theirs in sorted({(item.recipient, item.asset) for item in bulk.items}):
+        found[theirs] = await _recipient(s, bulk.tenant, *theirs)
     return [
         (found[bulk.sender, item.asset], found[item.recipient, item.asset]) for item in bulk.items
     ]

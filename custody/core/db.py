@@ -27,6 +27,13 @@ metadata = MetaData(
 
 Params = Mapping[str, Any]
 POOL_TIMEOUT_S = 5.0
+SERVER_SETTINGS = {
+    "application_name": "moorage",
+    "timezone": "UTC",
+    # A process that stops in the middle must not keep the rows it has locked from all others.
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "30",
+}
 
 
 class ReadSession:
@@ -84,7 +91,7 @@ class Database:
             hide_parameters=True,
             json_serializer=dumps_text,
             json_deserializer=loads,
-            connect_args={"server_settings": {"application_name": "moorage", "timezone": "UTC"}},
+            connect_args={"server_settings": SERVER_SETTINGS},
         )
         self._reads = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 

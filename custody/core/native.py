@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, MultipleResultsFound, NoR
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.base import Executable
 
-from custody.core.db import Params, ReadSession
+from custody.core.db import SERVER_SETTINGS, Params, ReadSession
 from custody.core.serialization import dumps_text, loads
 
 # A name after a single colon, not after two (a cast) nor inside a word or a quoted text.
@@ -106,12 +106,16 @@ async def _guarded(sql: str, running: Any) -> Any:
         raise DBAPIError(sql, None, error, hide_parameters=True) from error
 
 
-async def connect(url: str) -> Any:
-    """An asyncpg connection. `url` is that of `custody.core.db.Database`."""
+async def connect(url: str, *, command_timeout: int | None = None) -> Any:
+    """An asyncpg connection. `url` is that of `custody.core.db.Database`.
+
+    What takes longer than `command_timeout` seconds raises TimeoutError.
+    """
     connection = await asyncpg.connect(
         url.replace("postgresql+asyncpg://", "postgresql://", 1),
         record_class=Row,
-        server_settings={"application_name": "moorage", "timezone": "UTC"},
+        command_timeout=command_timeout,
+        server_settings=SERVER_SETTINGS,
     )
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_json_text, decoder=loads)
     return connection

@@ -9,6 +9,7 @@ are handed out.
 import asyncio
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ _CALL, _ = positional(posting.CALL)
 _RETRIED = frozenset({"40001", "40P01", "55P03"})
 # The server went away or is not there yet: what became of the call is not known.
 _LOST_CLASSES = ("08", "57", "53")
+_READ_ONLY = "25006"  # a standby, while another server takes over
+ANSWER_S = 10
+"""A server that is gone without a word is given up after so long; so is a wait for a lock."""
 
 _NONE: frozenset[object] = frozenset()
 
@@ -49,26 +53,28 @@ Answer = TypeVar("Answer")
 
 @dataclass(slots=True, eq=False)
 class _Unit(Generic[Payload, Answer]):
-    """What one caller waits for. `size` counts transfers; `keys` may stand once in a call."""
+    """What one caller waits for. `size` counts transfers; `keys` may stand once in a call. What was
+    not sent by `send_by_ns`, of the monotonic clock, is not sent any more."""
 
     payload: Payload
     size: int
     keys: frozenset[object]
     answer: asyncio.Future[Answer]
+    send_by_ns: int
 
 
 class GroupCommit(Generic[Payload, Answer]):
     """The queue and the calls of one kind. `call` sends one batch and gives an answer a payload.
 
-    A call must be repeatable: after a lost connection the same batch is sent again, and what had
-    been committed answers as it did. A payload that the database cannot take fails alone: the
-    batch is halved until it stands by itself.
+    A call must be repeatable: after a lost connection the same batch is sent again (`call` is told
+    so), and what had been committed answers as it did. A payload that the database cannot take
+    fails alone: the batch is halved until it stands by itself.
     """
 
     def __init__(
         self,
         url: str,
-        call: Callable[[Any, Sequence[Payload]], Coroutine[Any, Any, Sequence[Answer]]],
+        call: Callable[[Any, Sequence[Payload], bool], Coroutine[Any, Any, Sequence[Answer]]],
         *,
         connections: int = CONNECTIONS,
         batch_max: int = BATCH_MAX,
@@ -100,7 +106,7 @@ class GroupCommit(Generic[Payload, Answer]):
         if self._queued and self._queued + size > self._queue_max:
             raise Overloaded(f"{self._queued} transfers wait already", retry_after_s=1)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        unit = _Unit(payload, size, keys, answer)
+        unit = _Unit(payload, size, keys, answer, time.monotonic_ns() + self._retry_s * 10**9)
         self._queue.append(unit)
         self._queued += size
         resting = len(self._idle) == len(self._lines)
@@ -142,20 +148,31 @@ class GroupCommit(Generic[Payload, Answer]):
         share = -(-(self._queued + self._under_way) // len(self._lines))
         limit = min(max(share, SPLIT_MIN), self._batch_max)
         batch: list[_Unit[Payload, Answer]] = []
+        aside: list[_Unit[Payload, Answer]] = []
         keys: set[object] = set()
         size = 0
-        while self._queue:
+        now_ns = time.monotonic_ns()
+        while self._queue and len(aside) < limit:
             unit = self._queue[0]
-            if batch and (size + unit.size > limit or (unit.keys and keys & unit.keys)):
+            if batch and size + unit.size > limit:
                 break
             self._queue.popleft()
+            if unit.keys:
+                if batch and keys & unit.keys:  # goes in the next call
+                    aside.append(unit)
+                    continue
+                keys |= unit.keys
             self._queued -= unit.size
             if unit.answer.done():  # its caller has gone away
                 continue
+            if now_ns > unit.send_by_ns:
+                unit.answer.set_exception(
+                    Overloaded("nothing of this was sent to the database in time", retry_after_s=1)
+                )
+                continue
             batch.append(unit)
             size += unit.size
-            if unit.keys:
-                keys |= unit.keys
+        self._queue.extendleft(reversed(aside))
         return batch
 
     async def _answer(self, line: "_Line", batch: list[_Unit[Payload, Answer]]) -> None:
@@ -180,9 +197,10 @@ class GroupCommit(Generic[Payload, Answer]):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._retry_s
         pause_ms = 5
+        again = False
         while True:
             try:
-                return await self._call(await line.connection(), payloads)
+                return await self._call(await line.connection(), payloads, again)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 if not _transient(error):
                     raise
@@ -194,6 +212,7 @@ class GroupCommit(Generic[Payload, Answer]):
                         " known: send it again with the same ids"
                     ) from error
                 logger.warning("a batch is sent again", extra={"error": error})
+                again = True
                 pause = timedelta(milliseconds=random.randrange(1, 1 + pause_ms))  # noqa: S311
                 await asyncio.sleep(pause.total_seconds())
                 pause_ms = min(2 * pause_ms, PAUSE_MAX_MS)
@@ -208,7 +227,7 @@ class _Line:
 
     async def connection(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._url)
+            self._connection = await connect(self._url, command_timeout=ANSWER_S)
         return self._connection
 
     def drop(self) -> None:
@@ -222,7 +241,8 @@ class _Line:
 
 
 def _lost(error: Exception) -> bool:
-    return str(getattr(error, "sqlstate", "")).startswith(_LOST_CLASSES)
+    state = str(getattr(error, "sqlstate", ""))
+    return state.startswith(_LOST_CLASSES) or state == _READ_ONLY
 
 
 def _transient(error: Exception) -> bool:
@@ -302,7 +322,7 @@ class Batcher:
         await self._commit.close()
 
     async def _call(
-        self, connection: Any, payloads: Sequence[Sequence[Transfer]]
+        self, connection: Any, payloads: Sequence[Sequence[Transfer]], _again: bool
     ) -> list[list[Result]]:
         transfers = [t for payload in payloads for t in payload]
         params = posting.encode(transfers, epoch=self._epoch.value, whole=self._whole)

@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from custody.audit import log
 from custody.core.canonical import Json
 from custody.core.errors import IdempotencyInFlight, IdempotencyMismatch
@@ -109,14 +111,19 @@ class OnceBatcher:
     async def close(self) -> None:
         await self._commit.close()
 
-    async def _call(self, connection: Any, batch: Sequence[Asked]) -> list[Verdict]:
-        """While some are not new, those are answered and the rest is sent again without them."""
+    async def _call(self, connection: Any, batch: Sequence[Asked], repeated: bool) -> list[Verdict]:
+        """While some are not new, those are answered and the rest is sent again without them.
+
+        A `repeated` batch may meet its own first sending, which the server has not ended yet.
+        """
         verdicts: dict[UUID, Verdict] = {}
         rest = list(batch)
         while rest:
             params = _encode(rest, epoch=self._epoch.value, whole=self._whole)
             rows = await self._epoch.fenced(connection.fetch(_CALL, *params.values()))
             self._whole = all(row[0] != "refused" for row in rows)
+            if repeated and any(row[0] == "in_flight" for row in rows):
+                raise asyncpg.InterfaceError("the first sending is still under way")
             again = []
             for one, row in zip(rest, rows, strict=True):
                 if row[0] == "again":

@@ -90,9 +90,10 @@ async def statement(
     end: datetime,
     by: Time = "created_at",
 ) -> Statement:
-    """Read by the ledger's own time (which never changes afterwards) or by the world's.
+    """Read by the ledger's own time or by the world's.
 
-    Raises NotFound.
+    By its own, a period does not change any more once it lies longer back than a transaction takes:
+    what is posted is seen from its commit on. Raises NotFound.
     """
     account = await accounts.get(s, account_id)
     rows = await s.all(_SQL[by], {"id": account_id, "start": start, "end": end})
@@ -166,6 +167,9 @@ COLUMNS = (
 )
 
 
+_FORMULA = frozenset("=+-@\t\r")
+
+
 def to_csv(statement_: Statement) -> str:
     """RFC 4180: a header, an opening row, the lines, a closing row; amounts in base units."""
     out = io.StringIO(newline="")
@@ -178,11 +182,18 @@ def to_csv(statement_: Statement) -> str:
             "balance": str(statement_.opening),
         }
     )
-    writer.writerows(_line_json(line) for line in statement_.lines)
+    for line in statement_.lines:
+        row = _line_json(line)
+        writer.writerow(row | {name: _inert(row[name]) for name in ("reference", "memo")})
     writer.writerow(
         {"event_at": iso_us(statement_.end), "code": "closing", "balance": str(statement_.closing)}
     )
     return out.getvalue()
+
+
+def _inert(text: str | int | None) -> str | int | None:
+    """Text that others wrote, which a spreadsheet would run as a formula, marked as text."""
+    return f"'{text}" if isinstance(text, str) and text[:1] in _FORMULA else text
 
 
 def _line_json(line: Line) -> dict[str, str | int | None]:

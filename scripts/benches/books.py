@@ -83,7 +83,7 @@ async def make(postgres: embedded.EmbeddedPostgres, holders: int, earlier: int) 
     )
     await owner.close()
     await _fund(books, earlier)
-    await _settle(books)
+    await settle(books)
     return books
 
 
@@ -105,7 +105,7 @@ async def _fund(books: Books, earlier: int) -> None:
     await batcher.close()
 
 
-async def _settle(books: Books) -> None:
+async def settle(books: Books) -> None:
     """What autovacuum would do in time, and a checkpoint, so that no run starts with debts."""
     admin = await asyncpg.connect(books.admin)
     await follow(books)

@@ -50,15 +50,15 @@ Rates = dict[str, list[float]]
 
 
 def measure() -> list[Measure]:
-    return _served(_measure)
+    return served(_measure)
 
 
 def soak(seconds: int) -> list[Measure]:
     """The ledger under load, its postings followed meanwhile: is the end as quick as the start?"""
-    return _served(partial(_soak, seconds=seconds))
+    return served(partial(_soak, seconds=seconds))
 
 
-def _served(
+def served(
     work: Callable[[embedded.EmbeddedPostgres, str], Awaitable[list[Measure]]],
 ) -> list[Measure]:
     with tempfile.TemporaryDirectory(prefix="mrg-bench-") as folder:
@@ -74,14 +74,14 @@ async def _awaited(work: Awaitable[list[Measure]]) -> list[Measure]:
     return await work
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 async def _measure(postgres: embedded.EmbeddedPostgres, folder: str) -> list[Measure]:
     started = time.perf_counter()
     books = await make(postgres, LARGE, EARLIER)
-    _say(f"books loaded in {time.perf_counter() - started:.0f} s: {await durable(books)}")
+    say(f"books loaded in {time.perf_counter() - started:.0f} s: {await durable(books)}")
     peers.tpcb_make(postgres)
     await peers.copy_make(books)
     runs: dict[str, list[Run]] = {}
@@ -107,11 +107,11 @@ async def _measure(postgres: embedded.EmbeddedPostgres, folder: str) -> list[Mea
             rates.setdefault("COPY", []).append(rate)
             if (there := await stored(books)) != expected:
                 raise RuntimeError(f"answers say {expected} transfers, there are {there}")
-            _say(f"round {round_ + 1} of {ROUNDS} after {time.perf_counter() - started:.0f} s")
+            say(f"round {round_ + 1} of {ROUNDS} after {time.perf_counter() - started:.0f} s")
     rates |= await bulk.measure(books, folder, ROUNDS, SECONDS)
     await stored(books)
     await check(books)
-    _say(f"fsck clean after {time.perf_counter() - started:.0f} s")
+    say(f"fsck clean after {time.perf_counter() - started:.0f} s")
     return _measures(runs, rates)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api import bulk_transfers
 from api.bulk_transfers import BODY_MAX, ITEMS_MAX
 from custody.core.ids import format_id, new_uuid7
 from custody.core.serialization import dumps, loads
@@ -179,3 +180,22 @@ async def test_a_full_batch(world: World) -> None:
     answer = await world.money(PATH, world.ours.tokens["alice"], body)
     assert {r["result"] for r in answer.json()["results"]} == {"ok"}
     assert await _balances(world) == (DEPOSITED - ITEMS_MAX, DEPOSITED + ITEMS_MAX)
+
+
+async def test_recipients_are_looked_up_in_one_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests that open the same accounts in two orders would wait for each other."""
+    seen: list[Any] = []
+    real = bulk_transfers._recipient
+
+    async def recipient(s: Any, tenant: Any, recipient: Any, asset: Any) -> Any:
+        seen.append((recipient, asset))
+        return await real(s, tenant, recipient, asset)
+
+    monkeypatch.setattr(bulk_transfers, "_recipient", recipient)
+    strangers = [format_id("customer", new_uuid7()) for _ in range(20)]
+    items = [_item(world, to=to) for to in reversed(strangers)]
+    await world.money(PATH, world.ours.tokens["alice"], {"transfers": items})
+    assert len(seen) == 20
+    assert seen == sorted(seen)

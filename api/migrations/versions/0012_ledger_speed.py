@@ -90,15 +90,26 @@ SELECT id, tenant_id, code, asset_id, kind, owner_id, parent_id, location, debit
        coalesce((SELECT max(created_at) FROM retired.transfers), '-infinity')
 FROM retired.accounts;
 INSERT INTO open_holds SELECT * FROM retired.open_holds;
+-- In the older form the order of posting is that of created_at: what stands at or before the time
+-- of an earlier one gets the next microsecond.
+WITH numbered AS (
+    SELECT *, row_number() OVER (ORDER BY seq) AS place FROM retired.transfers
+), ascending AS (
+    SELECT n.*, max(n.created_at - n.place * interval '1 microsecond') OVER (ORDER BY n.place)
+                + n.place * interval '1 microsecond' AS posted_at
+    FROM numbered n
+)
 INSERT INTO transfers (id, tenant_id, debit_account_id, credit_account_id, amount, kind, code,
                        pending_id, reverses_id, group_id, expires_at, event_at, created_at,
                        chain_id, block_number, reference, content_hash)
 SELECT id, tenant_id, debit_account_id, credit_account_id, amount, kind, code, pending_id,
-       reverses_id, group_id, expires_at, event_at, created_at, chain_id, block_number, reference,
+       reverses_id, group_id, expires_at, event_at, posted_at, chain_id, block_number, reference,
        ledger_content_hash(id, tenant_id, debit_account_id, credit_account_id, amount, kind, code,
-                           pending_id, reverses_id, group_id, expires_at, event_at, created_at,
+                           pending_id, reverses_id, group_id, expires_at, event_at, posted_at,
                            chain_id, block_number, reference)
-FROM retired.transfers ORDER BY seq;
+FROM ascending ORDER BY seq;
+UPDATE open_holds o SET created_at = t.created_at
+FROM transfers t WHERE t.id = o.id AND t.tenant_id = o.tenant_id;
 DROP SCHEMA retired CASCADE;
 """
 
@@ -118,7 +129,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Loses what the older form has no place for: caps, memos, limits of balancing transfers."""
+    """Loses what the older form has no place for: caps, memos, limits of balancing transfers.
+
+    Times of posting may move by microseconds, so that their order stays that of posting.
+    """
     for function in FUNCTIONS:
         script.run(f"DROP FUNCTION {function}")
     script.run(f"DROP FUNCTION {_NEW_HASH}")

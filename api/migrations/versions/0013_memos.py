@@ -31,5 +31,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Loses the texts; the commitments in the ledger stay, and stay valid."""
-    script.run("DROP TABLE transfer_memos")
+    """Refused once there are memos: nobody could open the ledger's commitments to them."""
+    script.run(
+        """
+        DO $$ BEGIN
+            IF EXISTS (SELECT FROM transfer_memos) THEN
+                RAISE EXCEPTION 'there are memos: their texts would be lost';
+            END IF;
+        END $$;
+        DROP TABLE transfer_memos
+        """
+    )

@@ -50,8 +50,9 @@ DECLARE
     amount_end CONSTANT numeric := 2::numeric ^ 256;
     counter_end CONSTANT numeric := 10::numeric ^ 78;
     n CONSTANT integer := cardinality(p_id);
+    shape CONSTANT text := format('[1:%s]', n);
     shard_lock CONSTANT bigint := 5001;
-    lane_lock CONSTANT bigint := 5002;
+    lane_lock CONSTANT bigint := 5003;  -- 5002 is the follower's
     lane_min CONSTANT integer := 64;
     asked numeric[];
     now_at timestamptz; base bigint;
@@ -84,9 +85,27 @@ DECLARE
     dpd numeric; cpc numeric; dqd numeric; cqc numeric; left_d numeric; left_c numeric;
     any_new boolean; any_hold boolean; any_end boolean; ok boolean; plain boolean;
 BEGIN
-    IF n > 8192 OR array_ndims(p_id) > 1 THEN
-        RAISE EXCEPTION 'a call has at most 8192 transfers, in a row'
+    IF n > 8192 THEN
+        RAISE EXCEPTION 'a call has at most 8192 transfers'
             USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    -- A longer array would bring rows that are counted and not stored.
+    IF (array_dims(p_id) = shape AND array_dims(p_debit) = shape AND array_dims(p_credit) = shape
+        AND array_dims(p_amount) = shape AND array_dims(p_event) = shape
+        AND array_dims(p_tenant) IN (shape, '[1:1]') AND array_dims(p_kind) IN (shape, '[1:1]')
+        AND array_dims(p_code) IN (shape, '[1:1]')
+        AND coalesce(array_dims(p_accounts), '[1:0]') = format('[1:%s]', cardinality(p_accounts))
+        AND (p_balancing IS NULL OR array_dims(p_balancing) = shape)
+        AND (p_pending IS NULL OR array_dims(p_pending) = shape)
+        AND (p_reverses IS NULL OR array_dims(p_reverses) = shape)
+        AND (p_grp IS NULL OR array_dims(p_grp) = shape)
+        AND (p_expires IS NULL OR array_dims(p_expires) = shape)
+        AND (p_chain IS NULL OR array_dims(p_chain) = shape)
+        AND (p_block IS NULL OR array_dims(p_block) = shape)
+        AND (p_reference IS NULL OR array_dims(p_reference) = shape)
+        AND (p_memo IS NULL OR array_dims(p_memo) = shape)) IS NOT TRUE THEN
+        RAISE EXCEPTION 'the arrays of a call have one element a transfer, counted from 1'
+            USING ERRCODE = 'array_subscript_error';
     END IF;
     IF p_epoch IS NOT NULL THEN
         -- Shared: whoever takes the shard over waits for the calls that run, and ends the rest.
@@ -233,7 +252,7 @@ BEGIN
                 IF (SELECT bool_and((b.d <> b.c AND acc_tenant[b.d] = b.tenant
                                      AND acc_tenant[b.c] = b.tenant
                                      AND acc_asset[b.d] = acc_asset[b.c]
-                                     AND b.m >= 1 AND b.m < amount_end AND b.m = trunc(b.m)) IS TRUE)
+                                     AND b.m >= 1 AND b.m < amount_end AND scale(b.m) = 0) IS TRUE)
                     FROM unnest(deb, cre, p_tenant, asked) AS b(d, c, tenant, m)) IS NOT TRUE THEN
                     RAISE EXCEPTION 'not whole' USING ERRCODE = 'LG002';
                 END IF;
@@ -256,11 +275,11 @@ BEGIN
             SELECT bool_and((b.d <> b.c AND acc_tenant[b.d] = b.tenant
                             AND acc_tenant[b.c] = b.tenant AND acc_asset[b.d] = acc_asset[b.c]
                             AND CASE WHEN b.kind IN ('posted', 'pending')
-                                THEN b.m >= 1 AND b.m < amount_end AND b.m = trunc(b.m)
+                                THEN b.m >= 1 AND b.m < amount_end AND scale(b.m) = 0
                                 WHEN b.kind = 'void' THEN b.m IS NULL AND b.h IS NOT NULL
                                 ELSE b.h IS NOT NULL
                                     AND (b.m IS NULL
-                                         OR b.m >= 1 AND b.m <= b.h AND b.m = trunc(b.m))
+                                         OR b.m >= 1 AND b.m <= b.h AND scale(b.m) = 0)
                                     AND (b.x > now_at) IS NOT FALSE END) IS TRUE),
                    bool_or(b.kind = 'pending')
             INTO ok, any_hold
@@ -319,8 +338,10 @@ BEGIN
         END;
     END IF;
 
-    IF array_position(p_id, NULL) IS NOT NULL THEN  -- the whole way is refused by the table
-        RAISE EXCEPTION 'a transfer has no id' USING ERRCODE = 'null_value_not_allowed';
+    -- The whole way is refused by the table, and by its check of tenants.
+    IF array_position(p_id, NULL) IS NOT NULL OR array_position(p_tenant, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'a transfer has no id or no tenant'
+            USING ERRCODE = 'null_value_not_allowed';
     END IF;
     repeats := n > 1 AND n <> (SELECT count(DISTINCT x) FROM unnest(p_id) AS x);
     LOOP
@@ -439,9 +460,9 @@ BEGIN
                         verdict := 'same_account'; EXIT checks;
                     ELSIF acc_asset[d] <> acc_asset[c] THEN
                         verdict := 'asset_mismatch'; EXIT checks;
-                    ELSIF acc_tenant[d] <> t.tenant OR acc_tenant[c] <> t.tenant THEN
+                    ELSIF (acc_tenant[d] = t.tenant AND acc_tenant[c] = t.tenant) IS NOT TRUE THEN
                         verdict := 'tenant_mismatch'; EXIT checks;
-                    ELSIF (move >= 1 AND move < amount_end AND move = trunc(move)) IS NOT TRUE THEN
+                    ELSIF (move >= 1 AND move < amount_end AND scale(move) = 0) IS NOT TRUE THEN
                         verdict := 'amount_invalid'; EXIT checks;
                     -- Frozen: nothing more leaves it, but a mistake can still be reversed.
                     ELSIF t.reverses IS NULL
@@ -466,7 +487,7 @@ BEGIN
                     END IF;
                 ELSIF t.kind IN ('post', 'void') THEN
                     IF t.kind = 'post' AND move IS NOT NULL
-                        AND (move >= 1 AND move < amount_end AND move = trunc(move)) IS NOT TRUE
+                        AND (move >= 1 AND move < amount_end AND scale(move) = 0) IS NOT TRUE
                         OR t.kind = 'void' AND move IS NOT NULL OR t.balancing THEN
                         verdict := 'amount_invalid'; EXIT checks;
                     ELSIF grp_failed THEN

@@ -15,7 +15,7 @@ from custody.core.db import Database
 from custody.core.errors import InsufficientFunds, InvalidInput, Overloaded, Unavailable
 from custody.core.leases import Leases
 from custody.ledger import batch, posting, shard
-from custody.ledger.batch import Batcher, Epoch
+from custody.ledger.batch import Batcher, Epoch, GroupCommit
 from custody.ledger.posting import Outcome, Transfer
 from tests.conftest import Server
 from tests.fixtures.ledger import Books, linked
@@ -194,6 +194,8 @@ FAULTS = [
     ("before", ConnectionResetError("reset")),
     ("after", asyncpg.ConnectionDoesNotExistError("lost")),
     ("after", asyncpg.InterfaceError("closed")),
+    ("after", asyncpg.ReadOnlySQLTransactionError("a standby")),
+    ("after", TimeoutError()),
     ("after", ConnectionResetError("reset")),
 ]
 
@@ -207,8 +209,8 @@ async def test_a_lost_answer_is_asked_for_again(
     """Property 10 for the ledger: the same ids, so what was committed answers as stored."""
     real = native.connect
 
-    async def connect(url: str) -> Any:
-        return _Faulty(await real(url))
+    async def connect(url: str, **options: Any) -> Any:
+        return _Faulty(await real(url, **options))
 
     monkeypatch.setattr(batch, "connect", connect)
     monkeypatch.setattr(_Faulty, "faults", [(when, error), (when, error)])
@@ -224,14 +226,75 @@ async def test_a_lost_answer_is_asked_for_again(
 
 
 async def test_gives_up_in_time(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def connect(url: str) -> Any:
+    """What was sent has an unknown outcome; what never was, has none, and its callers are told."""
+
+    async def connect(url: str, **options: Any) -> Any:
         raise ConnectionRefusedError
 
     monkeypatch.setattr(batch, "connect", connect)
-    made = Batcher(books.database.url, retry_s=0)
+    made = Batcher(books.database.url, retry_s=1, connections=1)
+    first = asyncio.create_task(made.post([books.transfer("cash", "bob", 1)]))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(made.post([books.transfer("cash", "bob", 1)]))
     with pytest.raises(Unavailable, match="same ids"):
-        await made.post([books.transfer("cash", "bob", 1)])
+        await first
+    with pytest.raises(Overloaded, match="nothing of this was sent"):
+        await second
     await made.close()
+
+
+class _Silent:
+    """A connection that is never asked."""
+
+    def is_closed(self) -> bool:
+        return False
+
+
+async def test_a_silent_server_is_given_up(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's own time limit, which it is told to keep, is what ends the wait."""
+    real = native.connect
+    limits: list[Any] = []
+
+    async def connect(url: str, **options: Any) -> Any:
+        limits.append(options["command_timeout"])
+        return await real(url, command_timeout=1)
+
+    monkeypatch.setattr(batch, "connect", connect)
+    made = Batcher(books.database.url)
+    async with books.database.write() as s:  # somebody stops while holding the account
+        await posting.post(s, [books.transfer("cash", "bob", 1)])
+        waiting = asyncio.create_task(made.post([books.transfer("cash", "rest", 1)]))
+        await asyncio.sleep(1.5)
+    assert (await waiting)[0].stored
+    assert limits[0] == batch.ANSWER_S
+    assert len(limits) > 1
+    await made.close()
+
+
+async def test_a_key_that_repeats_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batches: list[list[str]] = []
+
+    async def call(_connection: Any, payloads: Sequence[str], _again: bool) -> Sequence[str]:
+        batches.append(list(payloads))
+        await asyncio.sleep(0)
+        return payloads
+
+    async def connect(url: str, **options: Any) -> Any:
+        return _Silent()
+
+    monkeypatch.setattr(batch, "connect", connect)
+    commit = GroupCommit[str, str]("", call, connections=1)
+    keys = frozenset({"key"})
+    await asyncio.gather(
+        commit.submit("first", 1),
+        *(commit.submit(f"same {n}", 1, keys) for n in range(3)),
+        *(commit.submit(f"other {n}", 1) for n in range(3)),
+    )
+    assert batches == [
+        ["first", "same 0", "other 0", "other 1", "other 2"], ["same 1"], ["same 2"],
+    ]  # fmt: skip
 
 
 async def test_sessions_killed_under_load(

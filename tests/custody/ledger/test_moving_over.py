@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from alembic import command
@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from api.migrations.run import alembic_config, upgrade
 from custody.core import embedded
 from custody.core.db import Database
-from custody.core.ids import AccountId, new_uuid7
+from custody.core.ids import AccountId, TenantId, TransferId, new_uuid7
 from custody.core.serialization import dumps_text
 from custody.ledger import balances, fsck, postings
+from custody.ledger.posting import Transfer, post_hold, post_or_raise
 from tests.conftest import Server
 from tests.fixtures.ledger import COIN
 
@@ -110,4 +111,38 @@ async def test_books_move_over_and_back(postgres_server: Server) -> None:
         assert await s.scalar("SELECT count(*) FROM open_holds") == 1
         hashes = "SELECT count(*) FROM transfers WHERE length(content_hash) = 32"
         assert await s.scalar(text(hashes)) == 5
+    await db.close()
+
+
+async def test_order_of_posting_survives_the_way_back(postgres_server: Server) -> None:
+    """All of a call has one time, and ids say nothing of its order: here they are the reverse."""
+    name = f"m_{uuid4().hex}"
+    embedded.ensure_database(postgres_server.postgres, name)
+    await upgrade(postgres_server.owner(name), "0011")
+    db = Database(postgres_server.app(name))
+    ids, batch = await _old_story(db)
+    await db.close()
+    await upgrade(postgres_server.owner(name))
+    db = Database(postgres_server.app(name))
+    tenant = TenantId(UUID(batch[0]["tenant"]))
+    last, third, second, first = (TransferId(new_uuid7()) for _ in range(4))
+    accounts = {who: AccountId(id_) for who, id_ in ids.items()}
+    gone: dict[str, Any] = {"code": "new", "event_at": datetime(2026, 1, 2, tzinfo=UTC)}
+    call = [
+        Transfer(first, tenant, accounts["cash"], accounts["bob"], 75, **gone),
+        Transfer(second, tenant, accounts["bob"], accounts["ann"], 100, **gone),
+        Transfer(third, tenant, accounts["ann"], accounts["bob"], 60, kind="pending", **gone),
+        post_hold(last, tenant, third, 60, **gone),
+    ]
+    async with db.write() as s:
+        await post_or_raise(s, call)
+    await db.close()
+
+    await _downgrade(postgres_server.owner(name), "0011")
+    await upgrade(postgres_server.owner(name))
+    db = Database(postgres_server.app(name))
+    async with db.snapshot() as s:
+        assert await fsck.check(s) == []
+        rows = await s.all("SELECT id FROM transfers WHERE code = 'new' ORDER BY seq")
+    assert [row.id for row in rows] == [first, second, third, last]
     await db.close()

@@ -171,6 +171,7 @@ MALFORMED: list[dict[str, Any]] = [
     {"tenant": [None]},
     {"id": [None]},
     {"amount": ["1.5"]},
+    {"amount": ["1.0"]},
     {"amount": ["NaN"]},
     {"amount": ["Infinity"]},
     {"amount": ["1e3x"]},
@@ -181,6 +182,12 @@ MALFORMED: list[dict[str, Any]] = [
     {"credit": [0]},
     {"accounts": []},
     {"pending": [UUID(int=7)]},
+    {"tenant": []},
+    {"code": []},
+    {"event": []},
+    {"balancing": [False, True]},
+    {"reference": ["a", "b"]},
+    {"memo": []},
 ]
 
 
@@ -198,6 +205,31 @@ async def test_malformed_call_stores_nothing(
     except DBAPIError:
         pass
     assert await books.available("ann", "bob") == [100, 0]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("tenants", [1, 2])
+async def test_rows_beyond_the_ids_are_not_counted(books: Books, whole: bool, tenants: int) -> None:
+    """Each array is sound by itself; the second row has all but an id."""
+    call = encode([books.transfer("ann", "bob", 1)], whole=whole)
+    call |= {name: call[name] * 2 for name in ("debit", "credit", "amount", "event")}
+    call |= {"kind": ["posted"] * 2, "tenant": [books.tenant] * tenants}
+    with pytest.raises(DBAPIError, match="one element a transfer"):
+        async with books.database.write() as s:
+            await s.one(CALL, call)
+    assert await books.available("ann", "bob") == [100, 0]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_arrays_count_from_one(books: Books, whole: bool) -> None:
+    """Of accounts counted from 0 the checks would take others than the row."""
+    call = encode([books.transfer("ann", "bob", 1)], whole=whole)
+    listed = ",".join(f'"{id_}"' for id_ in sorted([*call["accounts"], books.ids["rest"]]))
+    shifted = CALL.replace(":accounts", f"CAST('[0:2]={{{listed}}}' AS uuid[])")
+    del call["accounts"]
+    with pytest.raises(DBAPIError, match="counted from 1"):
+        async with books.database.write() as s:
+            await s.one(shifted, call)
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -95,6 +95,17 @@ async def test_exports_say_the_same(books: Books) -> None:
     assert lines[0]["counterpart"] == format_id("account", books.ids["ann"])
 
 
+async def test_csv_runs_no_formula(books: Books) -> None:
+    """Text of others, opened in a spreadsheet; amounts stay numbers, below zero too."""
+    transfer = books.transfer("ann", "bob", 1, reference="=1+1", memo='=HYPERLINK("http://x")')
+    await books.post(transfer, books.transfer("bob", "ann", 1, reference="a-b", memo="@x"))
+    async with books.database.read() as s:
+        found = await statement(s, books.ids["bob"], PAST, FUTURE)
+    _, first, second, _ = csv.DictReader(io.StringIO(to_csv(found), newline=""))
+    assert (first["reference"], first["memo"]) == ("'=1+1", '\'=HYPERLINK("http://x")')
+    assert (second["reference"], second["memo"], second["amount"]) == ("a-b", "'@x", "-1")
+
+
 async def test_lines_of_one_event_keep_the_order_of_posting(books: Books) -> None:
     at = datetime(2031, 5, 1, tzinfo=UTC)
     transfers = [books.transfer("rest", "bob", n, event_at=at) for n in range(1, 30)]
