@@ -62,13 +62,15 @@ class Statement:
     lines: tuple[Line, ...]
 
 
-# One statement, so that the opening balance and the lines are of one moment.
+# One statement, so that the opening balance and the lines are of one moment. MATERIALIZED, or the
+# opening balance would be asked for once a line.
 _LINES = """
+WITH o AS MATERIALIZED (SELECT {balance}(:id, :start) AS opening)
 SELECT o.opening, m.change, t.id, t.event_at, t.created_at, t.code, t.reverses_id,
        CASE WHEN t.debit_account_id = :id THEN t.credit_account_id ELSE t.debit_account_id END
            AS counterpart_id,
        t.chain_id, t.block_number, t.reference, t.memo
-FROM (SELECT {balance}(:id, :start) AS opening) AS o
+FROM o
 LEFT JOIN {moves}(:id, :start, :end) AS m ON true
 LEFT JOIN LATERAL (
     SELECT * FROM transfers WHERE id = m.transfer_id AND tenant_id = m.tenant_id LIMIT 1

@@ -1,6 +1,5 @@
-"""`ledger_post` with hash joins and one large call at a time: a fifth less CPU a transfer.
-
-Its parameters and answers are those of before.
+"""`ledger_post` with hash joins and one large call at a time, stricter about its arrays; reading
+without parallel workers. Parameters and answers are those of before.
 """
 
 from importlib import resources
@@ -14,8 +13,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    script.run((resources.files("custody.ledger") / "sql" / "ledger_post.sql").read_text())
+    for name in ("ledger_post", "postings"):
+        script.run((resources.files("custody.ledger") / "sql" / f"{name}.sql").read_text())
 
 
 def downgrade() -> None:
-    """Nothing: the newer form does for the older code what the older form did."""
+    """Nothing: the newer forms do for the older code what the older forms did."""

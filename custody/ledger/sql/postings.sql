@@ -3,13 +3,15 @@
 --
 -- A function reads within its statement's snapshot, in which every move is either in postings or in
 -- the tail. Each has settings of its own, since a plan made for unknown values would read all
--- transfers ever made. `change` and balances are debits less credits. `posted_at` is when the ledger
--- recorded a move; on an account it never goes back, also when the machine's clock did.
+-- transfers ever made, and starting workers takes longer than all else. `change` and balances are
+-- debits less credits. `posted_at` is when the ledger recorded a move; on an account it never goes
+-- back, also when the machine's clock did.
 
 CREATE OR REPLACE FUNCTION ledger_tail(p_account uuid) RETURNS TABLE (
     tenant_id uuid, seq bigint, posted_at timestamptz, event_at timestamptz, transfer_id uuid,
     change numeric, block_number bigint
-) LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off AS $$
+) LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off
+SET max_parallel_workers_per_gather = 0 AS $$
 -- The moves of an account that are not followed yet. They come after all that are.
     SELECT t.tenant_id, t.seq,
            greatest((SELECT posted_at FROM postings WHERE account_id = p_account
@@ -29,7 +31,8 @@ CREATE OR REPLACE FUNCTION ledger_moves(p_account uuid, p_start timestamptz, p_e
 RETURNS TABLE (
     tenant_id uuid, seq bigint, posted_at timestamptz, event_at timestamptz, transfer_id uuid,
     change numeric, block_number bigint
-) LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off AS $$
+) LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off
+SET max_parallel_workers_per_gather = 0 AS $$
 -- p_start <= posted_at < p_end.
     SELECT tenant_id, seq, posted_at, event_at, transfer_id, change, block_number FROM postings
     WHERE account_id = p_account AND posted_at >= p_start AND posted_at < p_end
@@ -42,7 +45,8 @@ CREATE OR REPLACE FUNCTION ledger_moves_by_event(
 ) RETURNS TABLE (
     tenant_id uuid, seq bigint, posted_at timestamptz, event_at timestamptz, transfer_id uuid,
     change numeric, block_number bigint
-) LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off AS $$
+) LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off
+SET max_parallel_workers_per_gather = 0 AS $$
 -- p_start <= event_at < p_end. Nearly all is recorded within an hour of its event: those are read
 -- by the time of recording, and the others have an index of their own.
     SELECT tenant_id, seq, posted_at, event_at, transfer_id, change, block_number FROM postings
@@ -58,7 +62,8 @@ CREATE OR REPLACE FUNCTION ledger_moves_by_event(
 $$;
 
 CREATE OR REPLACE FUNCTION ledger_balance(p_account uuid, p_end timestamptz) RETURNS numeric
-LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off
+SET max_parallel_workers_per_gather = 0 AS $$
 -- After all with posted_at < p_end.
     SELECT coalesce((SELECT balance FROM postings
                      WHERE account_id = p_account AND posted_at < p_end
@@ -68,7 +73,8 @@ $$;
 
 CREATE OR REPLACE FUNCTION ledger_balance_by_event(p_account uuid, p_end timestamptz)
 RETURNS numeric
-LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off
+SET max_parallel_workers_per_gather = 0 AS $$
 -- After all with event_at < p_end: the balance as it stood recorded an hour before, what was
 -- recorded within an hour of p_end and had happened, and what was recorded at other times, where
 -- that changes the answer.
@@ -93,7 +99,8 @@ LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off A
 $$;
 
 CREATE OR REPLACE FUNCTION ledger_balance_at_block(p_account uuid, p_block bigint) RETURNS numeric
-LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off
+SET max_parallel_workers_per_gather = 0 AS $$
 -- Of what happened on chain up to and with p_block: all that did, less what came later.
     SELECT coalesce((SELECT chain_balance FROM postings WHERE account_id = p_account
                      ORDER BY posted_at DESC, seq DESC LIMIT 1), 0)
@@ -105,7 +112,8 @@ $$;
 
 CREATE OR REPLACE FUNCTION ledger_follow(p_limit integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+SET plan_cache_mode = force_custom_plan SET enable_seqscan = off
+SET max_parallel_workers_per_gather = 0 AS $$
 -- Write the postings of the oldest unfollowed calls, about `p_limit` transfers; how many there
 -- were.
 --
