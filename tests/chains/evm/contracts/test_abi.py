@@ -8,7 +8,7 @@ import pytest
 
 from chains.evm import calldata
 from chains.evm.address import ZERO_ADDRESS
-from chains.evm.contracts import audit_anchor, sweeper, treasury_guard
+from chains.evm.contracts import audit_anchor, payouts, sweeper, treasury_guard
 from chains.evm.contracts.erc20 import erc20_transfer
 
 pytestmark = pytest.mark.unit
@@ -28,6 +28,7 @@ WRAPPERS = [
     ("TreasuryGuard", "treasury_guard"),
     ("AuditAnchor", "audit_anchor"),
     ("Sweeper", "sweeper"),
+    ("Payouts", "payouts"),
 ]
 
 
@@ -53,6 +54,16 @@ ENCODED = [
     (treasury_guard.encode_claim(VENUE, 9), treasury_guard.CLAIM, (b"\xab" * 32, 9)),
     (treasury_guard.encode_release(ZERO_ADDRESS, 1), treasury_guard.RELEASE, (ZERO_ADDRESS, 1)),
     (sweeper.encode_sweep(ZERO_ADDRESS), sweeper.SWEEP, (ZERO_ADDRESS,)),
+    (
+        payouts.encode_pay_token(ZERO_ADDRESS, 9, [payouts.Payout(ZERO_ADDRESS, 5)]),
+        payouts.PAY_TOKEN,
+        (ZERO_ADDRESS, 9, 5, (5,)),
+    ),
+    (
+        payouts.encode_pay_native(9, [payouts.Payout(ZERO_ADDRESS, 5)]),
+        payouts.PAY_NATIVE,
+        (9, (5,)),
+    ),
     (
         audit_anchor.encode_anchor(b"\1" * 32, 7, b"\2" * 32, 8),
         audit_anchor.ANCHOR,
