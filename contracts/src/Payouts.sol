@@ -8,7 +8,7 @@ import {IPayouts} from "./interfaces/IPayouts.sol";
 /// @dev Documented at IPayouts. What goes back to the caller is counted, never read from a balance,
 /// so money that was forced in here belongs to nobody and can be had by nobody.
 contract Payouts is IPayouts, ReentrancyGuardTransient {
-    /// @dev USDC takes 45,000 for a new holder, interest-bearing tokens behind proxies some three times
+    /// @dev USDC takes 28,000 for a new holder, interest-bearing tokens behind proxies some three times
     /// that. No recipient gets any of it unless the token calls it.
     uint256 public constant TOKEN_GAS = 200_000;
     /// @dev By the prices of opcodes: a multisig behind a proxy that logs what it received takes 7,000,

@@ -94,7 +94,7 @@ contract GasBurner {
     }
 }
 
-/// @dev Answers with as many bytes as the gas allows to make: dear for whoever copies them.
+/// @dev Answers with as many bytes as the gas of a native recipient allows to make: dear for whoever copies them.
 contract ReturnBomb {
     bool private immutable _FAILS;
 
@@ -103,11 +103,10 @@ contract ReturnBomb {
     }
 
     fallback() external payable {
-        uint256 size = msg.value == 0 ? 250_000 : 90_000;
         bool fails = _FAILS;
         assembly {
-            if fails { revert(0, size) }
-            return(0, size)
+            if fails { revert(0, 90000) }
+            return(0, 90000)
         }
     }
 }

@@ -113,12 +113,12 @@ contract PayoutsNativeTest is PayoutsSetup {
 
     function test_payNative_skipsAGasBurnerAtTheCostOfTheCap() public {
         uint256 gas = _assertSkips(address(new GasBurner()));
-        assertLt(gas, payouts.NATIVE_GAS() + 180_000);
+        assertLt(gas, payouts.NATIVE_GAS() + 125_000);
     }
 
     function test_payNative_copiesNoReturnBomb() public {
         uint256 gas = _assertSkips(address(new ReturnBomb(true)));
-        assertLt(gas, payouts.NATIVE_GAS() + 180_000);
+        assertLt(gas, payouts.NATIVE_GAS() + 125_000);
     }
 
     function test_payNative_paysAReturnBombThatDoesNotFail() public {
