@@ -174,7 +174,13 @@ def jobs(p: Parts) -> list[Job]:
     settlement = SettlementDeps(p.db, p.clock, p.registry, p.clients, p.signer, effects_table(p))
     withdrawals, router = p.withdrawals, p.router
     anchors = anchor.AnchorDeps(
-        p.db, p.clock, p.clients, _origin(p), p.installation.tenant_id, ANCHOR_INTERVAL_S
+        p.db,
+        p.clock,
+        p.clients,
+        _origin(p),
+        p.settings.audit_folder,
+        p.installation.tenant_id,
+        ANCHOR_INTERVAL_S,
     )
     anchor_chain_id = p.installation.anchor_chain_id
     listed += [

@@ -1,19 +1,27 @@
 """Put checkpoints on chain: newest signed checkpoint -> intent -> `AuditAnchor` -> evidence.
 
-The intent goes the way of all intents (policy, signer, one nonce for ever). What the contract
-logged in a final block is kept as evidence for the bundle and told to the log.
+The intent goes the way of all intents (policy, signer, one nonce for ever). It carries the proof
+that the contract asks for: from the size that the chain has to the newest. What the contract logged
+in a final block is kept as evidence for the bundle and told to the log.
 """
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from chains.evm.client import EvmClient
-from chains.evm.contracts.audit_anchor import AuditAnchor, anchored, encode_anchor
+from chains.evm.contracts.audit_anchor import (
+    AnchoredCheckpoint,
+    AuditAnchor,
+    LogState,
+    anchored,
+    encode_anchor,
+)
 from chains.types import Receipt
-from custody.audit import log
+from custody.audit import log, merkle, proof
 from custody.audit.checkpoint import Checkpoint, checkpoint_of, latest_checkpoint
 from custody.audit.note import log_id
 from custody.core.clock import Clock
@@ -29,7 +37,8 @@ from custody.settlement import intents
 logger = logging.getLogger(__name__)
 
 GAS_LIMIT = 160_000
-"""Three storage words, one event and the calldata: at most about 110,000 by EIP-2929."""
+"""The first anchor costs about 73,000; a later one at most 107,000, with the longest proof that a
+log of 2^63 entries could need (tests/chains/evm/contracts/test_audit_anchor.py)."""
 FEE_MARGIN = 2
 """The fee may double between the quote and the signing."""
 INTERVAL_S = 60
@@ -37,12 +46,14 @@ INTERVAL_S = 60
 
 @dataclass(frozen=True, slots=True)
 class AnchorDeps:
-    """`origin` is the log's name; `tenant_id` pays: the founding tenant's anchorer wallet."""
+    """`origin` is the log's name, `folder` has its tiles; `tenant_id` pays: the founding tenant's
+    anchorer wallet."""
 
     db: Database
     clock: Clock
     clients: Mapping[int, EvmClient]
     origin: str
+    folder: Path
     tenant_id: TenantId
     interval_s: int = INTERVAL_S
 
@@ -50,7 +61,8 @@ class AnchorDeps:
 async def step(deps: AnchorDeps, chain_id: int) -> int:
     """Start anchoring the newest checkpoint if it is due; 1 if an intent was made.
 
-    Raises Broken when the chain holds a checkpoint that this log did not sign.
+    Raises Broken when the chain holds a checkpoint that this log did not sign, or a report that it
+    forked, or when the tiles do not prove that the log only grew.
     """
     async with deps.db.read() as s:
         head = await _due(s, chain_id, deps.interval_s, deps.clock.now())
@@ -61,12 +73,13 @@ async def step(deps: AnchorDeps, chain_id: int) -> int:
             contract = await places.place(s, deps.tenant_id, chain_id, places.ANCHOR)
         except NotFound:
             return 0  # this chain has no anchor contract
-    time_s = await _time_on_chain(deps, chain_id, contract.address, head)
-    if time_s is None:
+    there = await _on_chain(deps, chain_id, contract.address)
+    if there is None or there.size >= head.size:
         return 0
+    data = "0x" + _call(deps, there, head).hex()
     quote = await deps.clients[chain_id].fees()
     fee_max = GAS_LIMIT * quote.max_fee_per_gas * FEE_MARGIN
-    intent = _intent(deps, wallet, contract.address, head, time_s, fee_max)
+    intent = _intent(deps, wallet, contract.address, head, data, fee_max)
     try:
         async with deps.db.write() as s:
             return await _create(s, deps, intent, head)
@@ -107,21 +120,41 @@ async def _due(s: ReadSession, chain_id: int, interval_s: int, now: datetime) ->
     return head if news else None
 
 
-async def _time_on_chain(
-    deps: AnchorDeps, chain_id: int, contract: str, head: Checkpoint
-) -> int | None:
-    """The time to anchor with (it may not go back); None if the chain already has this size."""
+async def _on_chain(deps: AnchorDeps, chain_id: int, contract: str) -> AnchoredCheckpoint | None:
+    """The checkpoint to go on from, which must be ours; None while the log is frozen."""
     client, id_ = deps.clients[chain_id], bytes.fromhex(log_id(deps.origin)[2:])
     block = await client.block("latest")
-    there = await AuditAnchor(client, contract).latest(id_, block.number)
+    anchor = AuditAnchor(client, contract)
+    state = await anchor.state_of(id_, block.number)
+    if state is LogState.FORKED:
+        raise Broken(f"chain {chain_id} has a report that this log forked")
+    if state is LogState.FROZEN:
+        logger.warning("the log is frozen on chain", extra={"chain_id": chain_id})
+        return None
+    there = await anchor.latest(id_, block.number)
     if there.size:
         async with deps.db.read() as s:
             signed = await checkpoint_of(s, there.size)
         if signed is None or signed.root != there.root:
             raise Broken(f"chain {chain_id} has a checkpoint of size {there.size} that is not ours")
-    if there.size >= head.size:
-        return None
-    return max(int(head.signed_at.timestamp()), there.time_s)
+    return there
+
+
+def _call(deps: AnchorDeps, there: AnchoredCheckpoint, head: Checkpoint) -> bytes:
+    """The calldata. The time may not go back; the first anchor has nothing to be consistent with.
+
+    The proof is verified here first, so that no gas is paid for one that the contract refuses.
+    """
+    id_ = bytes.fromhex(log_id(deps.origin)[2:])
+    time_s = max(int(head.signed_at.timestamp()), there.time_s)
+    if not there.size:
+        return encode_anchor(id_, head.size, head.root, time_s, ())
+    try:
+        found = proof.consistency(proof.from_tiles(deps.folder, head.size), there.size, head.size)
+        merkle.verify_consistency(there.size, head.size, there.root, head.root, found.hashes)
+    except (FileNotFoundError, merkle.ProofInvalid) as error:
+        raise Broken(f"no proof from size {there.size} to {head.size}: {error}") from error
+    return encode_anchor(id_, head.size, head.root, time_s, found.hashes)
 
 
 def _intent(
@@ -129,10 +162,9 @@ def _intent(
     wallet: places.Place,
     contract: str,
     head: Checkpoint,
-    time_s: int,
+    data: str,
     fee_max_wei: int,
 ) -> Intent:
-    id_ = bytes.fromhex(log_id(deps.origin)[2:])
     return Intent(
         id=IntentId(new_uuid7()),
         tenant_id=deps.tenant_id,
@@ -142,7 +174,7 @@ def _intent(
         sender_path=wallet.path or "",
         to=contract,
         value=0,
-        data="0x" + encode_anchor(id_, head.size, head.root, time_s).hex(),
+        data=data,
         asset_id=native_asset(wallet.chain_id),
         amount=0,
         beneficiary=contract,

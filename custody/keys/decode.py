@@ -37,12 +37,17 @@ def _selector(signature: str) -> bytes:
 TRANSFER = _selector("transfer(address,uint256)")
 SWEEP = _selector("sweep(address)")
 RELEASE = _selector("release(address,uint256)")
-ANCHOR = _selector("anchor(bytes32,uint64,bytes32,uint64)")
+ANCHOR = _selector("anchor(bytes32,uint64,bytes32,uint64,bytes32[])")
 GUARD_CALLS = {
     K.ALLOCATE: _selector("allocate(bytes32,uint256)"),
     K.DEALLOCATE: _selector("deallocate(bytes32,uint256)"),
     K.CLAIM: _selector("claim(bytes32,uint256)"),
 }
+
+ANCHOR_HEAD_WORDS = 6
+"""Log id, size, root, time, where the proof begins, how many hashes it has."""
+PROOF_MAX = 64
+"""Hashes of a consistency proof; sizes are below 2^63, and a proof has one more than levels."""
 
 WHOLE_POSITION = 2**256 - 1
 """As the amount of `deallocate`: all of it. The money comes home, so it is no loosening."""
@@ -191,7 +196,12 @@ def _anchor(intent: Intent, places: Places, data: bytes) -> AnchorCall:
     anchored = places.anchor is not None and intent.to == places.anchor
     require(anchored, "place", "is not the anchor of the policy")
     require(intent.value == 0 and intent.amount == 0, "value", "an anchor moves no money")
-    _, size, root, time_s = _words(data, ANCHOR, 4)
+    head_bytes = 4 + 32 * ANCHOR_HEAD_WORDS
+    _, size, root, time_s, offset, count = _words(data[:head_bytes], ANCHOR, ANCHOR_HEAD_WORDS)
+    require(_number(offset) == 32 * (ANCHOR_HEAD_WORDS - 1), "data", "the proof is not where it is")
+    require(_number(count) <= PROOF_MAX, "data", "the proof is too long")
+    fits = len(data) == head_bytes + 32 * _number(count)
+    require(fits, "data", "has bytes missing or left over")
     require(_number(size) < 2**63 and _number(time_s) < 2**64, "data", "a number is out of range")
     return AnchorCall(_number(size), root, _number(time_s))
 

@@ -2,22 +2,36 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from chains.evm.address import checksum
 from chains.evm.calldata import decode_answer, encode_call, topic
 from chains.evm.client import At, EvmClient
 from chains.types import Log
 
-ANCHOR = "anchor(bytes32,uint64,bytes32,uint64)"
+ANCHOR = "anchor(bytes32,uint64,bytes32,uint64,bytes32[])"
 _ANCHORED = topic("Anchored(bytes32,uint64,uint64,bytes32,uint64)")
 _ANCHORED_DATA = ("uint64", "uint64", "bytes32", "uint64")
 
 
-def encode_anchor(log_id: bytes, size: int, root: bytes, time_s: int) -> bytes:
-    """Requires 32 bytes for the log id and the root."""
-    _check_word(log_id)
-    _check_word(root)
-    return encode_call(ANCHOR, log_id, size, root, time_s)
+class LogState(IntEnum):
+    """What the contract says of a log; only an open one can be anchored. Forked is for ever."""
+
+    OPEN = 0
+    FROZEN = 1
+    FORKED = 2
+
+
+def encode_anchor(
+    log_id: bytes, size: int, root: bytes, time_s: int, proof: Sequence[bytes]
+) -> bytes:
+    """`proof` is the RFC 9162 consistency proof from the size on chain; empty for the first anchor.
+
+    Requires 32 bytes for the log id, the root and each hash.
+    """
+    for word in (log_id, root, *proof):
+        _check_word(word)
+    return encode_call(ANCHOR, log_id, size, root, time_s, proof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,13 @@ class AuditAnchor:
         )
         types = ("bytes32", "uint64", "uint64", "uint64")
         return AnchoredCheckpoint(*decode_answer(types, answer))
+
+    async def state_of(self, log_id: bytes, block: At) -> LogState:
+        _check_word(log_id)
+        answer = await self.client.call(
+            self.address, encode_call("stateOf(bytes32)", log_id), block
+        )
+        return LogState(decode_answer(("uint8",), answer)[0])
 
     async def owner_of(self, log_id: bytes, block: At) -> str:
         _check_word(log_id)

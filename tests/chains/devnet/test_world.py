@@ -200,12 +200,13 @@ def test_an_installation_stakes_and_claims(chain: DevnetChain) -> None:
 def test_an_installation_belongs_to_its_owner_and_anchors(chain: DevnetChain) -> None:
     url = chain.anvil.rpc_url
     contracts, roles = _install(chain)
-    anchors, signature = contracts["audit_anchor"], "anchor(bytes32,uint64,bytes32,uint64)"
-    send(url, roles["anchorer"], anchors, signature, LOG_ID, 3, b"\x01" * 32, 1_000)
+    anchors = contracts["audit_anchor"]
+    signature = "anchor(bytes32,uint64,bytes32,uint64,bytes32[])"
+    send(url, roles["anchorer"], anchors, signature, LOG_ID, 3, b"\x01" * 32, 1_000, [])
     latest = call(url, anchors, "latest(bytes32)", LOG_ID, returns="(bytes32,uint64,uint64,uint64)")
     assert latest == (b"\x01" * 32, 3, 1_000, 1)
     with pytest.raises(DevnetError):
-        send(url, roles["anchorer"], anchors, signature, LOG_ID, 2, b"\x01" * 32, 1_000)
+        send(url, roles["anchorer"], anchors, signature, LOG_ID, 2, b"\x01" * 32, 1_000, [])
     owned = call(url, anchors, "ownerOf(bytes32)", LOG_ID, returns="(address)")
     assert owned[0] == roles["owner"].lower()
     for guard in (contracts["guard_usdc"], contracts["guard_eth"]):

@@ -8,12 +8,13 @@ from uuid import UUID
 import pytest
 from eth_abi.abi import encode
 
-from chains.evm.calldata import topic
+from chains.evm.calldata import decode_arguments, selector, topic, word
 from chains.evm.client import EvmClient
+from chains.evm.contracts.audit_anchor import ANCHOR, LogState
 from chains.types import BlockRef, FeeQuote, Log, Receipt
 from custody.assurance import anchor, bundle
 from custody.assurance.anchor import AnchorDeps, AnchorEffects
-from custody.audit import note, reads, verify
+from custody.audit import merkle, note, reads, tiles, verify
 from custody.core.clock import FixedClock
 from custody.core.db import Database, WriteSession
 from custody.core.errors import Broken, Refused
@@ -38,6 +39,7 @@ class Chain:
 
     def __init__(self) -> None:
         self.latest: tuple[bytes, int, int, int] = (bytes(32), 0, 0, 0)
+        self.state = LogState.OPEN
 
     async def block(self, _tag: object) -> BlockRef:
         return BLOCK
@@ -45,8 +47,10 @@ class Chain:
     async def fees(self) -> FeeQuote:
         return FeeQuote(10, 1)
 
-    async def call(self, to: str, _data: bytes, _block: object) -> bytes:
+    async def call(self, to: str, data: bytes, _block: object) -> bytes:
         assert to == CONTRACT
+        if data[:4] == selector("stateOf(bytes32)"):
+            return word(self.state)
         return bytes(encode(["bytes32", "uint64", "uint64", "uint64"], self.latest))
 
 
@@ -68,9 +72,14 @@ async def made(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Inte
     return intents
 
 
-def deps_of(database: Database, chain: Chain, clock: FixedClock) -> AnchorDeps:
+def deps_of(database: Database, chain: Chain, clock: FixedClock, folder: Path) -> AnchorDeps:
     clients = {CHAIN: cast(EvmClient, chain)}
-    return AnchorDeps(database, clock, clients, ORIGIN, TenantId(TENANT), interval_s=60)
+    return AnchorDeps(database, clock, clients, ORIGIN, folder, TenantId(TENANT), interval_s=60)
+
+
+def arguments(intent: Intent) -> tuple[Any, ...]:
+    """Log id, size, root, time and proof of the call."""
+    return decode_arguments(ANCHOR, bytes.fromhex(intent.data[2:]))
 
 
 def receipt_for(intent: Intent, **changed: Any) -> Receipt:
@@ -87,7 +96,7 @@ async def test_from_checkpoint_to_evidence_in_the_bundle(
     database: Database, made: list[Intent], tmp_path: Path
 ) -> None:
     clock, chain, signer = FixedClock(AT), Chain(), LogSigner()
-    deps = deps_of(database, chain, clock)
+    deps = deps_of(database, chain, clock, tmp_path)
     assert await anchor.step(deps, CHAIN) == 0, "nothing is signed yet"
     await add(database, 5)
     head = await sign_log(database, signer, tmp_path)
@@ -96,9 +105,7 @@ async def test_from_checkpoint_to_evidence_in_the_bundle(
     assert await anchor.step(deps, CHAIN) == 0, "one is under way"
     (intent,) = made
     assert (intent.kind, intent.to, intent.sender, intent.value) == ("anchor", CONTRACT, WALLET, 0)
-    assert intent.data[10:] == (
-        LOG_ID.hex() + f"{5:064x}" + head.root.hex() + f"{int(AT.timestamp()):064x}"
-    )
+    assert arguments(intent) == (LOG_ID, 5, head.root, int(AT.timestamp()), ())
     async with database.write() as s:
         await AnchorEffects(ORIGIN, clock).on_final(s, intent, receipt_for(intent))
     await sign_log(database, signer, tmp_path)
@@ -114,15 +121,19 @@ async def test_from_checkpoint_to_evidence_in_the_bundle(
     clock.advance(3600)
     assert await anchor.step(deps, CHAIN) == 0, "only the anchoring itself is new"
     await add(database, 1)
-    await sign_log(database, signer, tmp_path)
+    grown = await sign_log(database, signer, tmp_path)
+    assert grown is not None
     chain.latest = (head.root, 5, int(AT.timestamp()) + 7, 1)
     assert await anchor.step(deps, CHAIN) == 1
-    assert int(made[1].data[-64:], 16) == int(AT.timestamp()) + 7, "time never goes back on chain"
+    id_, size, root, time_s, proof = arguments(made[1])
+    assert (id_, size, root) == (LOG_ID, grown.size, grown.root)
+    assert time_s == int(AT.timestamp()) + 7, "time never goes back on chain"
+    merkle.verify_consistency(5, size, head.root, root, proof)
 
 
 async def test_interval_and_failure(database: Database, made: list[Intent], tmp_path: Path) -> None:
     clock = FixedClock(AT)
-    deps = deps_of(database, Chain(), clock)
+    deps = deps_of(database, Chain(), clock, tmp_path)
     await add(database, 1)
     await sign_log(database, LogSigner(), tmp_path)
     assert await anchor.step(deps, CHAIN) == 1
@@ -143,7 +154,7 @@ async def test_refused_by_policy_leaves_nothing(
     monkeypatch.setattr(intents_module, "create", refuse)
     await add(database, 1)
     await sign_log(database, LogSigner(), tmp_path)
-    assert await anchor.step(deps_of(database, Chain(), FixedClock(AT)), CHAIN) == 0
+    assert await anchor.step(deps_of(database, Chain(), FixedClock(AT), tmp_path), CHAIN) == 0
     async with database.read() as s:
         assert await s.scalar("SELECT count(*) FROM anchors") == 0
     assert made == []
@@ -158,7 +169,43 @@ async def test_foreign_checkpoint_on_chain_stops_anchoring(
     await sign_log(database, LogSigner(), tmp_path)
     chain.latest = (b"\x01" * 32, 3, 1, 1)
     with pytest.raises(Broken, match="not ours"):
-        await anchor.step(deps_of(database, chain, FixedClock(AT)), CHAIN)
+        await anchor.step(deps_of(database, chain, FixedClock(AT), tmp_path), CHAIN)
+    assert made == []
+
+
+async def test_a_frozen_log_is_not_anchored_and_a_forked_one_stops_it(
+    database: Database, made: list[Intent], tmp_path: Path
+) -> None:
+    chain = Chain()
+    await add(database, 3)
+    await sign_log(database, LogSigner(), tmp_path)
+    chain.state = LogState.FROZEN
+    assert await anchor.step(deps_of(database, chain, FixedClock(AT), tmp_path), CHAIN) == 0
+    chain.state = LogState.FORKED
+    with pytest.raises(Broken, match="forked"):
+        await anchor.step(deps_of(database, chain, FixedClock(AT), tmp_path), CHAIN)
+    assert made == []
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_tiles_that_prove_nothing_stop_anchoring(
+    database: Database, made: list[Intent], tmp_path: Path, lost: bool
+) -> None:
+    """Lost, or not what was signed: nothing is sent that the contract would refuse."""
+    chain, signer = Chain(), LogSigner()
+    await add(database, 3)
+    head = await sign_log(database, signer, tmp_path)
+    assert head is not None
+    await add(database, 2)
+    await sign_log(database, signer, tmp_path)
+    chain.latest = (head.root, 3, 1, 1)
+    tile = tmp_path / tiles.tile_path(0, 0, 5)
+    if lost:
+        tile.unlink()
+    else:
+        tile.write_bytes(tile.read_bytes()[:-1] + b"!")
+    with pytest.raises(Broken, match="no proof from size 3 to 5"):
+        await anchor.step(deps_of(database, chain, FixedClock(AT), tmp_path), CHAIN)
     assert made == []
 
 
@@ -168,7 +215,7 @@ async def test_receipt_that_says_otherwise_is_no_evidence(
 ) -> None:
     await add(database, 1)
     await sign_log(database, LogSigner(), tmp_path)
-    await anchor.step(deps_of(database, Chain(), FixedClock(AT)), CHAIN)
+    await anchor.step(deps_of(database, Chain(), FixedClock(AT), tmp_path), CHAIN)
     effects = AnchorEffects(ORIGIN, FixedClock(AT))
     for receipt in (receipt_for(made[0], **twist), Receipt(TX, BLOCK, 1, 1, 1, ())):
         with pytest.raises(Broken):
@@ -183,7 +230,7 @@ async def test_auditors_own_node_decides(
     signer, clock = LogSigner(), FixedClock(AT)
     await add(database, 2)
     await sign_log(database, signer, tmp_path)
-    await anchor.step(deps_of(database, Chain(), clock), CHAIN)
+    await anchor.step(deps_of(database, Chain(), clock, tmp_path), CHAIN)
     receipt = receipt_for(made[0])
     async with database.write() as s:
         await AnchorEffects(ORIGIN, clock).on_final(s, made[0], receipt)

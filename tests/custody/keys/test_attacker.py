@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from chains.evm.address import keccak
 from chains.evm.contracts.treasury_guard import encode_release
 from custody.core.ids import DecisionId, IntentId, TenantId, format_id, new_uuid7
 from custody.core.intents import Decision, Delegation, IntentKind, Outcome
-from custody.keys import homes
+from custody.keys import decode, homes
 from custody.keys.decode import GUARD_CALLS
 from custody.keys.desk import Desk
 from custody.keys.hd import derive_public
@@ -137,6 +138,12 @@ def _anchor(w: VaultWorld, **changes: Any) -> SignRequest:
     w.open().sign_checkpoint(ORIGIN, 5, b"7" * 32)
     time_s = changes.pop("time_s", 1)
     return w.request(replace(w.anchor(5, b"7" * 32, time_s), **changes))
+
+
+def _anchor_data(hashes: int, count: int = 3, offset: int = 160) -> str:
+    """The call with `hashes` words of proof that says it has `count`, beginning at `offset`."""
+    words = [0, 5, int.from_bytes(b"7" * 32), 1, offset, count, *[0] * hashes]
+    return "0x" + decode.ANCHOR.hex() + "".join(f"{word:064x}" for word in words)
 
 
 def _delegated_elsewhere(w: VaultWorld) -> SignRequest:
@@ -268,6 +275,15 @@ ATTACKS = [
     Row("root never signed here", "checkpoint_unknown", lambda w: w.request(
         w.anchor(5, b"7" * 32))),
     Row("anchor that ends the log's time", "anchor_time", lambda w: _anchor(w, time_s=2**64 - 1)),
+    Row("anchor with a hash too many", "data", lambda w: _anchor(w, data=_anchor_data(4))),
+    Row("anchor with a hash too few", "data", lambda w: _anchor(w, data=_anchor_data(2))),
+    Row("anchor with half a word", "data", lambda w: _anchor(w, data=_anchor_data(3) + "00" * 16)),
+    Row("anchor without its head", "data", lambda w: _anchor(w, data=_anchor_data(3)[:300])),
+    Row("anchor whose proof lies elsewhere", "data", lambda w: _anchor(
+        w, data=_anchor_data(3, offset=192))),
+    Row("anchor with an endless proof", "data", lambda w: _anchor(w, data=_anchor_data(65, 65))),
+    Row("anchor without a proof, the old call", "selector", lambda w: _anchor(
+        w, data="0x" + keccak(b"anchor(bytes32,uint64,bytes32,uint64)")[:4].hex() + "00" * 128)),
     Row("anchor labelled free text", "asset", lambda w: _anchor(w, asset_id="evidence")),
     Row("decision about another", "decision_intent", lambda w: _decision(
         w, intent_digest="sha256:" + "0" * 64)),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from enum import IntEnum
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,19 @@ def test_every_signature_in_a_wrapper_is_in_the_abi(contract: str, module: str) 
     assert signatures <= members(contract, "function") | members(contract, "event")
 
 
-def test_the_enum_of_kinds_is_the_contracts() -> None:
-    source = (FOLDER.parents[1] / "contracts/src/interfaces/ITreasuryGuard.sol").read_text()
-    body = re.search(r"enum Kind \{([^}]*)\}", source)
+@pytest.mark.parametrize(
+    ("interface", "enum", "ours"),
+    [
+        ("ITreasuryGuard", "Kind", treasury_guard.VenueKind),
+        ("IAuditAnchor", "State", audit_anchor.LogState),
+    ],
+)
+def test_an_enum_is_the_contracts(interface: str, enum: str, ours: type[IntEnum]) -> None:
+    source = (FOLDER.parents[1] / f"contracts/src/interfaces/{interface}.sol").read_text()
+    body = re.search(rf"enum {enum} \{{([^}}]*)\}}", source)
     assert body is not None
     names = [n.strip().upper() for n in body.group(1).split(",")]
-    assert names == [k.name.replace("_", "") for k in treasury_guard.VenueKind]
+    assert names == [k.name.replace("_", "") for k in ours]
 
 
 ENCODED = [
@@ -65,9 +73,9 @@ ENCODED = [
         (9, (5,)),
     ),
     (
-        audit_anchor.encode_anchor(b"\1" * 32, 7, b"\2" * 32, 8),
+        audit_anchor.encode_anchor(b"\1" * 32, 7, b"\2" * 32, 8, [b"\3" * 32, b"\4" * 32]),
         audit_anchor.ANCHOR,
-        (b"\1" * 32, 7, b"\2" * 32, 8),
+        (b"\1" * 32, 7, b"\2" * 32, 8, (b"\3" * 32, b"\4" * 32)),
     ),
 ]
 
@@ -109,6 +117,8 @@ def test_an_amount_that_does_not_fit_is_refused(amount: object) -> None:
 @pytest.mark.parametrize("word", [b"", b"\1" * 31, b"\1" * 33])
 def test_a_root_has_32_bytes(word: bytes) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        audit_anchor.encode_anchor(word, 1, b"\1" * 32, 1)
+        audit_anchor.encode_anchor(word, 1, b"\1" * 32, 1, ())
     with pytest.raises(ValueError, match="32 bytes"):
-        audit_anchor.encode_anchor(b"\1" * 32, 1, word, 1)
+        audit_anchor.encode_anchor(b"\1" * 32, 1, word, 1, ())
+    with pytest.raises(ValueError, match="32 bytes"):
+        audit_anchor.encode_anchor(b"\1" * 32, 1, b"\1" * 32, 1, [b"\1" * 32, word])

@@ -237,7 +237,7 @@ async def test_an_anchor(at: Setting) -> None:
     assert (await anchor.latest(LOG_ID, block)).seq == 0
     assert await anchor.is_anchorer(LOG_ID, at.allocator, block)
     assert await anchor.owner_of(LOG_ID, block) == checksum(at.chain.anvil.rpc("eth_accounts")[9])
-    data = audit_anchor.encode_anchor(LOG_ID, 12, b"\5" * 32, 1_700_000_000)
+    data = audit_anchor.encode_anchor(LOG_ID, 12, b"\5" * 32, 1_700_000_000, ())
     receipt = await at.act(at.allocator, anchor.address, data)
     found = audit_anchor.anchored(receipt.logs, anchor.address, LOG_ID)
     assert found == audit_anchor.AnchoredCheckpoint(b"\5" * 32, 12, 1_700_000_000, 1)
@@ -245,6 +245,9 @@ async def test_an_anchor(at: Setting) -> None:
     assert audit_anchor.anchored(receipt.logs, anchor.address, b"\6" * 32) is None
     assert audit_anchor.anchored(receipt.logs, at.usdc, LOG_ID) is None
     assert (await anchor.latest(LOG_ID, block)).seq == 0  # the past does not change
+    assert await anchor.state_of(LOG_ID, receipt.block) is audit_anchor.LogState.OPEN
+    send(at.chain.anvil.rpc_url, at.allocator, anchor.address, "freeze(bytes32)", LOG_ID)
+    assert await anchor.state_of(LOG_ID, await at.head()) is audit_anchor.LogState.FROZEN
 
 
 async def test_a_token_sweep_by_delegation(at: Setting) -> None:
