@@ -16,7 +16,7 @@ from api.answers import Shape
 from api.auth.principal import Principal
 from api.deps import Deps
 from api.inputs import known_asset
-from api.internal_transfers import CODE, MEMO_HELP
+from api.internal_transfers import CODE, MEMO_HELP, recipients_account
 from api.writes import Asked
 from custody.audit import log
 from custody.core.canonical import Json
@@ -37,7 +37,6 @@ from custody.core.serialization import dumps
 from custody.ledger import accounts, chart, memos, once, posting
 from custody.ledger.memos import MemoPolicy
 from custody.ledger.posting import Outcome, Transfer
-from custody.parties import customers
 
 ITEMS_MAX = 1_000
 BODY_MAX = 512 * 1024
@@ -306,13 +305,8 @@ async def _sides(s: WriteSession, bulk: Bulk) -> list[tuple[AccountId | None, Ac
 async def _recipient(
     s: WriteSession, tenant: TenantId, recipient: CustomerId, asset: AssetId
 ) -> AccountId | None:
-    """The recipient's account, made now if it is the first of its asset; None for a stranger."""
-    code = chart.customer(recipient)
-    found = await accounts.find(s, tenant, code, asset)
-    if found is not None:
-        return found.id
+    """As of a single transfer; None for a stranger, who fails none of the others."""
     try:
-        await customers.get(s, tenant, recipient, "to")
+        return await recipients_account(s, tenant, recipient, asset)
     except NotFound:
         return None
-    return await accounts.ensure(s, tenant, code, asset, "liability", owner_id=recipient)

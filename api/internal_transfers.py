@@ -30,7 +30,7 @@ from custody.core.ids import (
     new_uuid7,
     parse_id,
 )
-from custody.core.money import Money, parse_amount
+from custody.core.money import AssetId, Money, parse_amount
 from custody.core.serialization import dumps
 from custody.ledger import accounts, chart, memos, once, posting
 from custody.ledger.memos import MemoPolicy
@@ -136,17 +136,19 @@ async def _sender(s: WriteSession, move: Move) -> AccountId:
     return found.id
 
 
-async def _recipient(s: WriteSession, move: Move) -> AccountId:
+async def recipients_account(
+    s: WriteSession, tenant: TenantId, recipient: CustomerId, asset: AssetId
+) -> AccountId:
     """The recipient's account, made now if it is the first of its asset.
 
     Raises NotFound, naming `to`, for a recipient who is not of this tenant.
     """
-    code, asset = chart.customer(move.recipient), move.money.asset
-    found = await accounts.find(s, move.tenant, code, asset)
+    code = chart.customer(recipient)
+    found = await accounts.find(s, tenant, code, asset)
     if found is not None:
         return found.id
-    await customers.get(s, move.tenant, move.recipient, "to")
-    return await accounts.ensure(s, move.tenant, code, asset, "liability", owner_id=move.recipient)
+    await customers.get(s, tenant, recipient, "to")
+    return await accounts.ensure(s, tenant, code, asset, "liability", owner_id=recipient)
 
 
 async def _sealed(s: WriteSession, move: Move, policy: MemoPolicy) -> Move:
@@ -159,7 +161,8 @@ async def _sealed(s: WriteSession, move: Move, policy: MemoPolicy) -> Move:
 
 async def in_full(s: WriteSession, move: Move, policy: MemoPolicy) -> dict[str, Any]:
     """The general way: finds or makes the accounts, and says why if it is refused."""
-    recipient, sender = await _recipient(s, move), await _sender(s, move)
+    recipient = await recipients_account(s, move.tenant, move.recipient, move.money.asset)
+    sender = await _sender(s, move)
     move = await _sealed(s, move, policy)
     await posting.post_or_raise(s, [move.posting(sender, recipient)])
     await log.append(s, move.tenant, "transfer.posted", move.entry(), at=move.at)

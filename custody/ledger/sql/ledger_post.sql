@@ -115,8 +115,7 @@ BEGIN
         END IF;
     END IF;
 
-    plain := p_kind = '{posted}' AND num_nonnulls(
-        p_pending, p_reverses, p_grp, p_expires, p_chain, p_block, p_reference, p_memo) = 0;
+    plain := p_kind = '{posted}';
     IF cardinality(p_tenant) = 1 THEN p_tenant := array_fill(p_tenant[1], ARRAY[n]); END IF;
     IF cardinality(p_kind) = 1 THEN p_kind := array_fill(p_kind[1], ARRAY[n]); END IF;
     IF cardinality(p_code) = 1 THEN p_code := array_fill(p_code[1], ARRAY[n]); END IF;
@@ -247,31 +246,6 @@ BEGIN
                 RAISE EXCEPTION 'not whole' USING ERRCODE = 'LG002';
             END IF;
             now_at := clock_timestamp();  -- with the locks held
-            IF plain THEN
-                base := nextval('transfer_seq');
-                IF (SELECT bool_and((b.d <> b.c AND acc_tenant[b.d] = b.tenant
-                                     AND acc_tenant[b.c] = b.tenant
-                                     AND acc_asset[b.d] = acc_asset[b.c]
-                                     AND b.m >= 1 AND b.m < amount_end AND scale(b.m) = 0) IS TRUE)
-                    FROM unnest(deb, cre, p_tenant, asked) AS b(d, c, tenant, m)) IS NOT TRUE THEN
-                    RAISE EXCEPTION 'not whole' USING ERRCODE = 'LG002';
-                END IF;
-                INSERT INTO transfers (
-                    id, tenant_id, debit_account_id, credit_account_id, seq, event_at, created_at,
-                    amount, kind, code, content_hash)
-                SELECT b.id, b.tenant, wanted[b.d], wanted[b.c], base + b.ord - 1, b.event, now_at,
-                       b.m, 'posted', b.code,
-                       ledger_content_hash(
-                           b.id, b.tenant, wanted[b.d], wanted[b.c], b.m, 'posted', b.code,
-                           NULL, NULL, NULL, NULL, b.event, now_at, base + b.ord - 1,
-                           NULL, NULL, NULL, NULL, NULL)
-                FROM unnest(p_id, p_tenant, deb, cre, asked, p_code, p_event)
-                    WITH ORDINALITY AS b(id, tenant, d, c, m, code, event, ord)
-                ORDER BY b.id;
-                INSERT INTO unfollowed_calls (first_seq, transfers) VALUES (base, n);
-                created := ARRAY[now_at];
-                RETURN;
-            END IF;
             SELECT bool_and((b.d <> b.c AND acc_tenant[b.d] = b.tenant
                             AND acc_tenant[b.c] = b.tenant AND acc_asset[b.d] = acc_asset[b.c]
                             AND CASE WHEN b.kind IN ('posted', 'pending')
