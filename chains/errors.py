@@ -6,6 +6,10 @@ ChainError
 ├── RpcRefused          the node answered with an error of its own
 │   └── CallReverted    the contract said no; `data` carries its reason
 ├── UndecodableAnswer   a contract answered with what its ABI does not allow
+├── DeploymentRefused   a deployment would not be what this build gives
+│   ├── ArtifactDiffers     the compiled contract is not the one whose hash is committed
+│   ├── DeployerMissing     the chain lacks the deterministic deployment proxy, or has another
+│   └── CodeDiffers         the chain has other code where one of our contracts belongs
 └── BroadcastError      about `send_raw`
     ├── AmbiguousBroadcast  it may or may not be on its way: only the same bytes may go again
     ├── AlreadyKnown        it is in the pool: as good as accepted
@@ -44,6 +48,22 @@ class CallReverted(RpcRefused):
 
 
 class UndecodableAnswer(ChainError):
+    pass
+
+
+class DeploymentRefused(ChainError):
+    pass
+
+
+class ArtifactDiffers(DeploymentRefused):
+    pass
+
+
+class DeployerMissing(DeploymentRefused):
+    pass
+
+
+class CodeDiffers(DeploymentRefused):
     pass
 
 

@@ -148,6 +148,7 @@ def _found(
                 exchange_deposit_address=(
                     exchange["deposit_address"] if chain_id == exchange["chain_id"] else None
                 ),
+                book=home / f"contracts-{chain_id}.json",
             )
     pools = {
         (chain_id, name): PoolId(new_uuid7()) for chain_id in worlds for name in first_pools.NAMES

@@ -1,0 +1,45 @@
+"""Our contracts as placements. A new one gets its name in `builds.CONTRACTS`, and a function."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from chains.evm.address import address_bytes, keccak
+from chains.evm.deployment.builds import CONTRACTS, Build
+from chains.evm.deployment.placing import Placement
+
+ANCHOR: Final = "audit_anchor"
+
+
+def builds(out: Path) -> Mapping[str, Build]:
+    """This build's, from Foundry's folder of artifacts. Raises ArtifactDiffers."""
+    return {name: Build.pinned(out, name) for name in CONTRACTS}
+
+
+def audit_anchor() -> Placement:
+    """One a chain, for all installations: a log belongs to whom its id is registered to."""
+    return Placement(ANCHOR, "AuditAnchor")
+
+
+def payouts() -> Placement:
+    """One a chain, for all installations: it holds nothing and knows no owner."""
+    return Placement("payouts", "Payouts")
+
+
+def sweeper(treasury: str) -> Placement:
+    """One for each treasury."""
+    return Placement("sweeper", "Sweeper", (treasury,), (_word(treasury),))
+
+
+def treasury_guard(
+    name: str, asset: str, owner: str, guardian: str, allocator: str, installation: bytes
+) -> Placement:
+    """One for each pool. `installation` (its log id) and `name` keep guards apart that would be
+    alike otherwise; `asset` zero is the native coin."""
+    salt = keccak(installation + name.encode())
+    arguments = (asset, owner, guardian, allocator)
+    return Placement(name, "TreasuryGuard", arguments, (_word(asset),), salt)
+
+
+def _word(address: str) -> bytes:
+    return address_bytes(address).rjust(32, b"\0")
