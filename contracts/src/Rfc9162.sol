@@ -83,13 +83,15 @@ library Rfc9162 {
             sn := or(sn, shr(16, sn))
             sn := or(sn, shr(32, sn))
             // How many hashes belong to them and to the ones above: the bits set in both together.
-            let count := or(sn, fn)
-            count := sub(count, and(shr(1, count), 0x5555555555555555))
-            count := add(and(count, 0x3333333333333333), and(shr(2, count), 0x3333333333333333))
-            count := and(add(count, shr(4, count)), 0x0f0f0f0f0f0f0f0f)
-            count := and(shr(56, mul(count, 0x0101010101010101)), 0xff)
-            fn := and(or(fn, not(sn)), sub(shl(count, 1), 1))
-            fits := eq(add(at, shl(5, count)), end)
+            {
+                let count := or(sn, fn)
+                count := sub(count, and(shr(1, count), 0x5555555555555555))
+                count := add(and(count, 0x3333333333333333), and(shr(2, count), 0x3333333333333333))
+                count := and(add(count, shr(4, count)), 0x0f0f0f0f0f0f0f0f)
+                count := and(shr(56, mul(count, 0x0101010101010101)), 0xff)
+                fn := and(or(fn, not(sn)), sub(shl(count, 1), 1))
+                fits := eq(add(at, shl(5, count)), end)
+            }
             if iszero(fits) { end := at }
 
             let firstLeft := add(mload(0x40), 0x20)

@@ -143,8 +143,6 @@ contract AuditAnchorInvariants is Test {
         targetContract(address(handler));
     }
 
-    /// forge-config: default.invariant.runs = 64
-    /// forge-config: default.invariant.depth = 60
     function invariant_theLogOnlyGrowsAndIsTheHonestOne() public view {
         IAuditAnchor.Checkpoint memory last = anchors.latest(handler.LOG());
         assertEq(last.root, MerkleTree.root(handler.SEED(), last.size));

@@ -112,8 +112,6 @@ contract PayoutsInvariantTest is Test {
         targetContract(address(handler));
     }
 
-    /// forge-config: default.invariant.runs = 40
-    /// forge-config: default.invariant.depth = 60
     function invariant_nothingRestsAndAnIdPaysOnce() public view {
         assertFalse(handler.wrongReason());
         for (uint256 asset = 0; asset < 3; ++asset) {
