@@ -45,3 +45,26 @@ def test_the_rule_of_counts_can_fail() -> None:
     line = "/// forge-config: default.invariant.runs = {}"
     assert counts_below(line.format(499), deep_profile()) == ["invariant.runs = 499"]
     assert counts_below(line.format(500), deep_profile()) == []
+
+
+def test_slither_is_answered_in_the_triage_only() -> None:
+    """A comment in the source would silence it without a reason."""
+    found = [f.name for f in (CONTRACTS / "src").rglob("*.sol") if "slither-" in f.read_text()]
+    assert found == []
+
+
+def test_slither_is_never_imported() -> None:
+    """It runs in an environment of its own; its licence is not ours."""
+    root = CONTRACTS.parent
+    found = [
+        str(file.relative_to(root))
+        for room in ("api", "router", "custody", "chains", "scripts")
+        for file in (root / room).rglob("*.py")
+        if re.search(r"^\s*(?:from|import) (?:slither|crytic_compile)\b", file.read_text(), re.M)
+    ]
+    locks = [
+        lock
+        for lock in ("base.txt", "dev.txt")
+        if "slither" in (root / "requirements" / lock).read_text()
+    ]
+    assert (found, locks) == ([], [])

@@ -133,7 +133,7 @@ def test_no_registry_hosts_and_no_paths_of_a_machine() -> None:
 
 def test_locks_pin_by_hash() -> None:
     """Property 57 (its first part): every Python requirement has a hash, none an address."""
-    for lock in ("requirements/base.txt", "requirements/dev.txt"):
+    for lock in ("requirements/base.txt", "requirements/dev.txt", "requirements/slither.txt"):
         text = (ROOT / lock).read_text()
         pins = re.findall(r"^[A-Za-z0-9_.\[\]-]+==", text, re.MULTILINE)
         assert pins
