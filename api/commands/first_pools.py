@@ -66,11 +66,11 @@ async def _usdc(s: WriteSession, founding: Founding, chain_id: int, at: datetime
     asset = erc20_asset(chain_id, world.tokens["USDC"].address)
     item = await _pool(s, founding, chain_id, "usdc", asset, Tier.STRATEGIES, at)
     aave = {
-        "pool": world.contracts["aave_pool"],
-        "token": world.contracts["aUSDC"],
+        "pool": world.aave.pool,
+        "token": world.aave.reserves["USDC"].a_token,
         "guard_venue": guard_venue("aave-usdc"),
     }
-    vault = {"token": world.contracts["vault_usdc"], "guard_venue": guard_venue("vault-usdc")}
+    vault = {"token": world.vault_usdc, "guard_venue": guard_venue("vault-usdc")}
     await pool.add_venue(s, item, f"aave-usdc-{chain_id}", "aave", Tier.CASH, aave, at=at)
     await pool.add_venue(s, item, f"vault-usdc-{chain_id}", "erc4626", Tier.BONDS, vault, at=at)
     if chain_id == exchange["chain_id"]:
@@ -90,8 +90,8 @@ async def _eth(s: WriteSession, founding: Founding, chain_id: int, at: datetime)
     world = founding.worlds[chain_id]
     item = await _pool(s, founding, chain_id, "eth", native_asset(chain_id), Tier.STAKING, at)
     staking = {
-        "token": world.contracts["staking"],
-        "queue": world.contracts["staking"],
+        "token": world.staking,
+        "queue": world.staking,
         "guard_venue": guard_venue("staking-eth"),
     }
     await pool.add_venue(

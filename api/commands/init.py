@@ -164,7 +164,7 @@ def _registry(devnet: Mapping[str, Any], worlds: Mapping[int, World]) -> Registr
             f"devnet-{c['chain_id']}",
             (c["rpc_url"],),
             DEVNET_CONFIRMATIONS,
-            worlds[c["chain_id"]].contracts,
+            {},
             devnet=True,
         )
         for c in devnet["chains"]

@@ -87,9 +87,9 @@ def deploy_installation(
     """
     if treasury.lower() == payout.lower():
         raise DevnetError("the treasury and the payout wallet must be two addresses")
-    node = UnlockedNode(rpc_url, checksum(world.accounts["deployer"]))
-    vault, staking = world.contracts["vault_usdc"], world.contracts["staking"]
-    aave = (world.contracts["aave_pool"], world.contracts["aUSDC"])
+    node = UnlockedNode(rpc_url, checksum(world.accounts.deployer))
+    vault, staking = world.vault_usdc, world.staking
+    aave = (world.aave.pool, world.aave.reserves["USDC"].a_token)
     usdc_venues = {
         "aave-usdc": (KIND_AAVE_V3, *aave, CAP_USDC),
         "vault-usdc": (KIND_ERC4626, vault, vault, CAP_USDC),

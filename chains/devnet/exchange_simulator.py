@@ -197,12 +197,12 @@ async def open_exchange(
         client=client,
         coins=coins,
         address=deposit_address(api_key),
-        hot_wallet=checksum(world.accounts["exchange_hot"]),
+        hot_wallet=checksum(world.accounts.exchange_hot),
         confirmations=confirmations,
         scanned=(await client.block("latest")).number,
     )
     stock = {s: n * 10 ** coins[s].decimals for s, n in STOCK_COINS.items() if s in coins}
-    await chain.stock_up(world.accounts["whale"], stock)
+    await chain.stock_up(world.accounts.whale, stock)
     book = Book(coins, default_products(coins), withdrawal_fees={})
     return Exchange(api_key, api_secret, book, chain)
 

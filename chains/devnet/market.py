@@ -23,14 +23,53 @@ INIT_RESERVES = (
 
 
 @dataclass(frozen=True)
+class UsdcRoles:
+    """Who may do what to USDC, by the contract's own role names."""
+
+    owner: str
+    master_minter: str
+    pauser: str
+    blacklister: str
+    minter: str
+    proxy_admin: str
+
+
+@dataclass(frozen=True)
+class AaveReserve:
+    """One asset on Aave: the token, what suppliers hold, what borrowers owe."""
+
+    asset: str
+    a_token: str
+    debt_token: str
+    """Variable debt; it cannot be transferred."""
+
+
+@dataclass(frozen=True)
+class AaveMarket:
+    """An Aave V3 market and the accounts that hold its roles."""
+
+    pool: str
+    configurator: str
+    addresses_provider: str
+    data_provider: str
+    acl_manager: str
+    oracle: str
+    """Reads the world's price feeds."""
+    pool_admin: str
+    emergency_admin: str
+    risk_admin: str
+    reserves: dict[str, AaveReserve]
+    """By symbol."""
+
+
+@dataclass(frozen=True)
 class Listing:
     """A reserve to list. Rates are annual, ratios and factors are in hundredths of a percent."""
 
     symbol: str
     address: str
     decimals: int
-    price: int
-    """USD with 8 decimals for one whole token."""
+    feed: str
     optimal_usage_bps: int
     slope1_bps: int
     slope2_bps: int
@@ -38,8 +77,10 @@ class Listing:
     threshold_bps: int
 
 
-def deploy_usdc(rpc_url: str, deployer: str, proxy_admin: str, minter: str) -> str:
-    """Circle's FiatToken v2.2 behind its proxy, with one configured minter; returns its address."""
+def deploy_usdc(
+    rpc_url: str, deployer: str, proxy_admin: str, minter: str
+) -> tuple[str, UsdcRoles]:
+    """Circle's FiatToken v2.2 behind its proxy, with one configured minter."""
     checker = deploy(rpc_url, deployer, _usdc("util", "SignatureChecker"))
     libraries = {"SignatureChecker": checker}
     logic = deploy(rpc_url, deployer, _usdc("v2", "FiatTokenV2_2"), libraries=libraries)
@@ -47,59 +88,49 @@ def deploy_usdc(rpc_url: str, deployer: str, proxy_admin: str, minter: str) -> s
     # The proxy's admin cannot use the token, so it is an account of its own.
     send(rpc_url, deployer, usdc, "changeAdmin(address)", proxy_admin)
     signature = "initialize(string,string,string,uint8,address,address,address,address)"
-    roles = (deployer, deployer, deployer, deployer)
-    send(rpc_url, deployer, usdc, signature, "USD Coin", "USDC", "USD", 6, *roles)
+    held = (deployer, deployer, deployer, deployer)  # master minter, pauser, blacklister, owner
+    send(rpc_url, deployer, usdc, signature, "USD Coin", "USDC", "USD", 6, *held)
     send(rpc_url, deployer, usdc, "initializeV2(string)", "USD Coin")
     send(rpc_url, deployer, usdc, "initializeV2_1(address)", proxy_admin)
     send(rpc_url, deployer, usdc, "initializeV2_2(address[],string)", [], "USDC")
     send(rpc_url, deployer, usdc, "configureMinter(address,uint256)", minter, MINTER_ALLOWANCE)
-    return usdc
+    return usdc, UsdcRoles(deployer, deployer, deployer, deployer, minter, proxy_admin)
 
 
-def deploy_market(
-    rpc_url: str, deployer: str, collector: str, listings: list[Listing]
-) -> dict[str, str]:
-    """Deploy the market and list the reserves; `collector` gets the reserve factor.
-
-    Returns aave_pool, aave_data_provider, aave_addresses_provider, aave_pool_configurator,
-    aave_oracle and, for each reserve, a<SYMBOL> and debt<SYMBOL> (the variable debt token).
-    """
+def deploy_aave(
+    rpc_url: str, deployer: str, admin: str, collector: str, listings: list[Listing]
+) -> AaveMarket:
+    """Deploy the market and list the reserves; `collector` gets the reserve factor."""
     provider = deploy(
         rpc_url, deployer, _aave("protocol/configuration", "PoolAddressesProvider"), "dev", deployer
     )
     send(rpc_url, deployer, provider, "setACLAdmin(address)", deployer)
     acl = deploy(rpc_url, deployer, _aave("protocol/configuration", "ACLManager"), provider)
     send(rpc_url, deployer, provider, "setACLManager(address)", acl)
-    send(rpc_url, deployer, acl, "addPoolAdmin(address)", deployer)
-    oracle = deploy(rpc_url, deployer, _aave("mocks/oracle", "PriceOracle"))
+    for grant in ("addPoolAdmin(address)", "addEmergencyAdmin(address)", "addRiskAdmin(address)"):
+        send(rpc_url, deployer, acl, grant, admin)
+    assets, feeds = [item.address for item in listings], [item.feed for item in listings]
+    terms = (provider, assets, feeds, ZERO, ZERO, 10**8)
+    oracle = deploy(rpc_url, deployer, _aave("misc", "AaveOracle"), *terms)
     send(rpc_url, deployer, provider, "setPriceOracle(address)", oracle)
-    for listing in listings:
-        set_price = "setAssetPrice(address,uint256)"
-        send(rpc_url, deployer, oracle, set_price, listing.address, listing.price)
 
     pool, configurator = _deploy_pool(rpc_url, deployer, provider)
     data_provider = deploy(rpc_url, deployer, _aave("misc", "AaveProtocolDataProvider"), provider)
     send(rpc_url, deployer, provider, "setPoolDataProvider(address)", data_provider)
-    _list_reserves(rpc_url, deployer, collector, provider, pool, configurator, listings)
+    _list_reserves(rpc_url, admin, collector, provider, pool, configurator, listings)
+    reserves = {item.symbol: _reserve(rpc_url, data_provider, item) for item in listings}
+    return AaveMarket(
+        *(pool, configurator, provider, data_provider, acl, oracle, admin, admin, admin), reserves
+    )
 
-    contracts = {
-        "aave_pool": pool,
-        "aave_pool_configurator": configurator,
-        "aave_data_provider": data_provider,
-        "aave_addresses_provider": provider,
-        "aave_oracle": oracle,
-    }
-    for listing in listings:
-        tokens = call(
-            rpc_url,
-            data_provider,
-            "getReserveTokensAddresses(address)",
-            listing.address,
-            returns="(address,address,address)",
-        )
-        contracts[f"a{listing.symbol}"] = to_checksum_address(tokens[0])
-        contracts[f"debt{listing.symbol}"] = to_checksum_address(tokens[2])
-    return contracts
+
+def _reserve(rpc_url: str, data_provider: str, item: Listing) -> AaveReserve:
+    signature = "getReserveTokensAddresses(address)"
+    tokens = call(
+        rpc_url, data_provider, signature, item.address, returns="(address,address,address)"
+    )
+    a_token, _, debt_token = map(to_checksum_address, tokens)
+    return AaveReserve(item.address, a_token, debt_token)
 
 
 def _aave(folder: str, name: str) -> Artifact:

@@ -24,7 +24,7 @@ def send_usdc(rpc_url: str, world: World, to: str, amount: int) -> str:
 def send_token(rpc_url: str, world: World, symbol: str, to: str, amount: int) -> str:
     """The whale pays any of the world's tokens; returns the hash."""
     data = encode_call("transfer(address,uint256)", to, amount)
-    return submit(rpc_url, world.accounts["whale"], world.tokens[symbol].address, data)
+    return submit(rpc_url, world.accounts.whale, world.tokens[symbol].address, data)
 
 
 def warp(rpc_url: str, seconds: int) -> None:

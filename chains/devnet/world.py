@@ -13,22 +13,20 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
 from eth_utils.address import to_checksum_address
+from pydantic import TypeAdapter
 
 from chains.devnet.anvil import Anvil
-from chains.devnet.market import ZERO, Listing, deploy_market, deploy_usdc
+from chains.devnet.market import ZERO, AaveMarket, Listing, UsdcRoles, deploy_aave, deploy_usdc
 from chains.devnet.rpc import Artifact, deploy, rpc, send
 
 REPO = Path(__file__).resolve().parents[2]
 OUT = REPO / "contracts" / "out"
 WETH9 = REPO / "node_modules/canonical-weth/build/contracts/WETH9.json"
-
-ROLES = ("deployer", "usdc_minter", "whale", "borrower", "exchange_hot", "collector", "usdc_admin")
-"""Throw-away accounts of Anvil's public test mnemonic, in its order."""
 
 ETHER = 10**18
 USDC_UNIT = 10**6
@@ -42,6 +40,34 @@ STAKING_APR_BPS = 320
 STAKING_SEED = 10_000 * ETHER
 STAKING_REWARDS = 100_000 * ETHER
 STAKING_DELAY_S = 24 * 3600
+PRICES = {"USDC": 1, "TDAI": 1, "WETH": 3_000, "TBTC": 90_000}
+"""Whole USD for one whole token."""
+PRICE_UNIT = 10**8
+AAVE_TERMS = {
+    "USDC": (9_000, 550, 6_000, 7_500, 7_800),
+    "TDAI": (9_000, 550, 7_500, 7_500, 7_800),
+    "WETH": (9_000, 270, 8_000, 8_000, 8_250),
+    "TBTC": (8_000, 400, 9_000, 7_300, 7_800),
+}
+"""Optimal usage, two slopes, loan to value, liquidation threshold: the last fields of Listing."""
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Throw-away accounts of Anvil's public test mnemonic, in its order; all are unlocked."""
+
+    deployer: str
+    usdc_minter: str
+    whale: str
+    """Has plenty of every token and supplies most of each market."""
+    borrower: str
+    """Owes something in each market."""
+    exchange_hot: str
+    collector: str
+    """Gets the markets' reserve factors and fees."""
+    usdc_admin: str
+    market_admin: str
+    """Governs every lending market."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +84,17 @@ class World:
     """Where everything is on one devnet chain. Addresses are checksummed and the same on each."""
 
     chain_id: int
+    accounts: Accounts
     tokens: dict[str, Token]
-    contracts: dict[str, str]
-    accounts: dict[str, str]
+    """By symbol: USDC, WETH, TBTC, TDAI."""
+    feeds: dict[str, str]
+    """PriceFeed by symbol. `setPrice(int256)` takes USD with 8 decimals; every market reads it."""
+    usdc_roles: UsdcRoles
+    aave: AaveMarket
+    vault_usdc: str
+    """PlainVault: ERC-4626 on USDC with a steady stream of rewards."""
+    staking: str
+    """StakingSimulator: token and withdrawal queue in one."""
 
     def to_json(self) -> str:
         """The form kept beside the state; `from_json` reads it."""
@@ -69,9 +103,10 @@ class World:
     @classmethod
     def from_json(cls, text: str) -> "World":
         """Read what `to_json` wrote."""
-        data = json.loads(text)
-        tokens = {symbol: Token(**token) for symbol, token in data["tokens"].items()}
-        return cls(data["chain_id"], tokens, data["contracts"], data["accounts"])
+        return _WORLD.validate_json(text)
+
+
+_WORLD = TypeAdapter(World)
 
 
 @dataclass(frozen=True)
@@ -151,22 +186,28 @@ def _build(folder: Path, chain_id: int) -> None:
 
 
 def _deploy(rpc_url: str, chain_id: int) -> World:
-    addresses: list[str] = [
-        to_checksum_address(account) for account in rpc(rpc_url, "eth_accounts")
-    ]
-    accounts = dict(zip(ROLES, addresses, strict=False))
-    tokens = _deploy_tokens(rpc_url, accounts)
+    unlocked = rpc(rpc_url, "eth_accounts")[: len(fields(Accounts))]
+    accounts = Accounts(*map(to_checksum_address, unlocked))
+    tokens, usdc_roles = _deploy_tokens(rpc_url, accounts)
+    feeds = _deploy_feeds(rpc_url, accounts.deployer)
     listings = [
-        Listing("USDC", tokens["USDC"].address, 6, 10**8, 9_000, 550, 6_000, 7_500, 7_800),
-        Listing("TDAI", tokens["TDAI"].address, 18, 10**8, 9_000, 550, 7_500, 7_500, 7_800),
-        Listing("WETH", tokens["WETH"].address, 18, 3_000 * 10**8, 9_000, 270, 8_000, 8_000, 8_250),
-        Listing("TBTC", tokens["TBTC"].address, 8, 90_000 * 10**8, 8_000, 400, 9_000, 7_300, 7_800),
+        Listing(symbol, tokens[symbol].address, tokens[symbol].decimals, feeds[symbol], *terms)
+        for symbol, terms in AAVE_TERMS.items()
     ]
-    contracts = deploy_market(rpc_url, accounts["deployer"], accounts["collector"], listings)
-    _populate_market(rpc_url, accounts, tokens, contracts["aave_pool"])
-    contracts["vault_usdc"] = _deploy_vault(rpc_url, accounts, tokens["USDC"].address)
-    contracts["staking"] = _deploy_staking(rpc_url, accounts)
-    return World(chain_id, tokens, contracts, accounts)
+    admins = (accounts.deployer, accounts.market_admin, accounts.collector)
+    aave = deploy_aave(rpc_url, *admins, listings)
+    _populate_market(rpc_url, accounts, tokens, aave.pool)
+    vault = _deploy_vault(rpc_url, accounts, tokens["USDC"].address)
+    staking = _deploy_staking(rpc_url, accounts)
+    return World(chain_id, accounts, tokens, feeds, usdc_roles, aave, vault, staking)
+
+
+def _deploy_feeds(rpc_url: str, deployer: str) -> dict[str, str]:
+    feed = own_artifact("PriceFeed")
+    return {
+        symbol: deploy(rpc_url, deployer, feed, f"{symbol} / USD", price * PRICE_UNIT)
+        for symbol, price in PRICES.items()
+    }
 
 
 def own_artifact(name: str) -> Artifact:
@@ -174,28 +215,25 @@ def own_artifact(name: str) -> Artifact:
     return Artifact.load(OUT / f"{name}.sol" / f"{name}.json")
 
 
-def _deploy_tokens(rpc_url: str, accounts: dict[str, str]) -> dict[str, Token]:
-    deployer, whale = accounts["deployer"], accounts["whale"]
-    minter = accounts["usdc_minter"]
-    usdc = deploy_usdc(rpc_url, deployer, accounts["usdc_admin"], minter)
+def _deploy_tokens(rpc_url: str, accounts: Accounts) -> tuple[dict[str, Token], UsdcRoles]:
+    deployer, whale, minter = accounts.deployer, accounts.whale, accounts.usdc_minter
+    usdc, usdc_roles = deploy_usdc(rpc_url, deployer, accounts.usdc_admin, minter)
     send(rpc_url, minter, usdc, "mint(address,uint256)", whale, 10**9 * USDC_UNIT)
     weth = deploy(rpc_url, deployer, Artifact.load(WETH9))
-    for name in ("whale", "borrower"):
-        send(rpc_url, accounts[name], weth, "deposit()", value=100_000 * ETHER)
+    for who in (whale, accounts.borrower):
+        send(rpc_url, who, weth, "deposit()", value=100_000 * ETHER)
     tokens = {"USDC": Token("USDC", usdc, 6), "WETH": Token("WETH", weth, 18)}
     for symbol, decimals in (("TBTC", 8), ("TDAI", 18)):
         name = f"Devnet test {symbol}"
         address = deploy(rpc_url, deployer, own_artifact("TestToken"), name, symbol, decimals)
         send(rpc_url, deployer, address, "mint(address,uint256)", whale, 10 ** (9 + decimals))
         tokens[symbol] = Token(symbol, address, decimals)
-    return tokens
+    return tokens, usdc_roles
 
 
-def _populate_market(
-    rpc_url: str, accounts: dict[str, str], tokens: dict[str, Token], pool: str
-) -> None:
+def _populate_market(rpc_url: str, accounts: Accounts, tokens: dict[str, Token], pool: str) -> None:
     """Suppliers and borrowers, so that every reserve really pays: USDC is 70 % lent out."""
-    whale, borrower = accounts["whale"], accounts["borrower"]
+    whale, borrower = accounts.whale, accounts.borrower
     supplies = (
         (whale, "USDC", 10_000_000 * USDC_UNIT),
         (whale, "TDAI", 10_000_000 * ETHER),
@@ -218,10 +256,10 @@ def _populate_market(
         send(rpc_url, who, pool, borrow, tokens[symbol].address, amount, 2, 0, who)
 
 
-def _deploy_vault(rpc_url: str, accounts: dict[str, str], usdc: str) -> str:
-    whale = accounts["whale"]
+def _deploy_vault(rpc_url: str, accounts: Accounts, usdc: str) -> str:
+    whale = accounts.whale
     names = ("Devnet USDC vault", "dvUSDC")
-    vault = deploy(rpc_url, accounts["deployer"], own_artifact("PlainVault"), usdc, *names)
+    vault = deploy(rpc_url, accounts.deployer, own_artifact("PlainVault"), usdc, *names)
     rewards = VAULT_SEED * VAULT_APR_BPS * STREAM_YEARS // 10_000
     send(rpc_url, whale, usdc, "approve(address,uint256)", vault, VAULT_SEED + rewards)
     send(rpc_url, whale, vault, "deposit(uint256,address)", VAULT_SEED, whale)
@@ -229,11 +267,11 @@ def _deploy_vault(rpc_url: str, accounts: dict[str, str], usdc: str) -> str:
     return vault
 
 
-def _deploy_staking(rpc_url: str, accounts: dict[str, str]) -> str:
+def _deploy_staking(rpc_url: str, accounts: Accounts) -> str:
     terms = (STAKING_APR_BPS, STAKING_DELAY_S)
     simulator = own_artifact("StakingSimulator")
-    address = deploy(rpc_url, accounts["deployer"], simulator, *terms, value=STAKING_REWARDS)
-    send(rpc_url, accounts["whale"], address, "submit(address)", ZERO, value=STAKING_SEED)
+    address = deploy(rpc_url, accounts.deployer, simulator, *terms, value=STAKING_REWARDS)
+    send(rpc_url, accounts.whale, address, "submit(address)", ZERO, value=STAKING_SEED)
     return address
 
 

@@ -170,7 +170,9 @@ def _check_placement(scene: Scene, usdc: dict[str, Any], eth: dict[str, Any]) ->
         )
     checks.that(int(usdc["idle"]) * 10 >= total, "at least 10 % of the pool is liquid in the guard")
     world, guard = scene.world(chain), scene.contract("guard_usdc")
-    on_aave = call_uint(scene.rpc(chain), world.contracts["aUSDC"], "balanceOf(address)", guard)
+    on_aave = call_uint(
+        scene.rpc(chain), world.aave.reserves["USDC"].a_token, "balanceOf(address)", guard
+    )
     checks.that(
         on_aave >= venues[f"aave-usdc-{chain}"],
         f"Aave itself says the guard has {coins(on_aave, 6, 'USDC')}",

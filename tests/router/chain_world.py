@@ -47,18 +47,18 @@ def places_of(chain: DevnetChain, payee: str) -> dict[str, str]:
 
 
 def usdc_site(chain: DevnetChain, at: dict[str, str]) -> Site:
-    contracts, token = chain.world.contracts, chain.world.tokens["USDC"].address
+    world, token = chain.world, chain.world.tokens["USDC"].address
     exchange = {
         "exchange": "simulated", "product": "USDC001", "asset": "USDC", "network": "ETH",
         "deposit_address": at["payee"],
     }  # fmt: skip
     aave = {
-        "pool": contracts["aave_pool"],
-        "token": contracts["aUSDC"],
+        "pool": world.aave.pool,
+        "token": world.aave.reserves["USDC"].a_token,
         "guard_venue": "0x" + venue_id("aave-usdc").hex(),
     }
     vault = {
-        "token": contracts["vault_usdc"],
+        "token": world.vault_usdc,
         "guard_venue": "0x" + venue_id("vault-usdc").hex(),
     }
     return Site(
@@ -82,7 +82,7 @@ def usdc_site(chain: DevnetChain, at: dict[str, str]) -> Site:
 
 
 def eth_site(chain: DevnetChain, at: dict[str, str]) -> Site:
-    staking = chain.world.contracts["staking"]
+    staking = chain.world.staking
     config = {
         "token": staking,
         "queue": staking,

@@ -59,19 +59,19 @@ def install(chain: DevnetChain, book: Path | None = None, owner: str = OWNER) ->
 
 
 def node_of(chain: DevnetChain) -> UnlockedNode:
-    return UnlockedNode(chain.anvil.rpc_url, checksum(chain.world.accounts["deployer"]))
+    return UnlockedNode(chain.anvil.rpc_url, checksum(chain.world.accounts.deployer))
 
 
 def sent(chain: DevnetChain) -> int:
     """Transactions of the deploying account."""
-    sender = chain.world.accounts["deployer"]
+    sender = chain.world.accounts.deployer
     return int(chain.anvil.rpc("eth_getTransactionCount", sender, "latest"), 16)
 
 
 def test_addresses_are_the_same_on_two_chains(running: tuple[DevnetChain, DevnetChain]) -> None:
     snapshots = [chain.anvil.snapshot() for chain in running]
     # What else an account does moves the addresses of plain deployments.
-    send(running[0].anvil.rpc_url, running[0].world.accounts["deployer"], TREASURY, "x()")
+    send(running[0].anvil.rpc_url, running[0].world.accounts.deployer, TREASURY, "x()")
     first, second = (install(chain) for chain in running)
     assert first == second
     assert len(set(first.values())) == 5
@@ -88,7 +88,7 @@ def test_a_second_run_sends_nothing(chain: DevnetChain) -> None:
 
 
 def test_an_owner_may_deploy_himself(chain: DevnetChain) -> None:
-    deployer = chain.world.accounts["deployer"]
+    deployer = chain.world.accounts.deployer
     first, after = install(chain, owner=deployer), sent(chain)
     check_handed_over(chain, first, deployer)
     assert install(chain, owner=deployer) == first
@@ -226,7 +226,7 @@ def stranger_registers(chain: DevnetChain, hand_to: str) -> None:
     node = node_of(chain)
     site = Site.of(ours.audit_anchor(), ours.builds(OUT)["AuditAnchor"])
     place(node, [site])
-    stranger = chain.world.accounts["whale"]
+    stranger = chain.world.accounts.whale
     url = chain.anvil.rpc_url
     send(url, stranger, site.address, "register(bytes32,address)", LOG_ID, stranger)
     send(url, stranger, site.address, "addAnchorer(bytes32,address)", LOG_ID, ANCHORER)
@@ -237,7 +237,7 @@ def stranger_registers(chain: DevnetChain, hand_to: str) -> None:
 
 @pytest.mark.parametrize("hand_to", ["whale", "deployer", OWNER])
 def test_a_log_that_a_stranger_registered_is_refused(chain: DevnetChain, hand_to: str) -> None:
-    to = chain.world.accounts.get(hand_to, hand_to)
+    to = getattr(chain.world.accounts, hand_to, hand_to)
     stranger_registers(chain, to)
     with pytest.raises(DeploymentRefused, match="was registered by"):
         install(chain)

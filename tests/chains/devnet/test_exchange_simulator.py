@@ -77,7 +77,7 @@ async def api(chain: DevnetChain) -> AsyncIterator[Api]:
 
 
 def pay_in(chain: DevnetChain, amount: int) -> str:
-    usdc, whale = chain.world.tokens["USDC"].address, chain.world.accounts["whale"]
+    usdc, whale = chain.world.tokens["USDC"].address, chain.world.accounts.whale
     to = deposit_address(KEY)
     receipt = send(chain.anvil.rpc_url, whale, usdc, "transfer(address,uint256)", to, amount)
     return str(receipt["transactionHash"])
@@ -134,7 +134,7 @@ async def completed(api: Api, order_id: str) -> Any:
 
 
 async def test_native_coin_in_and_out(chain: DevnetChain, api: Api) -> None:
-    whale = chain.world.accounts["whale"]
+    whale = chain.world.accounts.whale
     message = {"from": whale, "to": deposit_address(KEY), "value": hex(5 * 10**18)}
     chain.anvil.rpc("eth_sendTransaction", message)
     chain.anvil.mine(4)

@@ -49,8 +49,8 @@ def supply(chain: DevnetChain, amount: int) -> None:
     url, world = chain.anvil.rpc_url, chain.world
     token, pool, whale = (
         world.tokens["USDC"].address,
-        world.contracts["aave_pool"],
-        world.accounts["whale"],
+        world.aave.pool,
+        world.accounts.whale,
     )
     send(url, whale, token, "approve(address,uint256)", pool, amount)
     signature = "supply(address,uint256,address,uint16)"
@@ -58,9 +58,9 @@ def supply(chain: DevnetChain, amount: int) -> None:
 
 
 def venue(chain: DevnetChain, client: EvmClient) -> AaveVenue:
-    contracts = chain.world.contracts
-    token = chain.world.tokens["USDC"].address
-    return AaveVenue(client, contracts["aave_pool"], token, contracts["aUSDC"], HOLDER)
+    aave = chain.world.aave
+    usdc = aave.reserves["USDC"]
+    return AaveVenue(client, aave.pool, usdc.asset, usdc.a_token, HOLDER)
 
 
 async def head(client: EvmClient) -> BlockRef:
@@ -76,7 +76,7 @@ async def test_aave_rate_after_our_deposit_is_as_predicted(
     usdc = world.tokens["USDC"].address
     if utilised:
         borrow = "borrow(address,uint256,uint256,uint16,address)"
-        borrower, pool = world.accounts["borrower"], world.contracts["aave_pool"]
+        borrower, pool = world.accounts.borrower, world.aave.pool
         send(url, borrower, pool, borrow, usdc, 2_600_000 * UNIT, 2, 0, borrower)
     adapter = venue(chain, client)
     state = await adapter.read(await head(client))
@@ -96,7 +96,7 @@ async def test_aave_is_not_entered_when_it_is_drained(
     """Property 56: a pool that is nearly all lent out pays best and is refused."""
     world, url = chain.world, chain.anvil.rpc_url
     borrow = "borrow(address,uint256,uint256,uint16,address)"
-    borrower, pool = world.accounts["borrower"], world.contracts["aave_pool"]
+    borrower, pool = world.accounts.borrower, world.aave.pool
     usdc = world.tokens["USDC"].address
     before = await venue(chain, client).read(await head(client))
     send(url, borrower, pool, borrow, usdc, 2_900_000 * UNIT, 2, 0, borrower)
@@ -107,8 +107,8 @@ async def test_aave_is_not_entered_when_it_is_drained(
 
 async def test_vault_pays_what_its_curve_says(chain: DevnetChain, client: EvmClient) -> None:
     world, url = chain.world, chain.anvil.rpc_url
-    token, vault = world.tokens["USDC"].address, world.contracts["vault_usdc"]
-    whale = world.accounts["whale"]
+    token, vault = world.tokens["USDC"].address, world.vault_usdc
+    whale = world.accounts.whale
     adapter = VaultVenue(client, vault, token, HOLDER)
     state = await adapter.read(await head(client))
     amount = 1_000_000 * UNIT

@@ -66,8 +66,8 @@ async def at(world: DevnetChain) -> AsyncIterator[Setting]:
     snapshot = world.anvil.snapshot()
     client = EvmClient(31337, [world.anvil.rpc_url])
     url, accounts = world.anvil.rpc_url, world.world.accounts
-    contract = deploy(url, accounts["deployer"], own_artifact("Payouts"))
-    payer, usdc = accounts["whale"], world.world.tokens["USDC"].address
+    contract = deploy(url, accounts.deployer, own_artifact("Payouts"))
+    payer, usdc = accounts.whale, world.world.tokens["USDC"].address
     send(url, payer, usdc, "approve(address,uint256)", contract, 10_000_000 * UNIT)
     yield Setting(world, contract, payer, usdc, client)
     await client.close()
@@ -77,7 +77,7 @@ async def at(world: DevnetChain) -> AsyncIterator[Setting]:
 @pytest.mark.chain
 async def test_a_token_batch_skips_whom_usdc_refuses(at: Setting) -> None:
     contract, token = Payouts(at.client, at.contract), Erc20(at.client, at.usdc)
-    deployer = at.chain.world.accounts["deployer"]
+    deployer = at.chain.world.accounts.deployer
     send(at.chain.anvil.rpc_url, deployer, at.usdc, "blacklist(address)", BOB)
     batch = [Payout(ALICE, 5 * UNIT), Payout(BOB, 7 * UNIT), *payouts_of(3, UNIT)]
     before = await token.balance_of(at.payer, await at.client.block_number())

@@ -90,7 +90,7 @@ async def at(world: DevnetChain, installed: dict[str, str]) -> AsyncIterator[Set
     snapshot = world.anvil.snapshot()
     client = EvmClient(31337, [world.anvil.rpc_url])
     accounts = world.anvil.rpc("eth_accounts")
-    whale, usdc = world.world.accounts["whale"], world.world.tokens["USDC"].address
+    whale, usdc = world.world.accounts.whale, world.world.tokens["USDC"].address
     yield Setting(world, installed, checksum(accounts[8]), whale, usdc, client)
     await client.close()
     world.anvil.revert(snapshot)
@@ -102,9 +102,9 @@ def fund(at: Setting, to: str, amount: int) -> None:
 
 async def test_the_supply_rate_follows_from_what_we_read(at: Setting) -> None:
     """Curves are built from these fields: Aave's own rate must come out of them."""
-    pool = AavePool(at.client, at.chain.world.contracts["aave_pool"])
+    pool = AavePool(at.client, at.chain.world.aave.pool)
     reserve = await pool.reserve(at.usdc, await at.head())
-    assert reserve.a_token == at.chain.world.contracts["aUSDC"]
+    assert reserve.a_token == at.chain.world.aave.reserves["USDC"].a_token
     assert (reserve.decimals, reserve.active, reserve.frozen, reserve.paused) == (
         *(6, True, False, False),
     )
@@ -136,7 +136,7 @@ async def test_guard_and_aave(at: Setting) -> None:
     assert not await guard.is_payee(PAYOUT, block)
     assert not await guard.paused(block)
     venue = await guard.venue(AAVE, block)
-    assert (venue.kind, venue.aux) == (VenueKind.AAVE_V3, at.chain.world.contracts["aUSDC"])
+    assert (venue.kind, venue.aux) == (VenueKind.AAVE_V3, at.chain.world.aave.reserves["USDC"].a_token)
     assert (await guard.venue(STAKING, block)).kind is VenueKind.NONE
 
     receipt = await at.act(
@@ -171,7 +171,7 @@ async def test_guard_and_aave(at: Setting) -> None:
 
 async def test_guard_and_vault(at: Setting) -> None:
     guard = TreasuryGuard(at.client, at.contracts["guard_usdc"])
-    vault = Erc4626(at.client, at.chain.world.contracts["vault_usdc"])
+    vault = Erc4626(at.client, at.chain.world.vault_usdc)
     fund(at, guard.address, 1_000 * UNIT)
     data = treasury_guard.encode_allocate(VAULT, 1_000 * UNIT)
     receipt = await at.act(at.allocator, guard.address, data)
@@ -195,7 +195,7 @@ async def test_guard_and_vault(at: Setting) -> None:
 
 async def test_guard_and_staking_with_its_queue(at: Setting) -> None:
     guard = TreasuryGuard(at.client, at.contracts["guard_eth"])
-    address = at.chain.world.contracts["staking"]
+    address = at.chain.world.staking
     staking = Staking(at.client, address, address)
     at.chain.anvil.set_balance(guard.address, 10 * ETHER)
     assert await guard.asset(await at.head()) is None
