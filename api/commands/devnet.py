@@ -20,7 +20,7 @@ from chains.devnet.world import DevnetChain, start_chain
 
 CHAIN_IDS = (31337, 31338)
 SCHEMA = "moorage.devnet/1"
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "world"
+CACHE = Path(__file__).resolve().parents[2] / ".cache"
 BLOCK_TIME_S = 1.0
 
 

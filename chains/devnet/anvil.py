@@ -27,11 +27,11 @@ BALANCE_ETH = 10_000_000
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def anvil_binary() -> Path:
-    """The binary that scripts/setup_node installed for this platform."""
+def foundry_binary(tool: str) -> Path:
+    """`anvil` or `forge` as scripts/setup_node installed it for this platform."""
     system = platform.system().lower()
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    path = REPO / "node_modules" / "@foundry-rs" / f"anvil-{system}-{machine}" / "bin" / "anvil"
+    path = REPO / "node_modules" / "@foundry-rs" / f"{tool}-{system}-{machine}" / "bin" / tool
     if not path.is_file():
         raise DevnetError(f"{path.relative_to(REPO)} is missing: run scripts/setup_node first")
     return path
@@ -176,7 +176,7 @@ def _command(
     load_state: Path | None,
     extra_args: tuple[str, ...],
 ) -> list[str]:
-    command = [str(anvil_binary()), "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(foundry_binary("anvil")), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--chain-id", str(chain_id), "--balance", str(BALANCE_ETH)]
     command += ["--hardfork", "prague", "--slots-in-an-epoch", "1"]
     if block_time is not None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chains.devnet.market import ZERO
-from chains.devnet.rpc import DevnetError, call, rpc, send, submit, wait_receipt
-from chains.devnet.world import OUT, World
+from chains.devnet.artifacts import OUT
+from chains.devnet.rpc import ZERO, DevnetError, call, rpc, send, submit, wait_receipt
+from chains.devnet.world import World
 from chains.evm import parse
 from chains.evm.address import checksum
 from chains.evm.deployment import ours

@@ -6,7 +6,7 @@ Amounts are ints in base units. Accounts are Anvil's unlocked ones, so nothing i
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from eth_utils.abi import collapse_if_tuple
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
+ZERO = "0x" + "00" * 20
 RPC_TIMEOUT_S = 30.0
 RECEIPT_TIMEOUT_S = 60.0
 
@@ -186,3 +187,21 @@ def deploy(
     except DevnetError as error:
         raise DevnetError(f"deploying {artifact.name}: {error}") from error
     return to_checksum_address(receipt["contractAddress"])
+
+
+class Linker:
+    """Deploys contracts of one project by name, and their libraries, each once, before them."""
+
+    def __init__(self, rpc_url: str, sender: str, artifact: Callable[[str], Artifact]) -> None:
+        self._rpc_url, self._sender, self._artifact = rpc_url, sender, artifact
+        self._libraries: dict[str, str] = {}
+
+    def deploy(self, name: str, *args: Any, value: int = 0) -> str:
+        """Returns the checksummed address."""
+        artifact = self._artifact(name)
+        for library in artifact.link_references:
+            if library not in self._libraries:
+                self._libraries[library] = self.deploy(library)
+        return deploy(
+            *(self._rpc_url, self._sender, artifact, *args), libraries=self._libraries, value=value
+        )

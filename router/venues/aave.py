@@ -43,13 +43,10 @@ class AaveVenue:
 
 
 def curve_of(reserve: AaveReserve, own: int) -> Kinked:
-    """The pool without us: what is there and lent out, less our own deposit.
-
-    As in Aave's own strategy: supply usage counts `unbacked`, which is 0 outside of bridges.
-    """
+    """The pool without us: what is there and lent out, less our own deposit."""
     return Kinked(
-        supply=reserve.available + reserve.total_variable_debt + reserve.unbacked - own,
-        debt=reserve.total_variable_debt,
+        supply=reserve.available + reserve.total_debt - own,
+        debt=reserve.total_debt,
         base_ray=reserve.strategy.base_ray,
         slope1_ray=reserve.strategy.slope1_ray,
         slope2_ray=reserve.strategy.slope2_ray,
@@ -70,9 +67,7 @@ def refusal_of(reserve: AaveReserve, token: str) -> str:
         return "the market names another aToken than the policy's"
     if not reserve.active or reserve.frozen or reserve.paused:
         return "the reserve is inactive, frozen or paused"
-    if reserve.total_stable_debt > 0:
-        return "the reserve has stable-rate debt, which the curve does not model"
-    total = reserve.available + reserve.total_variable_debt
-    if reserve.total_variable_debt * 10_000 > total * UTILISATION_MAX_BPS:
+    total = reserve.available + reserve.total_debt
+    if reserve.total_debt * 10_000 > total * UTILISATION_MAX_BPS:
         return "utilisation is above 97 %"
     return ""

@@ -1,7 +1,8 @@
 """Aave V3 Pool: one reserve's state at one block, and the calls of a direct supplier.
 
-Rates are ray (27 decimals) a year of 365 days, simple. Source of the layouts: aave-v3-core
-DataTypes.sol (ReserveData) and ReserveConfiguration.sol (bit positions).
+Rates are ray (27 decimals) a year of 365 days, simple. Written for Aave V3.4 and later: one rate
+strategy for all reserves, virtual balances, variable debt only. Source of the layouts:
+aave-v3-origin DataTypes.sol (ReserveDataLegacy) and ReserveConfiguration.sol (bit positions).
 """
 
 from dataclasses import dataclass
@@ -18,12 +19,7 @@ _RESERVE_DATA = (
     *("uint256", "uint128", "uint128", "uint128", "uint128", "uint128", "uint40", "uint16"),
     *("address", "address", "address", "address", "uint128", "uint128", "uint128"),
 )
-_STRATEGY = (
-    "OPTIMAL_USAGE_RATIO()",
-    "getBaseVariableBorrowRate()",
-    "getVariableRateSlope1()",
-    "getVariableRateSlope2()",
-)
+_RATE_DATA = ("uint256",) * 4
 
 
 def encode_supply(asset: str, amount: int, on_behalf_of: str) -> bytes:
@@ -49,24 +45,22 @@ class RateStrategy:
 class AaveReserve:
     """A reserve at one block: all that its supply rate and its limits follow from.
 
-    `available` is the underlying that lies in the aToken, so what can be withdrawn at once.
-    `supply_cap` is base units, 0 is no cap. Debts are base units, interest to the block included.
+    `available` is the pool's own count of the underlying in the aToken, so what can be withdrawn at
+    once: what somebody sends there uncalled for does not count. `total_supplied` is what the supply
+    cap is held against: aTokens and what the treasury may still mint. `supply_cap` is base units,
+    0 is no cap. `total_debt` is base units, interest to the block included.
     """
 
     asset: str
     a_token: str
     variable_debt_token: str
-    stable_debt_token: str
-    strategy_address: str
     liquidity_rate_ray: int
     variable_borrow_rate_ray: int
     liquidity_index_ray: int
     last_update_s: int
     available: int
-    total_variable_debt: int
-    total_stable_debt: int
+    total_debt: int
     total_supplied: int
-    unbacked: int
     reserve_factor_bps: int
     decimals: int
     supply_cap: int
@@ -87,45 +81,48 @@ class AavePool:
         """Raises UndecodableAnswer if the market does not list the asset."""
         raw = await self.client.call(self.address, encode_call("getReserveData(address)", asset), block)
         words = decode_answer(_RESERVE_DATA, raw)
-        a_token, stable, variable, strategy = (checksum(a) for a in words[8:12])
-        supply = encode_call("totalSupply()")
-        targets = [(asset, encode_call("balanceOf(address)", a_token))]
-        targets += [(token, supply) for token in (variable, stable, a_token)]
-        targets += [(strategy, encode_call(s)) for s in _STRATEGY]
-        answers = await self.client.calls(targets, block)
-        numbers = [decode_answer(("uint256",), a)[0] for a in answers]
-        return _reserve(asset, words, numbers)
+        a_token, debt_token, strategy = (checksum(words[at]) for at in (8, 10, 11))
+        targets = [
+            (self.address, encode_call("getVirtualUnderlyingBalance(address)", asset)),
+            (debt_token, encode_call("totalSupply()")),
+            (a_token, encode_call("totalSupply()")),
+            (self.address, encode_call("getReserveNormalizedIncome(address)", asset)),
+            (strategy, encode_call("getInterestRateData(address)", asset)),
+        ]
+        *answers, rates = await self.client.calls(targets, block)
+        numbers = [decode_answer(("uint256",), answer)[0] for answer in answers]
+        return _reserve(asset, words, numbers, RateStrategy(*decode_answer(_RATE_DATA, rates)))
 
     async def a_token_balance(self, a_token: str, holder: str, block: At) -> int:
         """The position of a holder in base units, interest to the block included."""
         return await self.client.erc20_balance(a_token, holder, block)
 
 
-def _reserve(asset: str, words: tuple[Any, ...], numbers: list[int]) -> AaveReserve:
+def _reserve(
+    asset: str, words: tuple[Any, ...], numbers: list[int], strategy: RateStrategy
+) -> AaveReserve:
+    available, total_debt, a_tokens, index_ray = numbers
+    treasury_up = -(-words[12] * index_ray // RAY)
     bits: int = words[0]
     decimals = _bits(bits, 48, 8)
     return AaveReserve(
         asset=asset,
         a_token=checksum(words[8]),
-        stable_debt_token=checksum(words[9]),
         variable_debt_token=checksum(words[10]),
-        strategy_address=checksum(words[11]),
         liquidity_index_ray=words[1],
         liquidity_rate_ray=words[2],
         variable_borrow_rate_ray=words[4],
         last_update_s=words[6],
-        available=numbers[0],
-        total_variable_debt=numbers[1],
-        total_stable_debt=numbers[2],
-        total_supplied=numbers[3],
-        unbacked=words[13],
+        available=available,
+        total_debt=total_debt,
+        total_supplied=a_tokens + treasury_up,
         reserve_factor_bps=_bits(bits, 64, 16),
         decimals=decimals,
         supply_cap=_bits(bits, 116, 36) * 10**decimals,
         active=bool(_bits(bits, 56, 1)),
         frozen=bool(_bits(bits, 57, 1)),
         paused=bool(_bits(bits, 60, 1)),
-        strategy=RateStrategy(*numbers[4:8]),
+        strategy=strategy,
     )
 
 

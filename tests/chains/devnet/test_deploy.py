@@ -10,9 +10,10 @@ import pytest
 
 from chains.devnet import deploy
 from chains.devnet.anvil import REPO
+from chains.devnet.artifacts import OUT
 from chains.devnet.deploy import UnlockedNode, deploy_installation
 from chains.devnet.rpc import DevnetError, call, send, submit
-from chains.devnet.world import OUT, DevnetChain, start_chain
+from chains.devnet.world import DevnetChain, start_chain
 from chains.errors import ArtifactDiffers, CodeDiffers, DeployerMissing, DeploymentRefused
 from chains.evm.address import checksum
 from chains.evm.deployment import ours

@@ -17,8 +17,7 @@ from eth_utils.address import is_checksum_address
 from chains.devnet import outside
 from chains.devnet.anvil import REPO, Anvil
 from chains.devnet.deploy import deploy_installation, venue_id
-from chains.devnet.market import ZERO
-from chains.devnet.rpc import DevnetError, call, call_uint, encode_call, send, wait_receipt
+from chains.devnet.rpc import ZERO, DevnetError, call, call_uint, encode_call, send, wait_receipt
 from chains.devnet.world import DevnetChain, World, ensure_world, start_chain
 
 pytestmark = pytest.mark.chain

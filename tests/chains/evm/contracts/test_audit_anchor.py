@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from chains.devnet.anvil import Anvil
 from chains.devnet.rpc import call, deploy, send
-from chains.devnet.world import own_artifact
+from chains.devnet.artifacts import own_artifact
 from chains.evm.contracts.audit_anchor import ANCHOR
 from custody.assurance.anchor import GAS_LIMIT
 from custody.audit import merkle, verify

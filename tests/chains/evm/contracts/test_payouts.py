@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from chains.devnet.rpc import deploy, send, submit, wait_receipt
-from chains.devnet.world import DevnetChain, own_artifact, start_chain
+from chains.devnet.artifacts import own_artifact
+from chains.devnet.world import DevnetChain, start_chain
 from chains.errors import CallReverted
 from chains.evm.address import ZERO_ADDRESS, checksum, keccak
 from chains.evm.client import EvmClient

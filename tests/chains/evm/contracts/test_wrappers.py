@@ -8,13 +8,14 @@ import pytest
 from coincurve import PrivateKey
 
 from chains.devnet.deploy import deploy_installation, venue_id
-from chains.devnet.rpc import send, submit, wait_receipt
+from chains.devnet.rpc import DevnetError, send, submit, wait_receipt
 from chains.devnet.world import DevnetChain, start_chain
 from chains.errors import CallReverted
 from chains.evm.address import address_from_public_key, checksum, keccak
+from chains.evm.calldata import encode_call
 from chains.evm.client import EvmClient
 from chains.evm.contracts import audit_anchor, sweeper, treasury_guard
-from chains.evm.contracts.aave_pool import RAY, AavePool
+from chains.evm.contracts.aave_pool import RAY, AavePool, AaveReserve
 from chains.evm.contracts.audit_anchor import AuditAnchor
 from chains.evm.contracts.erc20 import Erc20
 from chains.evm.contracts.erc4626 import Erc4626
@@ -100,28 +101,74 @@ def fund(at: Setting, to: str, amount: int) -> None:
     send(at.chain.anvil.rpc_url, at.whale, at.usdc, "transfer(address,uint256)", to, amount)
 
 
-async def test_the_supply_rate_follows_from_what_we_read(at: Setting) -> None:
-    """Curves are built from these fields: Aave's own rate must come out of them."""
-    pool = AavePool(at.client, at.chain.world.aave.pool)
-    reserve = await pool.reserve(at.usdc, await at.head())
-    assert reserve.a_token == at.chain.world.aave.reserves["USDC"].a_token
+def ray_mul(a: int, b: int) -> int:
+    """As Aave's WadRayMath rounds: half up."""
+    return (a * b + RAY // 2) // RAY
+
+
+def ray_div(a: int, b: int) -> int:
+    return (a * RAY + b // 2) // b
+
+
+def aave_rates(reserve: AaveReserve) -> tuple[int, int]:
+    """(supply, borrow) in ray, as DefaultReserveInterestRateStrategyV2 computes them."""
+    curve, debt = reserve.strategy, reserve.total_debt
+    usage, optimal = ray_div(debt, reserve.available + debt), curve.optimal_usage_ray
+    if usage > optimal:
+        steep = ray_mul(curve.slope2_ray, ray_div(usage - optimal, RAY - optimal))
+        borrow = curve.base_ray + curve.slope1_ray + steep
+    else:
+        borrow = curve.base_ray + ray_div(ray_mul(curve.slope1_ray, usage), optimal)
+    kept = 10_000 - reserve.reserve_factor_bps
+    return (ray_mul(borrow, usage) * kept + 5_000) // 10_000, borrow
+
+
+@pytest.mark.parametrize("borrowed", [1, 2_600_000], ids=["below the kink", "above the kink"])
+async def test_the_supply_rate_follows_from_what_we_read(at: Setting, borrowed: int) -> None:
+    """Curves are built from these fields: to the last digit, Aave's own rates come out of them."""
+    world, url = at.chain.world, at.chain.anvil.rpc_url
+    borrow = "borrow(address,uint256,uint256,uint16,address)"
+    borrower = world.accounts.borrower
+    terms = (at.usdc, borrowed * UNIT, 2, 0, borrower)
+    send(url, borrower, world.aave.pool, borrow, *terms)
+    reserve = await AavePool(at.client, world.aave.pool).reserve(at.usdc, await at.head())
+    assert (reserve.liquidity_rate_ray, reserve.variable_borrow_rate_ray) == aave_rates(reserve)
+    assert reserve.liquidity_rate_ray > RAY // 100
+    assert reserve.a_token == world.aave.reserves["USDC"].a_token
+    assert reserve.variable_debt_token == world.aave.reserves["USDC"].debt_token
     assert (reserve.decimals, reserve.active, reserve.frozen, reserve.paused) == (
         *(6, True, False, False),
     )
-    debt, size = reserve.total_variable_debt, reserve.available + reserve.total_variable_debt
-    usage_ray = debt * RAY // size
-    curve = reserve.strategy
-    if usage_ray <= curve.optimal_usage_ray:
-        borrow = curve.base_ray + curve.slope1_ray * usage_ray // curve.optimal_usage_ray
-    else:
-        excess = (usage_ray - curve.optimal_usage_ray) * RAY // (RAY - curve.optimal_usage_ray)
-        borrow = curve.base_ray + curve.slope1_ray + curve.slope2_ray * excess // RAY
-    supply = borrow * usage_ray // RAY * (10_000 - reserve.reserve_factor_bps) // 10_000
-    assert reserve.liquidity_rate_ray > RAY // 1000
-    # The rate was set at the last action, and the debt has grown by some seconds of interest.
-    assert abs(supply - reserve.liquidity_rate_ray) * 10_000 < reserve.liquidity_rate_ray
-    assert reserve.total_stable_debt == 0
-    assert reserve.total_supplied > reserve.available > 0
+
+
+async def test_what_is_sent_to_the_pool_uncalled_for_changes_nothing(at: Setting) -> None:
+    """Neither the rate nor what can be withdrawn may be moved by a donation."""
+    pool = AavePool(at.client, at.chain.world.aave.pool)
+    before = await pool.reserve(at.usdc, await at.head())
+    fund(at, before.a_token, 5_000_000 * UNIT)
+    after = await pool.reserve(at.usdc, await at.head())
+    assert after.available == before.available
+
+
+async def test_the_supply_cap_counts_the_treasury(at: Setting) -> None:
+    world, url = at.chain.world, at.chain.anvil.rpc_url
+    pool, aave = AavePool(at.client, world.aave.pool), world.aave
+    at.chain.anvil.warp(30 * DAY_S)
+    supply = "supply(address,uint256,address,uint16)"
+    send(url, at.whale, at.usdc, "approve(address,uint256)", aave.pool, 2**255)
+    send(url, at.whale, aave.pool, supply, at.usdc, UNIT, at.whale, 0)
+    reserve = await pool.reserve(at.usdc, await at.head())
+    a_tokens = await at.client.call(reserve.a_token, encode_call("totalSupply()"), await at.head())
+    assert reserve.total_supplied > int.from_bytes(a_tokens) > reserve.available > 0
+    cap = reserve.total_supplied // UNIT + 10
+    send(url, aave.risk_admin, aave.configurator, "setSupplyCap(address,uint256)", at.usdc, cap)
+    capped = await pool.reserve(at.usdc, await at.head())
+    assert capped.supply_cap == cap * UNIT
+    room = capped.supply_cap - capped.total_supplied
+    with pytest.raises(DevnetError):
+        send(url, at.whale, aave.pool, supply, at.usdc, room + 10, at.whale, 0)
+    # A few seconds of interest, and the treasury's part of it, come in between.
+    send(url, at.whale, aave.pool, supply, at.usdc, room - UNIT, at.whale, 0)
 
 
 async def test_guard_and_aave(at: Setting) -> None:
