@@ -93,6 +93,17 @@ def instant_mining(rpc_url: str) -> Iterator[None]:
         rpc(rpc_url, "evm_setIntervalMining", interval)
 
 
+@contextmanager
+def impersonated(rpc_url: str, account: str) -> Iterator[None]:
+    """Let the node sign for `account` while the block runs; it gets a thousand ether for gas."""
+    rpc(rpc_url, "anvil_impersonateAccount", account)
+    rpc(rpc_url, "anvil_setBalance", account, hex(1_000 * 10**18))
+    try:
+        yield
+    finally:
+        rpc(rpc_url, "anvil_stopImpersonatingAccount", account)
+
+
 def wait_receipt(rpc_url: str, tx_hash: str) -> dict[str, Any]:
     """Wait until the transaction is mined; raises DevnetError if it reverted."""
     deadline = time.monotonic() + RECEIPT_TIMEOUT_S

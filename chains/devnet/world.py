@@ -23,6 +23,7 @@ from chains.devnet.aave import AaveMarket, deploy_aave, populate_aave
 from chains.devnet.accounts import Accounts, accounts_of
 from chains.devnet.anvil import REPO, Anvil
 from chains.devnet.artifacts import PROJECT, compile_all, own_artifact
+from chains.devnet.canonical import SafeContracts, deploy_multicall3, deploy_safe
 from chains.devnet.rpc import deploy
 from chains.devnet.tokens import (
     OddTokens,
@@ -38,7 +39,7 @@ from chains.devnet.venues import deploy_staking, deploy_vault
 PRICES = {"USDC": 1, "TDAI": 1, "WETH": 3_000, "TBTC": 90_000}
 """Whole USD for one whole token."""
 PRICE_UNIT = 10**8
-SCRIPT = ("aave", "accounts", "anvil", "artifacts", "rpc", "tokens", "venues", "world")
+SCRIPT = ("aave", "accounts", "anvil", "artifacts", "canonical", "rpc", "tokens", "venues", "world")
 """The modules of this folder that the world is made by."""
 
 
@@ -55,6 +56,8 @@ class World:
     """PriceFeed by symbol. `setPrice(int256)` takes USD with 8 decimals; every market reads it."""
     usdc_roles: UsdcRoles
     aave: AaveMarket
+    safe: SafeContracts
+    multicall3: str
     vault_usdc: str
     """PlainVault: ERC-4626 on USDC with a steady stream of rewards."""
     staking: str
@@ -169,6 +172,8 @@ def _deploy(rpc_url: str, chain_id: int) -> World:
         feeds=feeds,
         usdc_roles=usdc_roles,
         aave=aave,
+        safe=deploy_safe(rpc_url, deployer),
+        multicall3=deploy_multicall3(rpc_url),
         vault_usdc=deploy_vault(rpc_url, deployer, whale, usdc.address),
         staking=deploy_staking(rpc_url, deployer, whale),
     )

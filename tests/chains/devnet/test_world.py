@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,21 +29,6 @@ YEAR_S = 365 * DAY_S
 USDC = 10**6
 ETHER = 10**18
 LOG_ID = b"\x07" * 32
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[DevnetChain]:
-    chain = start_chain(CACHE, CHAIN_ID)
-    with chain.anvil:
-        yield chain
-
-
-@pytest.fixture
-def chain(running: DevnetChain) -> Iterator[DevnetChain]:
-    """The shared chain; what a test does to it is undone."""
-    snapshot = running.anvil.snapshot()
-    yield running
-    running.anvil.revert(snapshot)
 
 
 def test_world_survives_json(chain: DevnetChain) -> None:
