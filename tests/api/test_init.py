@@ -29,9 +29,8 @@ async def test_a_founding_that_fails_leaves_its_secrets_aside(
 
     monkeypatch.setattr(init, "upgrade", nothing)
     monkeypatch.setattr(init, "deploy_installation", fails)
-    monkeypatch.setattr(
-        "api.commands.init.World.from_json", lambda text: text
-    )  # nobody gets to look at it
+    # Nobody gets as far as looking at the world.
+    monkeypatch.setattr("api.commands.init.World.from_json", lambda text: text)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@/none")
     monkeypatch.setenv("MIGRATION_DATABASE_URL", "postgresql://nobody@/none")
     monkeypatch.setattr(init, "instant_mining", lambda url: _Quiet())
