@@ -26,10 +26,11 @@ def deploy_vault(rpc_url: str, deployer: str, whale: str, usdc: str) -> str:
     return vault
 
 
-def deploy_staking(rpc_url: str, deployer: str, whale: str) -> str:
-    """StakingSimulator with a stake of the whale's."""
+def deploy_staking(rpc_url: str, deployer: str, whale: str) -> tuple[str, str]:
+    """StakingSimulator with a stake of the whale's, and its wrapper."""
     terms = (STAKING_APR_BPS, STAKING_DELAY_S)
     simulator = own_artifact("StakingSimulator")
     address = deploy(rpc_url, deployer, simulator, *terms, value=STAKING_REWARDS)
     send(rpc_url, whale, address, "submit(address)", ZERO, value=STAKING_SEED)
-    return address
+    wrapper = deploy(rpc_url, deployer, own_artifact("WrappedStaking"), address)
+    return address, wrapper

@@ -70,11 +70,13 @@ class World:
     vault_usdc: str
     """PlainVault: ERC-4626 on USDC with a steady stream of rewards."""
     staking: str
-    """StakingSimulator: token and withdrawal queue in one."""
+    """StakingSimulator: token and withdrawal queue in one, with Lido's function names."""
+    wrapped_staking: str
+    """WrappedStaking: one unit is one share of it, as wstETH."""
 
     def to_json(self) -> str:
         """The form kept beside the state; `from_json` reads it."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True)
+        return json.dumps(asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "World":
@@ -186,6 +188,7 @@ def _deploy(rpc_url: str, chain_id: int) -> World:
     populate_morpho(rpc_url, accounts, morpho)
     compound = deploy_compound(rpc_url, accounts, tokens, feeds)
     populate_compound(rpc_url, accounts, tokens, compound)
+    staking, wrapped_staking = deploy_staking(rpc_url, deployer, whale)
     return World(
         chain_id=chain_id,
         accounts=accounts,
@@ -199,7 +202,8 @@ def _deploy(rpc_url: str, chain_id: int) -> World:
         safe=deploy_safe(rpc_url, deployer),
         multicall3=deploy_multicall3(rpc_url),
         vault_usdc=deploy_vault(rpc_url, deployer, whale, usdc.address),
-        staking=deploy_staking(rpc_url, deployer, whale),
+        staking=staking,
+        wrapped_staking=wrapped_staking,
     )
 
 

@@ -6,7 +6,10 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 /// @title Devnet only: a simulation of liquid staking with Lido's function names
 /// @notice NOT Lido: one contract stands for both the rebasing token and the withdrawal queue, and
 /// the yield is a simple rate paid from ETH that somebody sent it beforehand. When that runs out,
-/// the yield stops. Amounts are wei, shares have 18 decimals.
+/// the yield stops. Requests finalise by themselves after a delay, or earlier when anybody says so.
+/// As in Lido, a waiting request holds shares: what they earn goes to those who stay, and a loss
+/// reported before finalisation lowers what the request pays. Amounts are wei, shares have 18
+/// decimals.
 contract StakingSimulator {
     struct WithdrawalRequestStatus {
         uint256 amountOfStETH;
@@ -27,6 +30,15 @@ contract StakingSimulator {
         uint256 amountOfStETH,
         uint256 amountOfShares
     );
+    event TransferShares(address indexed from, address indexed to, uint256 sharesValue);
+    event TokenRebased(uint256 preTotalEther, uint256 postTotalEther);
+    event WithdrawalsFinalized(
+        uint256 indexed from,
+        uint256 indexed to,
+        uint256 amountOfETHLocked,
+        uint256 sharesToBurn,
+        uint256 timestamp
+    );
     event WithdrawalClaimed(
         uint256 indexed requestId, address indexed owner, address receiver, uint256 amountOfETH
     );
@@ -38,6 +50,8 @@ contract StakingSimulator {
     error NotFinalized(uint256 requestId, uint256 claimableAt);
     error AlreadyClaimed(uint256 requestId);
     error TransferFailed(address to, uint256 amount);
+    error InvalidRequestIdRange(uint256 from, uint256 to);
+    error ReportOutOfRange(uint256 postTotalPooledEther);
 
     string public constant name = "Simulated staked ether (devnet)";
     string public constant symbol = "simETH";
@@ -48,10 +62,16 @@ contract StakingSimulator {
     /// @notice Seconds between a request and the moment it can be claimed.
     uint256 public immutable withdrawalDelay;
 
+    /// @notice Where ether goes that a negative report takes away.
+    address public constant LOST = 0x000000000000000000000000000000000000dEaD;
+
     mapping(address account => uint256) public sharesOf;
     mapping(address owner => mapping(address spender => uint256)) public allowance;
     uint256 public getTotalShares;
+    uint256 public getLastFinalizedRequestId;
     WithdrawalRequestStatus[] private _requests;
+    mapping(uint256 requestId => uint256) private _locked; // what a finalised request pays
+    mapping(address owner => uint256[]) private _requestsOf;
     uint256 private _pooled; // at _accruedAt
     uint256 private _reserve; // rewards not yet earned, at _accruedAt
     uint256 private _accruedAt;
@@ -97,7 +117,37 @@ contract StakingSimulator {
         return true;
     }
 
-    /// @notice Like the real queue, takes the token by allowance. The amount stops earning now.
+    /// @notice Moves shares rather than an amount, so that no wei is lost to rounding.
+    function transferShares(address to, uint256 shares) external returns (uint256 amount) {
+        amount = getPooledEthByShares(shares);
+        _move(msg.sender, to, shares, amount);
+    }
+
+    /// @notice Stands for the oracle's report, reduced to one number: what all stake is worth now.
+    /// Less than before is a slashing; more is paid from the rewards to come.
+    function handleOracleReport(uint256 postTotalPooledEther) external {
+        _accrue();
+        uint256 preTotal = _pooled;
+        if (postTotalPooledEther == 0 || postTotalPooledEther > preTotal + _reserve) {
+            revert ReportOutOfRange(postTotalPooledEther);
+        }
+        _pooled = postTotalPooledEther;
+        emit TokenRebased(preTotal, postTotalPooledEther);
+        if (postTotalPooledEther < preTotal) _pay(LOST, preTotal - postTotalPooledEther);
+        else _reserve -= postTotalPooledEther - preTotal;
+    }
+
+    /// @notice Finalises requests in their order, up to and with this one, without waiting.
+    function finalize(uint256 lastRequestIdToBeFinalized) external {
+        _accrue();
+        uint256 first = getLastFinalizedRequestId + 1;
+        if (lastRequestIdToBeFinalized < first || lastRequestIdToBeFinalized > _requests.length) {
+            revert InvalidRequestIdRange(first, lastRequestIdToBeFinalized);
+        }
+        _finalize(lastRequestIdToBeFinalized);
+    }
+
+    /// @notice Like the real queue, takes the token by allowance.
     function requestWithdrawals(uint256[] calldata amounts, address owner)
         external
         returns (uint256[] memory requestIds)
@@ -129,8 +179,37 @@ contract StakingSimulator {
         statuses = new WithdrawalRequestStatus[](requestIds.length);
         for (uint256 i = 0; i < requestIds.length; i++) {
             statuses[i] = _requests[requestIds[i] - 1];
-            statuses[i].isFinalized = block.timestamp >= _claimableAt(requestIds[i]);
+            statuses[i].isFinalized = _isFinalized(requestIds[i]);
         }
+    }
+
+    /// @param hints Ignored here; the real queue needs them.
+    /// @return amounts Wei each request pays now: 0 while it waits, and once it was claimed.
+    function getClaimableEther(uint256[] calldata requestIds, uint256[] calldata hints)
+        external
+        view
+        returns (uint256[] memory amounts)
+    {
+        hints;
+        amounts = new uint256[](requestIds.length);
+        for (uint256 i = 0; i < requestIds.length; i++) {
+            uint256 id = requestIds[i];
+            if (!_isFinalized(id) || _requests[id - 1].isClaimed) continue;
+            amounts[i] = id <= getLastFinalizedRequestId ? _locked[id] : _worth(id);
+        }
+    }
+
+    /// @return requestIds All that `owner` ever made, the claimed ones too.
+    function getWithdrawalRequests(address owner)
+        external
+        view
+        returns (uint256[] memory requestIds)
+    {
+        return _requestsOf[owner];
+    }
+
+    function getLastRequestId() external view returns (uint256) {
+        return _requests.length;
     }
 
     function balanceOf(address account) external view returns (uint256) {
@@ -172,6 +251,43 @@ contract StakingSimulator {
         _pooled += earned;
         _reserve -= earned;
         _accruedAt = block.timestamp;
+        uint256 due = getLastFinalizedRequestId;
+        while (due < _requests.length && block.timestamp >= _claimableAt(due + 1)) due++;
+        if (due > getLastFinalizedRequestId) _finalize(due);
+    }
+
+    /// @dev Requires that interest is accrued to now and that `last` is waiting.
+    function _finalize(uint256 last) private {
+        uint256 first = getLastFinalizedRequestId + 1;
+        uint256 ether_ = 0;
+        uint256 shares = 0;
+        for (uint256 id = first; id <= last; id++) {
+            _locked[id] = _worth(id);
+            ether_ += _locked[id];
+            shares += _requests[id - 1].amountOfShares;
+        }
+        getLastFinalizedRequestId = last;
+        sharesOf[address(this)] -= shares;
+        getTotalShares -= shares;
+        _pooled -= ether_;
+        if (getTotalShares == 0) {
+            // Nobody is left to whom the rest could belong.
+            _reserve += _pooled;
+            _pooled = 0;
+        }
+        emit WithdrawalsFinalized(first, last, ether_, shares, block.timestamp);
+        emit Transfer(address(this), address(0), ether_);
+    }
+
+    /// @dev What was asked for, or what its shares have become if that is less.
+    function _worth(uint256 requestId) private view returns (uint256) {
+        WithdrawalRequestStatus storage request = _requests[requestId - 1];
+        return Math.min(request.amountOfStETH, getPooledEthByShares(request.amountOfShares));
+    }
+
+    function _isFinalized(uint256 requestId) private view returns (bool) {
+        return requestId <= getLastFinalizedRequestId
+            || block.timestamp >= _claimableAt(requestId);
     }
 
     function _spend(address owner, address spender, uint256 amount) private {
@@ -190,24 +306,29 @@ contract StakingSimulator {
     }
 
     function _moveShares(address from, address to, uint256 amount) private {
-        uint256 shares = _sharesToTake(from, amount);
+        _move(from, to, _sharesToTake(from, amount), amount);
+    }
+
+    function _move(address from, address to, uint256 shares, uint256 amount) private {
+        if (shares > sharesOf[from]) {
+            revert BalanceExceeded(amount, getPooledEthByShares(sharesOf[from]));
+        }
         sharesOf[from] -= shares;
         sharesOf[to] += shares;
         emit Transfer(from, to, amount);
+        emit TransferShares(from, to, shares);
     }
 
     function _request(uint256 amount, address owner) private returns (uint256 requestId) {
         _spend(msg.sender, address(this), amount);
         uint256 shares = _sharesToTake(msg.sender, amount);
-        sharesOf[msg.sender] -= shares;
-        getTotalShares -= shares;
-        _pooled -= amount;
+        _move(msg.sender, address(this), shares, amount);
         _requests.push(
             WithdrawalRequestStatus(amount, shares, owner, block.timestamp, false, false)
         );
         requestId = _requests.length; // the first one is 1, as in the real queue
+        _requestsOf[owner].push(requestId);
         emit WithdrawalRequested(requestId, msg.sender, owner, amount, shares);
-        emit Transfer(msg.sender, address(0), amount);
     }
 
     function _claimableAt(uint256 requestId) private view returns (uint256) {
@@ -215,15 +336,21 @@ contract StakingSimulator {
     }
 
     function _claim(uint256 requestId) private {
+        _accrue();
         WithdrawalRequestStatus storage request = _requests[requestId - 1];
         if (request.owner != msg.sender) revert NotOwner(requestId, msg.sender);
         if (request.isClaimed) revert AlreadyClaimed(requestId);
-        if (block.timestamp < _claimableAt(requestId)) {
+        if (requestId > getLastFinalizedRequestId) {
             revert NotFinalized(requestId, _claimableAt(requestId));
         }
         request.isClaimed = true;
-        emit WithdrawalClaimed(requestId, msg.sender, msg.sender, request.amountOfStETH);
-        (bool ok,) = msg.sender.call{value: request.amountOfStETH}("");
-        if (!ok) revert TransferFailed(msg.sender, request.amountOfStETH);
+        uint256 amount = _locked[requestId];
+        emit WithdrawalClaimed(requestId, msg.sender, msg.sender, amount);
+        _pay(msg.sender, amount);
+    }
+
+    function _pay(address to, uint256 amount) private {
+        (bool ok,) = to.call{value: amount}("");
+        if (!ok) revert TransferFailed(to, amount);
     }
 }

@@ -33,7 +33,7 @@ LOG_ID = b"\x07" * 32
 
 def test_world_survives_json(chain: DevnetChain) -> None:
     assert World.from_json(chain.world.to_json()) == chain.world
-    found = re.findall(r"0x[0-9a-fA-F]{40}", chain.world.to_json())
+    found = re.findall(r'"(0x[0-9a-fA-F]{40})"', chain.world.to_json())
     assert len(found) > 30
     assert all(map(is_checksum_address, found))
 
@@ -117,6 +117,7 @@ def test_outsiders_pay(chain: DevnetChain) -> None:
         outside.send_usdc(url, world, wallet, 7 * USDC),
         outside.send_token(url, world, "TBTC", wallet, 9),
     ):
+        wait_receipt(url, tx_hash)
         receipt = outside.tx_receipt(url, tx_hash)
         assert receipt is not None
         assert receipt["status"] == "0x1"
