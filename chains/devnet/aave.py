@@ -7,7 +7,7 @@ from eth_utils.crypto import keccak
 
 from chains.devnet.accounts import Accounts
 from chains.devnet.artifacts import compiled
-from chains.devnet.rpc import ZERO, Linker, call_address, encode_call, send
+from chains.devnet.rpc import ZERO, Deployer, encode_call, send
 from chains.devnet.tokens import ETHER, TBTC_UNIT, USDC_UNIT, Token
 
 REWARDS_ID = keccak(text="INCENTIVES_CONTROLLER")
@@ -80,39 +80,23 @@ def deploy_aave(
 ) -> AaveMarket:
     """Deploy the market and list every token of LISTINGS; the market admin keeps every role."""
     admin = accounts.market_admin
-    linker = Linker(rpc_url, admin, lambda name: compiled("aave", name))
-    provider = linker.deploy("PoolAddressesProvider", "Devnet", admin)
-    acl = _deploy_roles(rpc_url, admin, linker, provider)
-    oracle = _deploy_oracle(rpc_url, admin, linker, provider, tokens, feeds)
-    strategy = linker.deploy("DefaultReserveInterestRateStrategyV2", provider)
-    send(
-        *(rpc_url, admin, provider, "setPoolImpl(address)"),
-        linker.deploy("PoolInstance", provider, strategy),
-    )
-    send(
-        *(rpc_url, admin, provider, "setPoolConfiguratorImpl(address)"),
-        linker.deploy("PoolConfiguratorInstance"),
-    )
-    pool = call_address(rpc_url, provider, "getPool()")
-    configurator = call_address(rpc_url, provider, "getPoolConfigurator()")
-    data_provider = linker.deploy("AaveProtocolDataProvider", provider)
-    send(rpc_url, admin, provider, "setPoolDataProvider(address)", data_provider)
-    emission, rewards = _deploy_rewards(rpc_url, admin, linker, provider)
-    implementations = (
-        linker.deploy("ATokenInstance", pool, rewards, accounts.collector),
-        linker.deploy("VariableDebtTokenInstance", pool, rewards),
-    )
+    aave = Deployer(rpc_url, admin, lambda name: compiled("aave", name))
     assets = {symbol: tokens[symbol].address for symbol in LISTINGS}
-    _list_reserves(rpc_url, admin, configurator, implementations, assets)
-    factory = _deploy_stata_factory(rpc_url, admin, linker, pool, rewards)
-    send(rpc_url, admin, factory, "createStataTokens(address[])", list(assets.values()))
-    reserves = {symbol: _reserve(rpc_url, pool, factory, asset) for symbol, asset in assets.items()}
+    provider = aave.deploy("PoolAddressesProvider", "Devnet", admin)
+    acl_manager = _deploy_roles(aave, provider)
+    oracle = _deploy_oracle(aave, provider, assets, feeds)
+    strategy = aave.deploy("DefaultReserveInterestRateStrategyV2", provider)
+    pool, configurator, data_provider = _deploy_pool(aave, provider, strategy)
+    emission, rewards = _deploy_rewards(aave, provider)
+    _list_reserves(aave, pool, configurator, (rewards, accounts.collector), assets)
+    factory = _deploy_stata_factory(aave, pool, rewards)
+    aave.send(factory, "createStataTokens(address[])", list(assets.values()))
     return AaveMarket(
         pool=pool,
         configurator=configurator,
         addresses_provider=provider,
         data_provider=data_provider,
-        acl_manager=acl,
+        acl_manager=acl_manager,
         oracle=oracle,
         rate_strategy=strategy,
         rewards_controller=rewards,
@@ -121,67 +105,76 @@ def deploy_aave(
         pool_admin=admin,
         emergency_admin=admin,
         risk_admin=admin,
-        reserves=reserves,
+        reserves={symbol: _reserve(aave, pool, factory, asset) for symbol, asset in assets.items()},
     )
 
 
-def _deploy_roles(rpc_url: str, admin: str, linker: Linker, provider: str) -> str:
-    send(rpc_url, admin, provider, "setACLAdmin(address)", admin)
-    acl = linker.deploy("ACLManager", provider)
-    send(rpc_url, admin, provider, "setACLManager(address)", acl)
-    for grant in ("addPoolAdmin(address)", "addEmergencyAdmin(address)", "addRiskAdmin(address)"):
-        send(rpc_url, admin, acl, grant, admin)
+def _deploy_roles(aave: Deployer, provider: str) -> str:
+    aave.send(provider, "setACLAdmin(address)", aave.account)
+    acl = aave.deploy("ACLManager", provider)
+    aave.send(provider, "setACLManager(address)", acl)
+    for role in ("PoolAdmin", "EmergencyAdmin", "RiskAdmin"):
+        aave.send(acl, f"add{role}(address)", aave.account)
     return acl
 
 
 def _deploy_oracle(
-    rpc_url: str,
-    admin: str,
-    linker: Linker,
-    provider: str,
-    tokens: dict[str, Token],
-    feeds: dict[str, str],
+    aave: Deployer, provider: str, assets: dict[str, str], feeds: dict[str, str]
 ) -> str:
-    assets = [tokens[symbol].address for symbol in LISTINGS]
-    sources = [feeds[symbol] for symbol in LISTINGS]
-    oracle = linker.deploy("AaveOracle", provider, assets, sources, ZERO, ZERO, PRICE_UNIT)
-    send(rpc_url, admin, provider, "setPriceOracle(address)", oracle)
+    sources = [feeds[symbol] for symbol in assets]
+    terms = (provider, list(assets.values()), sources, ZERO, ZERO, PRICE_UNIT)
+    oracle = aave.deploy("AaveOracle", *terms)
+    aave.send(provider, "setPriceOracle(address)", oracle)
     return oracle
 
 
-def _deploy_rewards(rpc_url: str, admin: str, linker: Linker, provider: str) -> tuple[str, str]:
-    """No rewards run at first; `emission` is where a test starts some."""
-    emission = linker.deploy("EmissionManager", admin)
-    logic = linker.deploy("RewardsController", emission)
-    send(rpc_url, admin, provider, "setAddressAsProxy(bytes32,address)", REWARDS_ID, logic)
-    rewards = call_address(rpc_url, provider, "getAddress(bytes32)", REWARDS_ID)
-    send(rpc_url, admin, emission, "setRewardsController(address)", rewards)
+def _deploy_pool(aave: Deployer, provider: str, strategy: str) -> tuple[str, str, str]:
+    """Pool, its configurator and the data provider."""
+    pool_logic = aave.deploy("PoolInstance", provider, strategy)
+    aave.send(provider, "setPoolImpl(address)", pool_logic)
+    configurator_logic = aave.deploy("PoolConfiguratorInstance")
+    aave.send(provider, "setPoolConfiguratorImpl(address)", configurator_logic)
+    data_provider = aave.deploy("AaveProtocolDataProvider", provider)
+    aave.send(provider, "setPoolDataProvider(address)", data_provider)
+    pool, configurator = (aave.address(provider, f"get{n}()") for n in ("Pool", "PoolConfigurator"))
+    return pool, configurator, data_provider
+
+
+def _deploy_rewards(aave: Deployer, provider: str) -> tuple[str, str]:
+    """Emission manager and controller. No rewards run until somebody starts them there."""
+    emission = aave.deploy("EmissionManager", aave.account)
+    logic = aave.deploy("RewardsController", emission)
+    aave.send(provider, "setAddressAsProxy(bytes32,address)", REWARDS_ID, logic)
+    rewards = aave.address(provider, "getAddress(bytes32)", REWARDS_ID)
+    aave.send(emission, "setRewardsController(address)", rewards)
     return emission, rewards
 
 
 def _list_reserves(
-    rpc_url: str,
-    admin: str,
+    aave: Deployer,
+    pool: str,
     configurator: str,
-    implementations: tuple[str, str],
+    beneficiaries: tuple[str, str],
     assets: dict[str, str],
 ) -> None:
+    """`beneficiaries` are the rewards controller and the treasury."""
+    rewards, _ = beneficiaries
+    implementations = (
+        aave.deploy("ATokenInstance", pool, *beneficiaries),
+        aave.deploy("VariableDebtTokenInstance", pool, rewards),
+    )
     inputs = [_reserve_input(implementations, symbol, asset) for symbol, asset in assets.items()]
-    send(rpc_url, admin, configurator, INIT_RESERVES, inputs)
+    aave.send(configurator, INIT_RESERVES, inputs)
     for symbol, asset in assets.items():
-        item = LISTINGS[symbol]
-        limits = (item.ltv_bps, item.threshold_bps, LIQUIDATION_BONUS_BPS)
-        settings: tuple[tuple[str, tuple[int | bool, ...]], ...] = (
-            ("configureReserveAsCollateral(address,uint256,uint256,uint256)", limits),
-            ("setReserveBorrowing(address,bool)", (True,)),
-            ("setReserveFlashLoaning(address,bool)", (True,)),
-            ("setReserveFactor(address,uint256)", (RESERVE_FACTOR_BPS,)),
-            ("setLiquidationProtocolFee(address,uint256)", (LIQUIDATION_PROTOCOL_FEE_BPS,)),
-        )
-        for signature, values in settings:
-            send(rpc_url, admin, configurator, signature, asset, *values)
-    premium = "updateFlashloanPremium(uint128)"
-    send(rpc_url, admin, configurator, premium, FLASH_LOAN_PREMIUM_BPS)
+        limits = (LISTINGS[symbol].ltv_bps, LISTINGS[symbol].threshold_bps, LIQUIDATION_BONUS_BPS)
+        collateral = "configureReserveAsCollateral(address,uint256,uint256,uint256)"
+        aave.send(configurator, collateral, asset, *limits)
+        aave.send(configurator, "setReserveBorrowing(address,bool)", asset, True)
+        aave.send(configurator, "setReserveFlashLoaning(address,bool)", asset, True)
+        aave.send(configurator, "setReserveFactor(address,uint256)", asset, RESERVE_FACTOR_BPS)
+        fee = "setLiquidationProtocolFee(address,uint256)"
+        aave.send(configurator, fee, asset, LIQUIDATION_PROTOCOL_FEE_BPS)
+    aave.send(configurator, "updateFlashloanPremium(uint128)", FLASH_LOAN_PREMIUM_BPS)
 
 
 def _reserve_input(implementations: tuple[str, str], symbol: str, asset: str) -> tuple[object, ...]:
@@ -195,24 +188,21 @@ def _reserve_input(implementations: tuple[str, str], symbol: str, asset: str) ->
     return (*implementations, asset, *names, b"", rates)
 
 
-def _deploy_stata_factory(rpc_url: str, admin: str, linker: Linker, pool: str, rewards: str) -> str:
-    proxies = linker.deploy("TransparentProxyFactory")
-    logic = linker.deploy("StataTokenV2", pool, rewards)
-    factory_logic = linker.deploy("StataTokenFactory", pool, admin, proxies, logic)
+def _deploy_stata_factory(aave: Deployer, pool: str, rewards: str) -> str:
+    proxies = aave.deploy("TransparentProxyFactory")
+    logic = aave.deploy("StataTokenV2", pool, rewards)
+    factory_logic = aave.deploy("StataTokenFactory", pool, aave.account, proxies, logic)
     initialize = bytes.fromhex(encode_call("initialize()")[2:])
     create = "createDeterministic(address,address,bytes,bytes32)"
-    terms = (factory_logic, admin, initialize, bytes(32))
-    factory = call_address(rpc_url, proxies, create, *terms)  # asked first, the answer is the same
-    send(rpc_url, admin, proxies, create, *terms)
-    return factory
+    return aave.create(proxies, create, factory_logic, aave.account, initialize, bytes(32))
 
 
-def _reserve(rpc_url: str, pool: str, factory: str, asset: str) -> AaveReserve:
+def _reserve(aave: Deployer, pool: str, factory: str, asset: str) -> AaveReserve:
     return AaveReserve(
         asset=asset,
-        a_token=call_address(rpc_url, pool, "getReserveAToken(address)", asset),
-        debt_token=call_address(rpc_url, pool, "getReserveVariableDebtToken(address)", asset),
-        stata=call_address(rpc_url, factory, "getStataToken(address)", asset),
+        a_token=aave.address(pool, "getReserveAToken(address)", asset),
+        debt_token=aave.address(pool, "getReserveVariableDebtToken(address)", asset),
+        stata=aave.address(factory, "getStataToken(address)", asset),
     )
 
 

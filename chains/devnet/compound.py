@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chains.devnet.accounts import Accounts
 from chains.devnet.artifacts import own_artifact, packaged
-from chains.devnet.rpc import ZERO, Artifact, Linker, deploy, encode_call, send
+from chains.devnet.rpc import ZERO, Artifact, Deployer, encode_call, send
 from chains.devnet.tokens import ETHER, USDC_UNIT, Token
 
 PACKAGE = "@venusprotocol/isolated-pools/artifacts"
@@ -81,7 +81,7 @@ class CompoundMarket:
 
 
 @dataclass(frozen=True)
-class Listing:
+class Opening:
     """Factors are times 1e18, amounts base units."""
 
     collateral_factor: int
@@ -92,8 +92,8 @@ class Listing:
 
 
 LISTINGS = {
-    "USDC": Listing(WAD * 80 // 100, WAD * 85 // 100, 6_000_000 * USDC_UNIT, 10**9 * USDC_UNIT),
-    "WETH": Listing(WAD * 75 // 100, WAD * 80 // 100, 100 * ETHER, 10**6 * ETHER),
+    "USDC": Opening(WAD * 80 // 100, WAD * 85 // 100, 6_000_000 * USDC_UNIT, 10**9 * USDC_UNIT),
+    "WETH": Opening(WAD * 75 // 100, WAD * 80 // 100, 100 * ETHER, 10**6 * ETHER),
 }
 BORROWED = 4_500_000 * USDC_UNIT
 PLEDGED = 3_000 * ETHER
@@ -104,42 +104,26 @@ def deploy_compound(
     rpc_url: str, accounts: Accounts, tokens: dict[str, Token], feeds: dict[str, str]
 ) -> CompoundMarket:
     """Deploy the pool and open its markets with the whale's money; the admin governs it."""
-    admin = accounts.market_admin
-    linker = Linker(rpc_url, admin, _venus)
-    control = linker.deploy("AccessControlManager")
-    registry = _behind_beacon(linker, linker.deploy("PoolRegistry"), "initialize(address)", control)
-    comptroller = _behind_beacon(
-        *(linker, linker.deploy("Comptroller", registry)),
-        *("initialize(uint256,address)", LOOPS_MAX, control),
-    )
-    _grant(rpc_url, admin, control, registry, REGISTRY_CALLS)
-    _grant(rpc_url, admin, control, admin, ADMIN_CALLS)
-    assets = [tokens[symbol].address for symbol in LISTINGS]
-    sources = [feeds[symbol] for symbol in LISTINGS]
-    oracle = deploy(rpc_url, admin, own_artifact("CompoundOracle"), assets, sources)
-    send(rpc_url, admin, comptroller, "setPriceOracle(address)", oracle)
-    pool = ("Devnet pool", comptroller, CLOSE_FACTOR, LIQUIDATION_INCENTIVE, COLLATERAL_MIN)
-    send(rpc_url, admin, registry, "addPool(string,address,uint256,uint256,uint256)", *pool)
-    reserve = _deploy_share_reserve(rpc_url, admin, linker, control, registry)
-    model = linker.deploy("JumpRateModelV2", *RATES, control, *BY_SECOND)
-    beacon = linker.deploy(
-        "UpgradeableBeacon", linker.deploy("VToken", *BY_SECOND, BORROW_RATE_MAX)
-    )
+    venus = Deployer(rpc_url, accounts.market_admin, _artifact)
+    control, registry = _deploy_governance(venus)
+    oracle = _deploy_oracle(venus, tokens, feeds)
+    comptroller = _open_pool(venus, control, registry, oracle)
+    reserve = _deploy_share_reserve(venus, control, registry)
+    model = venus.deploy("JumpRateModelV2", *RATES, control, *BY_SECOND)
+    logic = venus.deploy("VToken", *BY_SECOND, BORROW_RATE_MAX)
+    beacon = venus.deploy("UpgradeableBeacon", logic)
     v_tokens = {}
     for symbol in LISTINGS:
-        common = (comptroller, model)
-        rest = (admin, control, (admin, reserve), RESERVE_FACTOR)
-        v_token = _deploy_v_token(linker, beacon, tokens[symbol], common, rest)
-        send(rpc_url, admin, v_token, "setReduceReservesBlockDelta(uint256)", RESERVES_EVERY_S)
-        _open_market(rpc_url, accounts, registry, tokens[symbol], v_token)
-        v_tokens[symbol] = v_token
+        common = (comptroller, model, control, reserve)
+        v_tokens[symbol] = _deploy_v_token(venus, beacon, tokens[symbol], *common)
+        _open_market(venus, accounts.whale, registry, tokens[symbol], v_tokens[symbol])
     return CompoundMarket(
         comptroller=comptroller,
         pool_registry=registry,
         access_control=control,
         oracle=oracle,
         share_reserve=reserve,
-        admin=admin,
+        admin=venus.account,
         v_tokens=v_tokens,
     )
 
@@ -159,60 +143,82 @@ def populate_compound(
     send(rpc_url, whale, weth, "borrow(uint256)", WETH_BORROWED)
 
 
-def _venus(name: str) -> Artifact:
+def _artifact(name: str) -> Artifact:
+    if name == "CompoundOracle":
+        return own_artifact(name)
     return packaged(f"{PACKAGE}/{SOURCES[name]}/{name}.sol/{name}.json")
 
 
-def _behind_beacon(linker: Linker, logic: str, signature: str, *args: object) -> str:
-    beacon = linker.deploy("UpgradeableBeacon", logic)
-    return _proxy(linker, beacon, signature, *args)
+def _behind_beacon(venus: Deployer, logic: str, signature: str, *args: object) -> str:
+    return _proxy(venus, venus.deploy("UpgradeableBeacon", logic), signature, *args)
 
 
-def _proxy(linker: Linker, beacon: str, signature: str, *args: object) -> str:
+def _proxy(venus: Deployer, beacon: str, signature: str, *args: object) -> str:
     initialize = bytes.fromhex(encode_call(signature, *args)[2:])
-    return linker.deploy("BeaconProxy", beacon, initialize)
+    return venus.deploy("BeaconProxy", beacon, initialize)
 
 
-def _grant(
-    rpc_url: str, admin: str, control: str, account: str, signatures: tuple[str, ...]
-) -> None:
-    """Let `account` make these calls to any contract of the pool."""
-    for signature in signatures:
-        grant = "giveCallPermission(address,string,address)"
-        send(rpc_url, admin, control, grant, ZERO, signature, account)
+def _deploy_governance(venus: Deployer) -> tuple[str, str]:
+    """Access control and the pool registry, with the calls that each of them may make."""
+    control = venus.deploy("AccessControlManager")
+    logic = venus.deploy("PoolRegistry")
+    registry = _behind_beacon(venus, logic, "initialize(address)", control)
+    for account, signatures in ((registry, REGISTRY_CALLS), (venus.account, ADMIN_CALLS)):
+        for signature in signatures:
+            grant = "giveCallPermission(address,string,address)"
+            venus.send(control, grant, ZERO, signature, account)  # zero: on every contract
+    return control, registry
 
 
-def _deploy_share_reserve(
-    rpc_url: str, admin: str, linker: Linker, control: str, registry: str
-) -> str:
+def _deploy_oracle(venus: Deployer, tokens: dict[str, Token], feeds: dict[str, str]) -> str:
+    assets = [tokens[symbol].address for symbol in LISTINGS]
+    return venus.deploy("CompoundOracle", assets, [feeds[symbol] for symbol in LISTINGS])
+
+
+def _open_pool(venus: Deployer, control: str, registry: str, oracle: str) -> str:
+    logic = venus.deploy("Comptroller", registry)
+    initialize = "initialize(uint256,address)"
+    comptroller = _behind_beacon(venus, logic, initialize, LOOPS_MAX, control)
+    venus.send(comptroller, "setPriceOracle(address)", oracle)
+    limits = (CLOSE_FACTOR, LIQUIDATION_INCENTIVE, COLLATERAL_MIN)
+    add_pool = "addPool(string,address,uint256,uint256,uint256)"
+    venus.send(registry, add_pool, "Devnet pool", comptroller, *limits)
+    return comptroller
+
+
+def _deploy_share_reserve(venus: Deployer, control: str, registry: str) -> str:
     # It also serves Venus's core pool, which is not here: any account stands for its three parts.
-    logic = linker.deploy("ProtocolShareReserve", admin, admin, admin)
-    reserve = _behind_beacon(linker, logic, "initialize(address,uint256)", control, LOOPS_MAX)
-    send(rpc_url, admin, reserve, "setPoolRegistry(address)", registry)
+    logic = venus.deploy("ProtocolShareReserve", *[venus.account] * 3)
+    initialize = "initialize(address,uint256)"
+    reserve = _behind_beacon(venus, logic, initialize, control, LOOPS_MAX)
+    venus.send(reserve, "setPoolRegistry(address)", registry)
     return reserve
 
 
 def _deploy_v_token(
-    linker: Linker,
+    venus: Deployer,
     beacon: str,
     token: Token,
-    common: tuple[str, str],
-    rest: tuple[object, ...],
+    comptroller: str,
+    model: str,
+    control: str,
+    reserve: str,
 ) -> str:
     # One whole vToken is worth one whole token at first.
     rate = 10 ** (18 + token.decimals - V_TOKEN_DECIMALS)
     names = (f"Venus devnet {token.symbol}", f"v{token.symbol}", V_TOKEN_DECIMALS)
-    terms = (token.address, *common, rate, *names, *rest)
-    return _proxy(linker, beacon, INITIALIZE_V_TOKEN, *terms)
+    owned = (venus.account, control, (venus.account, reserve), RESERVE_FACTOR)
+    terms = (token.address, comptroller, model, rate, *names, *owned)
+    v_token = _proxy(venus, beacon, INITIALIZE_V_TOKEN, *terms)
+    venus.send(v_token, "setReduceReservesBlockDelta(uint256)", RESERVES_EVERY_S)
+    return v_token
 
 
-def _open_market(
-    rpc_url: str, accounts: Accounts, registry: str, token: Token, v_token: str
-) -> None:
+def _open_market(venus: Deployer, whale: str, registry: str, token: Token, v_token: str) -> None:
     """The registry takes a market's first supply from its caller; the whale gets the vTokens."""
-    item, admin, whale = LISTINGS[token.symbol], accounts.market_admin, accounts.whale
-    send(rpc_url, whale, token.address, "transfer(address,uint256)", admin, item.seed)
-    send(rpc_url, admin, token.address, "approve(address,uint256)", registry, item.seed)
+    item = LISTINGS[token.symbol]
+    transfer = "transfer(address,uint256)"
+    send(venus.rpc_url, whale, token.address, transfer, venus.account, item.seed)
+    venus.send(token.address, "approve(address,uint256)", registry, item.seed)
     factors = (item.collateral_factor, item.liquidation_threshold)
-    terms = (v_token, *factors, item.seed, whale, item.cap, item.cap)
-    send(rpc_url, admin, registry, ADD_MARKET, terms)
+    venus.send(registry, ADD_MARKET, (v_token, *factors, item.seed, whale, item.cap, item.cap))

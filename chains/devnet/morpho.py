@@ -7,7 +7,7 @@ from eth_utils.crypto import keccak
 
 from chains.devnet.accounts import Accounts
 from chains.devnet.artifacts import compiled, own_artifact
-from chains.devnet.rpc import call_address, deploy, rpc, send
+from chains.devnet.rpc import Artifact, Deployer, rpc, send
 from chains.devnet.tokens import ETHER, TBTC_UNIT, USDC_UNIT, Token
 
 PARAMS = "(address,address,address,address,uint256)"
@@ -78,17 +78,19 @@ def deploy_morpho(
 ) -> Morpho:
     """Deploy all and let a day pass, as the vault's caps need it. Everything is the admin's."""
     admin = accounts.market_admin
-    blue = deploy(rpc_url, admin, compiled("morpho", "Morpho"), admin)
-    irm = deploy(rpc_url, admin, compiled("metamorpho", "AdaptiveCurveIrm"), blue)
-    send(rpc_url, admin, blue, "enableIrm(address)", irm)
-    send(rpc_url, admin, blue, "enableLltv(uint256)", LLTV)
-    send(rpc_url, admin, blue, "setFeeRecipient(address)", accounts.collector)
-    markets = {
-        symbol: _create_market(rpc_url, admin, blue, irm, tokens, feeds, symbol) for symbol in BOOKS
-    }
-    factory = deploy(rpc_url, admin, compiled("metamorpho", "MetaMorphoFactory"), blue)
-    vault = _create_vault(rpc_url, admin, factory, tokens["USDC"].address)
-    _set_up_vault(rpc_url, admin, accounts.collector, vault, markets)
+    morpho = Deployer(rpc_url, admin, _artifact)
+    blue = morpho.deploy("Morpho", admin)
+    irm = morpho.deploy("AdaptiveCurveIrm", blue)
+    morpho.send(blue, "enableIrm(address)", irm)
+    morpho.send(blue, "enableLltv(uint256)", LLTV)
+    morpho.send(blue, "setFeeRecipient(address)", accounts.collector)
+    markets = {symbol: _create_market(morpho, blue, irm, tokens, feeds, symbol) for symbol in BOOKS}
+    factory = morpho.deploy("MetaMorphoFactory", blue)
+    create = "createMetaMorpho(address,uint256,address,string,string,bytes32)"
+    names = ("Devnet MetaMorpho USDC", "mmUSDC")
+    terms = (admin, TIMELOCK_S, tokens["USDC"].address, *names, SALT)
+    vault = morpho.create(factory, create, *terms)
+    _set_up_vault(morpho, accounts.collector, vault, markets)
     return Morpho(blue, irm, admin, markets, factory, vault, admin)
 
 
@@ -108,9 +110,14 @@ def populate_morpho(rpc_url: str, accounts: Accounts, morpho: Morpho) -> None:
         send(rpc_url, who, morpho.blue, borrow, market.params, book.borrowed, 0, who, who)
 
 
+def _artifact(name: str) -> Artifact:
+    if name == "MorphoOracle":
+        return own_artifact(name)
+    return compiled("morpho" if name == "Morpho" else "metamorpho", name)
+
+
 def _create_market(
-    rpc_url: str,
-    admin: str,
+    morpho: Deployer,
     blue: str,
     irm: str,
     tokens: dict[str, Token],
@@ -118,36 +125,26 @@ def _create_market(
     symbol: str,
 ) -> MorphoMarket:
     loan, collateral = tokens["USDC"].address, tokens[symbol].address
-    terms = (collateral, loan, feeds[symbol], feeds["USDC"])
-    oracle = deploy(rpc_url, admin, own_artifact("MorphoOracle"), *terms)
+    oracle = morpho.deploy("MorphoOracle", collateral, loan, feeds[symbol], feeds["USDC"])
     params = (loan, collateral, oracle, irm, LLTV)
-    send(rpc_url, admin, blue, f"createMarket({PARAMS})", params)
-    send(rpc_url, admin, blue, f"setFee({PARAMS},uint256)", params, MARKET_FEE)
+    morpho.send(blue, f"createMarket({PARAMS})", params)
+    morpho.send(blue, f"setFee({PARAMS},uint256)", params, MARKET_FEE)
     market_id = keccak(encode([PARAMS], [params]))
     return MorphoMarket("0x" + market_id.hex(), *params)
 
 
-def _create_vault(rpc_url: str, admin: str, factory: str, usdc: str) -> str:
-    create = "createMetaMorpho(address,uint256,address,string,string,bytes32)"
-    terms = (admin, TIMELOCK_S, usdc, "Devnet MetaMorpho USDC", "mmUSDC", SALT)
-    vault = call_address(rpc_url, factory, create, *terms)  # asked first, the answer is the same
-    send(rpc_url, admin, factory, create, *terms)
-    return vault
-
-
 def _set_up_vault(
-    rpc_url: str, admin: str, collector: str, vault: str, markets: dict[str, MorphoMarket]
+    morpho: Deployer, collector: str, vault: str, markets: dict[str, MorphoMarket]
 ) -> None:
-    send(rpc_url, admin, vault, "setCurator(address)", admin)
-    send(rpc_url, admin, vault, "setIsAllocator(address,bool)", admin, True)
-    send(rpc_url, admin, vault, "submitGuardian(address)", admin)
-    send(rpc_url, admin, vault, "setFeeRecipient(address)", collector)
-    send(rpc_url, admin, vault, "setFee(uint256)", VAULT_FEE)
+    morpho.send(vault, "setCurator(address)", morpho.account)
+    morpho.send(vault, "setIsAllocator(address,bool)", morpho.account, True)
+    morpho.send(vault, "submitGuardian(address)", morpho.account)
+    morpho.send(vault, "setFeeRecipient(address)", collector)
+    morpho.send(vault, "setFee(uint256)", VAULT_FEE)
     for symbol, market in markets.items():
-        cap = BOOKS[symbol].cap
-        send(rpc_url, admin, vault, f"submitCap({PARAMS},uint256)", market.params, cap)
-    rpc(rpc_url, "evm_increaseTime", TIMELOCK_S)
+        morpho.send(vault, f"submitCap({PARAMS},uint256)", market.params, BOOKS[symbol].cap)
+    rpc(morpho.rpc_url, "evm_increaseTime", TIMELOCK_S)
     for market in markets.values():
-        send(rpc_url, admin, vault, f"acceptCap({PARAMS})", market.params)
+        morpho.send(vault, f"acceptCap({PARAMS})", market.params)
     queue = [bytes.fromhex(market.id[2:]) for market in markets.values()]
-    send(rpc_url, admin, vault, "setSupplyQueue(bytes32[])", queue)
+    morpho.send(vault, "setSupplyQueue(bytes32[])", queue)

@@ -200,19 +200,34 @@ def deploy(
     return to_checksum_address(receipt["contractAddress"])
 
 
-class Linker:
-    """Deploys contracts of one project by name, and their libraries, each once, before them."""
+class Deployer:
+    """One account that puts one project's contracts on chain, by name.
 
-    def __init__(self, rpc_url: str, sender: str, artifact: Callable[[str], Artifact]) -> None:
-        self._rpc_url, self._sender, self._artifact = rpc_url, sender, artifact
+    Libraries are deployed before the first contract that needs them, each once.
+    """
+
+    def __init__(self, rpc_url: str, account: str, artifact: Callable[[str], Artifact]) -> None:
+        self.rpc_url, self.account, self._artifact = rpc_url, account, artifact
         self._libraries: dict[str, str] = {}
 
-    def deploy(self, name: str, *args: Any, value: int = 0) -> str:
+    def deploy(self, name: str, *args: Any) -> str:
         """Returns the checksummed address."""
         artifact = self._artifact(name)
         for library in artifact.link_references:
             if library not in self._libraries:
                 self._libraries[library] = self.deploy(library)
-        return deploy(
-            *(self._rpc_url, self._sender, artifact, *args), libraries=self._libraries, value=value
-        )
+        return deploy(self.rpc_url, self.account, artifact, *args, libraries=self._libraries)
+
+    def send(self, to: str, signature: str, *args: Any) -> None:
+        """Call a contract from the account and wait."""
+        send(self.rpc_url, self.account, to, signature, *args)
+
+    def address(self, to: str, signature: str, *args: Any) -> str:
+        """Read an address from a contract, checksummed."""
+        return call_address(self.rpc_url, to, signature, *args)
+
+    def create(self, factory: str, signature: str, *args: Any) -> str:
+        """Let a factory make a contract; asked first, it answers with the address it will give."""
+        made = self.address(factory, signature, *args)
+        self.send(factory, signature, *args)
+        return made

