@@ -3,6 +3,7 @@
 import pytest
 
 from chains.devnet import outside
+from chains.devnet.scenario import chain
 from custody.core.ids import TransferId, new_uuid7
 from custody.deposits import listing, reorg, scan, sweep
 from custody.ledger import accounts, chart
@@ -51,7 +52,7 @@ async def test_reorg_before_finality_leaves_no_credit(town: Town) -> None:
     address = await town.address(carol, 0)
     town.mined(outside.send_eth(town.anvil.rpc_url, address, ETHER))
     await town.step_all(mine=0)
-    town.anvil.rpc("anvil_reorg", 1, [])
+    chain.reorg(town.anvil.rpc_url, 1, chain.Fate.LOST)
     await town.step_all(mine=CONFIRMATIONS + 2)
     async with town.db.read() as s:
         found = await listing.deposits(s, town.tenant_id, carol, None, 10)
@@ -64,7 +65,7 @@ async def test_reorg_after_credit_is_reversed_by_a_journal(town: Town) -> None:
     carol = await town.customer("carol")
     await town.deposit(carol, town.eth, ETHER)
     assert await town.available(carol, town.eth) == ETHER
-    town.anvil.rpc("anvil_reorg", CONFIRMATIONS + 2, [])
+    chain.reorg(town.anvil.rpc_url, CONFIRMATIONS + 2, chain.Fate.LOST)
     await town.step_all(mine=1)
     assert await town.available(carol, town.eth) == 0
     async with town.db.read() as s:

@@ -36,13 +36,6 @@ def accounts(anvil: Anvil) -> list[str]:
     return [str(a) for a in anvil.rpc("eth_accounts")]
 
 
-def reorg(anvil: Anvil, depth: int, sender: str) -> None:
-    """Replace the last `depth` blocks. The first of the new ones holds a transaction: empty blocks
-    of the same second would have the same hashes, and nothing would have happened."""
-    transaction = {"from": sender, "to": sender, "value": "0x1"}
-    anvil.rpc("anvil_reorg", depth, [[transaction, 0]])
-
-
 async def mined(client: EvmClient, tx_hash: str) -> Receipt:
     """Anvil answers a broadcast before it has mined."""
     while (receipt := await client.receipt(tx_hash)) is None:

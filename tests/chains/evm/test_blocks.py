@@ -3,6 +3,7 @@
 import pytest
 
 from chains.devnet.anvil import Anvil
+from chains.devnet.scenario.chain import Fate, reorg
 from chains.evm.blocks import (
     SeenBlock,
     common_ancestor,
@@ -12,7 +13,6 @@ from chains.evm.blocks import (
     last_final,
 )
 from chains.evm.client import EvmClient
-from tests.chains.evm.conftest import reorg
 
 
 @pytest.mark.unit
@@ -33,15 +33,13 @@ async def remember(client: EvmClient, first: int, last: int) -> list[SeenBlock]:
 
 @pytest.mark.chain
 @pytest.mark.parametrize("depth", [1, 3, 40])
-async def test_the_ancestor_after_a_reorg(
-    anvil: Anvil, client: EvmClient, accounts: list[str], depth: int
-) -> None:
+async def test_the_ancestor_after_a_reorg(anvil: Anvil, client: EvmClient, depth: int) -> None:
     """Property 24: memory is rewound to the last block that still stands, and not further."""
     anvil.mine(60)
     head = (await client.block("latest")).number
     stored = await remember(client, 1, head)
     assert await common_ancestor(client, stored) == head
-    reorg(anvil, depth, accounts[0])
+    reorg(anvil.rpc_url, depth, Fate.LOST)
     assert await common_ancestor(client, stored) == head - depth
 
 

@@ -4,6 +4,7 @@ import pytest
 from coincurve import PrivateKey
 
 from chains.devnet.anvil import Anvil
+from chains.devnet.scenario.chain import Fate, held, reorg
 from chains.errors import (
     AlreadyKnown,
     BroadcastRejected,
@@ -19,7 +20,7 @@ from chains.evm.address import address_from_public_key, checksum, keccak
 from chains.evm.client import EvmClient
 from chains.evm.contracts.sweeper import delegate_of
 from chains.evm.transactions import UnsignedTransaction
-from tests.chains.evm.conftest import mined, reorg
+from tests.chains.evm.conftest import mined
 from tests.chains.evm.test_transactions import authorize, sign
 
 pytestmark = pytest.mark.chain
@@ -73,13 +74,13 @@ async def test_no_receipt_is_none(client: EvmClient) -> None:
 
 
 async def test_a_read_by_a_block_that_was_reorged_away_is_refused(
-    funded: Anvil, client: EvmClient, accounts: list[str]
+    funded: Anvil, client: EvmClient
 ) -> None:
     """A number would silently name the other block; a BlockRef does not."""
     funded.mine(3)
     gone = await client.block("latest")
     assert await client.balance(SENDER, gone) == 10 * ETHER
-    reorg(funded, 2, accounts[0])
+    reorg(funded.rpc_url, 2, Fate.LOST)
     with pytest.raises(RpcRefused):
         await client.balance(SENDER, gone)
     assert (await client.block(gone.number)).hash != gone.hash
@@ -87,8 +88,7 @@ async def test_a_read_by_a_block_that_was_reorged_away_is_refused(
 
 async def test_refusals_of_a_real_node_have_names(funded: Anvil, client: EvmClient) -> None:
     """Property 14 (in part)."""
-    funded.rpc("evm_setAutomine", False)
-    try:
+    with held(funded.rpc_url):
         first = signed(transaction(funded, 0))
         tx_hash = await client.send_raw(first)
         with pytest.raises(AlreadyKnown):
@@ -103,8 +103,6 @@ async def test_refusals_of_a_real_node_have_names(funded: Anvil, client: EvmClie
         assert await client.receipt(replacement) is not None
         with pytest.raises(NonceTooLow):
             await client.send_raw(first)
-    finally:
-        funded.rpc("evm_setAutomine", True)
 
 
 async def test_a_set_code_transaction_delegates(funded: Anvil, client: EvmClient) -> None:

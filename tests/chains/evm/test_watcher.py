@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chains.devnet.anvil import Anvil
+from chains.devnet.scenario.chain import held
 from chains.errors import RpcUnavailable
 from chains.evm.address import checksum
 from chains.evm.calldata import encode_call
@@ -123,17 +124,13 @@ async def test_a_recipient_with_dirty_upper_bytes_is_not_ours(
 
 async def test_one_block_with_many(anvil: Anvil, client: EvmClient, accounts: list[str]) -> None:
     put(anvil, TOKEN, TRANSFER_CODE)
-    anvil.rpc("evm_setAutomine", False)
-    try:
+    with held(anvil.rpc_url):
         for i in range(1, 6):
             message = {"from": accounts[i], "to": WALLET, "value": hex(i)}
             anvil.rpc("eth_sendTransaction", message)
             data = "0x" + erc20_transfer(WALLET, i).hex()
             token = {"from": accounts[i], "to": TOKEN, "data": data, "gas": "0x186a0"}
             anvil.rpc("eth_sendTransaction", token)
-        anvil.mine(1)
-    finally:
-        anvil.rpc("evm_setAutomine", True)
     head = await client.block("latest")
     scan = await scan_block(client, head.number, {WALLET}, {TOKEN})
     assert sorted(t.amount for t in scan.transfers if t.token is None) == [1, 2, 3, 4, 5]
