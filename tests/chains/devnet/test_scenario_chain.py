@@ -243,6 +243,7 @@ def test_a_sender_without_a_key_cannot_be_mined_again(anvil: Anvil, url: str) ->
         with pytest.raises(DevnetError, match="recover the signer"):
             reorg(url, 1, Fate.MINED)
         assert height(anvil, tx_hash) == head(anvil)
+    anvil.rpc("anvil_stopImpersonatingAccount", stranger)
 
 
 def test_a_reorg_behind_a_loaded_state_is_refused_and_changes_nothing(tmp_path: Path) -> None:

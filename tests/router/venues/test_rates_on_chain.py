@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from chains.devnet.rpc import rpc, send
+from chains.devnet.rpc import send
+from chains.devnet.scenario import aave
+from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain, start_chain
 from chains.evm.address import checksum
 from chains.evm.client import EvmClient
@@ -58,9 +60,9 @@ def supply(chain: DevnetChain, amount: int) -> None:
 
 
 def venue(chain: DevnetChain, client: EvmClient) -> AaveVenue:
-    aave = chain.world.aave
-    usdc = aave.reserves["USDC"]
-    return AaveVenue(client, aave.pool, usdc.asset, usdc.a_token, HOLDER)
+    market = chain.world.aave
+    usdc = market.reserves["USDC"]
+    return AaveVenue(client, market.pool, usdc.asset, usdc.a_token, HOLDER)
 
 
 async def head(client: EvmClient) -> BlockRef:
@@ -75,9 +77,7 @@ async def test_aave_rate_after_our_deposit_is_as_predicted(
     world, url = chain.world, chain.anvil.rpc_url
     usdc = world.tokens["USDC"].address
     if utilised:
-        borrow = "borrow(address,uint256,uint256,uint16,address)"
-        borrower, pool = world.accounts.borrower, world.aave.pool
-        send(url, borrower, pool, borrow, usdc, 2_600_000 * UNIT, 2, 0, borrower)
+        aave.borrow_to_utilisation(url, world, "USDC", 9_600)
     adapter = venue(chain, client)
     state = await adapter.read(await head(client))
     predicted = rate_ray_down(state.curve, amount * UNIT)
@@ -94,12 +94,8 @@ async def test_aave_is_not_entered_when_it_is_drained(
     chain: DevnetChain, client: EvmClient
 ) -> None:
     """Property 56: a pool that is nearly all lent out pays best and is refused."""
-    world, url = chain.world, chain.anvil.rpc_url
-    borrow = "borrow(address,uint256,uint256,uint16,address)"
-    borrower, pool = world.accounts.borrower, world.aave.pool
-    usdc = world.tokens["USDC"].address
     before = await venue(chain, client).read(await head(client))
-    send(url, borrower, pool, borrow, usdc, 2_900_000 * UNIT, 2, 0, borrower)
+    aave.borrow_to_utilisation(chain.anvil.rpc_url, chain.world, "USDC", 9_900)
     after = await venue(chain, client).read(await head(client))
     assert rate_ray_down(after.curve, 1) > rate_ray_down(before.curve, 1)
     assert (before.refusal, after.refusal) == ("", "utilisation is above 97 %")
@@ -117,8 +113,7 @@ async def test_vault_pays_what_its_curve_says(chain: DevnetChain, client: EvmCli
     send(url, whale, vault, "deposit(uint256,address)", amount, HOLDER)
     start = await head(client)
     before = await adapter.value(start)
-    rpc(url, "evm_increaseTime", 86_400)
-    rpc(url, "anvil_mine", "0x1")
+    warp(url, 86_400)
     end = await head(client)
     gained = await adapter.value(end) - before
     realised = Fraction(gained * YEAR_S, before * (end.timestamp - start.timestamp))

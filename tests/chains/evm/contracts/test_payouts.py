@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chains.devnet.rpc import deploy, send, submit, wait_receipt
+from chains.devnet.scenario.usdc import blacklist
 from chains.devnet.artifacts import own_artifact
 from chains.devnet.world import DevnetChain, start_chain
 from chains.errors import CallReverted
@@ -78,8 +79,7 @@ async def at(world: DevnetChain) -> AsyncIterator[Setting]:
 @pytest.mark.chain
 async def test_a_token_batch_skips_whom_usdc_refuses(at: Setting) -> None:
     contract, token = Payouts(at.client, at.contract), Erc20(at.client, at.usdc)
-    deployer = at.chain.world.accounts.deployer
-    send(at.chain.anvil.rpc_url, deployer, at.usdc, "blacklist(address)", BOB)
+    blacklist(at.chain.anvil.rpc_url, at.chain.world, BOB)
     batch = [Payout(ALICE, 5 * UNIT), Payout(BOB, 7 * UNIT), *payouts_of(3, UNIT)]
     before = await token.balance_of(at.payer, await at.client.block_number())
     receipt = await at.pay_token(7, batch)
