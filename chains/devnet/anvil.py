@@ -138,11 +138,6 @@ class Anvil:
         """Mine `blocks` blocks at once."""
         self.rpc("anvil_mine", hex(blocks))
 
-    def warp(self, seconds: int) -> None:
-        """Let `seconds` of chain time pass, then mine a block."""
-        self.rpc("evm_increaseTime", seconds)
-        self.mine(1)
-
     def set_time(self, unix_s: int) -> None:
         """Set the clock of the next block."""
         self.rpc("anvil_setTime", unix_s)

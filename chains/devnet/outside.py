@@ -1,4 +1,4 @@
-"""What outsiders do on a devnet chain: pay in, look, let time pass.
+"""What outsiders do on a devnet chain: pay in and look.
 
 Synchronous, plain JSON-RPC. Amounts are ints in base units. The paying functions return the
 transaction hash at once: with a block time the payment is mined later, as in the world.
@@ -25,12 +25,6 @@ def send_token(rpc_url: str, world: World, symbol: str, to: str, amount: int) ->
     """The whale pays any of the world's tokens; returns the hash."""
     data = encode_call("transfer(address,uint256)", to, amount)
     return submit(rpc_url, world.accounts.whale, world.tokens[symbol].address, data)
-
-
-def warp(rpc_url: str, seconds: int) -> None:
-    """Let `seconds` of chain time pass, then mine a block."""
-    rpc(rpc_url, "evm_increaseTime", seconds)
-    rpc(rpc_url, "anvil_mine", "0x1")
 
 
 def erc20_balance(rpc_url: str, token: str, holder: str) -> int:

@@ -3,8 +3,8 @@
 from functools import partial
 from typing import Any
 
-from chains.devnet import outside
 from chains.devnet.rpc import call_uint
+from chains.devnet.scenario.chain import warp
 from scripts.journey.http import until
 from scripts.journey.scene import ETHER, USDC, Scene
 from scripts.journey.show import coins, line, table
@@ -187,7 +187,7 @@ def _check_placement(scene: Scene, usdc: dict[str, Any], eth: dict[str, Any]) ->
 def let_time_pass(scene: Scene) -> None:
     before = {n: scene.treasury.get(f"/v1/pools/{scene.pool(n)}/position") for n in ("usdc", "eth")}
     for chain_id in scene.chain_ids:
-        outside.warp(scene.rpc(chain_id), WARP_DAYS * DAY_S)
+        warp(scene.rpc(chain_id), WARP_DAYS * DAY_S)
     line(f"time goes on by {WARP_DAYS} days on both chains")
     for name, decimals in (("usdc", 6), ("eth", 18)):
         old = int(before[name]["price_ray"])

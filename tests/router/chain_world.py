@@ -7,8 +7,9 @@ what each intent says.
 from typing import Any
 
 from chains.devnet.deploy import deploy_installation, venue_id
-from chains.devnet.outside import send_eth, send_usdc, warp
+from chains.devnet.outside import send_eth, send_usdc
 from chains.devnet.rpc import rpc, wait_receipt
+from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain
 from chains.evm.address import checksum
 from chains.evm.client import EvmClient

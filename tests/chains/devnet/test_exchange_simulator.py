@@ -16,6 +16,7 @@ import pytest
 from chains.devnet.exchange_chain import deposit_address
 from chains.devnet.exchange_simulator import open_exchange, serving
 from chains.devnet.rpc import call_uint, send
+from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain, start_chain
 from chains.evm.address import checksum
 
@@ -99,7 +100,7 @@ async def test_the_whole_way_of_a_deposit(chain: DevnetChain, api: Api) -> None:
 
     assert (await api.post(f"{EARN}/subscribe", productId="USDC001", amount="1000"))["success"]
     assert await api.free("USDC") == "0.000000"
-    chain.anvil.warp(YEAR_S // 2)
+    warp(chain.anvil.rpc_url, YEAR_S // 2)
     (position,) = (await api.get(f"{EARN}/position", asset="USDC"))["rows"]
     earned = int(position["totalAmount"].replace(".", "")) - 1_000 * UNIT
     assert 40 * UNIT <= earned < 40 * UNIT + 1_000  # 8 % for half a year, and a few seconds

@@ -8,6 +8,7 @@ import pytest
 from chains.devnet import outside
 from chains.devnet.morpho import PARAMS, MorphoMarket
 from chains.devnet.rpc import DevnetError, call, call_uint, send
+from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain
 
 pytestmark = pytest.mark.chain
@@ -59,7 +60,7 @@ def test_aave_pays_and_gives_back(site: Site) -> None:
     supply = "supply(address,uint256,address,uint16)"
     send(site.url, site.user, aave.pool, supply, site.usdc, 50_000 * USDC, site.user, 0)
     assert outside.erc20_balance(site.url, reserve.a_token, site.user) >= 50_000 * USDC - 1
-    site.chain.anvil.warp(YEAR_S)
+    warp(site.url, YEAR_S)
     withdraw = "withdraw(address,uint256,address)"
     send(site.url, site.user, aave.pool, withdraw, site.usdc, 2**256 - 1, site.user)
     earned = site.wallet() - before
@@ -85,7 +86,7 @@ def test_an_erc4626_vault_pays_and_gives_back(site: Site, name: str) -> None:
     shares = call_uint(site.url, vault, BALANCE, site.user)
     worth = call_uint(site.url, vault, "convertToAssets(uint256)", shares)
     assert 0 <= 50_000 * USDC - worth <= 2
-    site.chain.anvil.warp(YEAR_S // 12)
+    warp(site.url, YEAR_S // 12)
     assert call_uint(site.url, vault, BALANCE, site.user) == shares
     redeem = "redeem(uint256,address,address)"
     send(site.url, site.user, vault, redeem, shares, site.user, site.user)
@@ -110,7 +111,7 @@ def test_morpho_markets_are_lent_out_and_their_rate_adapts(site: Site) -> None:
         send(site.url, site.user, morpho.blue, accrue, market.params)
         id_ = bytes.fromhex(market.id[2:])
         before = call_uint(site.url, morpho.irm, "rateAtTarget(bytes32)", id_)
-        site.chain.anvil.warp(30 * DAY_S)
+        warp(site.url, 30 * DAY_S)
         send(site.url, site.user, morpho.blue, accrue, market.params)
         grown = morpho_state(site.chain, market)
         assert 0 < grown[0] - supplied <= grown[1] - borrowed
@@ -158,7 +159,7 @@ def test_compound_pays_and_gives_back(site: Site) -> None:
     site.approve(v_usdc)
     send(site.url, site.user, v_usdc, "mint(uint256)", 50_000 * USDC)
     rate = call_uint(site.url, v_usdc, "exchangeRateStored()")
-    site.chain.anvil.warp(YEAR_S)
+    warp(site.url, YEAR_S)
     send(site.url, site.user, v_usdc, "accrueInterest()")
     assert call_uint(site.url, v_usdc, "exchangeRateStored()") > rate
     shares = call_uint(site.url, v_usdc, BALANCE, site.user)

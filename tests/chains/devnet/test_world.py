@@ -17,6 +17,7 @@ from chains.devnet import outside
 from chains.devnet.anvil import REPO, Anvil
 from chains.devnet.deploy import deploy_installation, venue_id
 from chains.devnet.rpc import ZERO, DevnetError, call, call_uint, encode_call, send, wait_receipt
+from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain, World, ensure_world, start_chain
 
 pytestmark = pytest.mark.chain
@@ -73,7 +74,7 @@ def test_a_supply_to_aave_accrues(chain: DevnetChain) -> None:
     outside.send_usdc(url, world, user, amount)
     send(url, user, usdc, "approve(address,uint256)", pool, amount)
     send(url, user, pool, "supply(address,uint256,address,uint16)", usdc, amount, user, 0)
-    outside.warp(url, 30 * DAY_S)
+    warp(url, 30 * DAY_S)
     balance = outside.erc20_balance(url, world.aave.reserves["USDC"].a_token, user)
     assert amount * 1_001 // 1_000 < balance < amount * 1_005 // 1_000
     send(url, user, pool, "withdraw(address,uint256,address)", usdc, 2**256 - 1, user)
@@ -84,7 +85,7 @@ def test_the_vault_accrues_at_its_stream(chain: DevnetChain) -> None:
     url, vault = chain.anvil.rpc_url, chain.world.vault_usdc
     rate, start = call_uint(url, vault, "rewardRate()"), chain.anvil.now()
     before = call_uint(url, vault, "totalAssets()")
-    outside.warp(url, DAY_S)
+    warp(url, DAY_S)
     elapsed = chain.anvil.now() - start
     assert call_uint(url, vault, "totalAssets()") - before == rate * elapsed
     apr_bps = rate * YEAR_S * 10_000 // (5_000_000 * USDC)
@@ -96,14 +97,14 @@ def test_staking_accrues_and_exits_after_the_delay(chain: DevnetChain) -> None:
     url, staking = chain.anvil.rpc_url, chain.world.staking
     user = chain.world.accounts.exchange_hot
     send(url, user, staking, "submit(address)", ZERO, value=100 * ETHER)
-    outside.warp(url, YEAR_S)
+    warp(url, YEAR_S)
     balance = outside.erc20_balance(url, staking, user)
     assert abs(balance - 1032 * ETHER // 10) < ETHER // 100
     send(url, user, staking, "approve(address,uint256)", staking, balance)
     send(url, user, staking, "requestWithdrawals(uint256[],address)", [balance], user)
     with pytest.raises(DevnetError):
         send(url, user, staking, "claimWithdrawal(uint256)", 1)
-    outside.warp(url, DAY_S)
+    warp(url, DAY_S)
     before = outside.eth_balance(url, user)
     send(url, user, staking, "claimWithdrawal(uint256)", 1)
     assert balance - ETHER < outside.eth_balance(url, user) - before <= balance
@@ -158,7 +159,7 @@ def test_an_installation_routes_and_pays_back(chain: DevnetChain) -> None:
     outside.send_usdc(url, chain.world, guard, 1_000 * USDC)
     for venue in ("aave-usdc", "vault-usdc"):
         send(url, allocator, guard, "allocate(bytes32,uint256)", venue_id(venue), 400 * USDC)
-    outside.warp(url, 30 * DAY_S)
+    warp(url, 30 * DAY_S)
     for venue in ("aave-usdc", "vault-usdc"):
         assert call_uint(url, guard, "position(bytes32)", venue_id(venue)) > 400 * USDC
         send(url, allocator, guard, "deallocate(bytes32,uint256)", venue_id(venue), 2**256 - 1)
@@ -177,9 +178,9 @@ def test_an_installation_stakes_and_claims(chain: DevnetChain) -> None:
     outside.send_eth(url, guard, 20 * ETHER)
     venue = venue_id("staking-eth")
     send(url, allocator, guard, "allocate(bytes32,uint256)", venue, 20 * ETHER)
-    outside.warp(url, 30 * DAY_S)
+    warp(url, 30 * DAY_S)
     send(url, allocator, guard, "deallocate(bytes32,uint256)", venue, 2**256 - 1)
-    outside.warp(url, DAY_S)
+    warp(url, DAY_S)
     send(url, allocator, guard, "claim(bytes32,uint256)", venue, 1)
     assert 20 * ETHER < outside.eth_balance(url, guard) < 21 * ETHER
 

@@ -9,6 +9,7 @@ from coincurve import PrivateKey
 
 from chains.devnet.deploy import deploy_installation, venue_id
 from chains.devnet.rpc import DevnetError, send, submit, wait_receipt
+from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain, start_chain
 from chains.errors import CallReverted
 from chains.evm.address import address_from_public_key, checksum, keccak
@@ -153,7 +154,7 @@ async def test_what_is_sent_to_the_pool_uncalled_for_changes_nothing(at: Setting
 async def test_the_supply_cap_counts_the_treasury(at: Setting) -> None:
     world, url = at.chain.world, at.chain.anvil.rpc_url
     pool, aave = AavePool(at.client, world.aave.pool), world.aave
-    at.chain.anvil.warp(30 * DAY_S)
+    warp(at.chain.anvil.rpc_url, 30 * DAY_S)
     supply = "supply(address,uint256,address,uint16)"
     send(url, at.whale, at.usdc, "approve(address,uint256)", aave.pool, 2**255)
     send(url, at.whale, aave.pool, supply, at.usdc, UNIT, at.whale, 0)
@@ -192,7 +193,7 @@ async def test_guard_and_aave(at: Setting) -> None:
     (allocated,) = treasury_guard.guard_events(receipt.logs, guard.address)
     assert isinstance(allocated, treasury_guard.Allocated)
     assert (allocated.venue, allocated.amount) == (AAVE, 600 * UNIT)
-    at.chain.anvil.warp(30 * DAY_S)
+    warp(at.chain.anvil.rpc_url, 30 * DAY_S)
     block = await at.head()
     holding = Holding(HoldingKind.AAVE, guard.address, venue.aux)
     (worth,) = await values(at.client, [holding], block)
@@ -229,7 +230,7 @@ async def test_guard_and_vault(at: Setting) -> None:
     assert stream is not None
     assert stream.end_s > receipt.block.timestamp
     before = state.total_assets
-    at.chain.anvil.warp(DAY_S)
+    warp(at.chain.anvil.rpc_url, DAY_S)
     block = await at.client.block("latest")
     grown = await vault.state(guard.address, block)
     elapsed = block.timestamp - receipt.block.timestamp
@@ -268,7 +269,7 @@ async def test_guard_and_staking_with_its_queue(at: Setting) -> None:
     claim = treasury_guard.encode_claim(STAKING, asked.request_id)
     with pytest.raises(CallReverted):
         await at.client.call(guard.address, claim, block, sender=at.allocator)
-    at.chain.anvil.warp(state.withdrawal_delay_s)
+    warp(at.chain.anvil.rpc_url, state.withdrawal_delay_s)
     receipt = await at.act(at.allocator, guard.address, claim)
     claimed = treasury_guard.Claimed(STAKING, asked.request_id, 3 * ETHER, 3 * ETHER)
     assert treasury_guard.guard_events(receipt.logs, guard.address) == [claimed]
