@@ -7,7 +7,7 @@ import pytest
 
 from chains.devnet import outside
 from chains.devnet.morpho import PARAMS, MorphoMarket
-from chains.devnet.rpc import DevnetError, call, call_uint, send
+from chains.devnet.rpc import DevnetError, call, call_uint, send, wait_receipt
 from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain
 
@@ -42,8 +42,9 @@ class Site(NamedTuple):
 @pytest.fixture
 def site(chain: DevnetChain) -> Site:
     user = chain.world.accounts.exchange_hot
-    outside.send_usdc(chain.anvil.rpc_url, chain.world, user, 100_000 * USDC)
-    return Site(chain, chain.anvil.rpc_url, user, chain.world.tokens["USDC"].address)
+    url = chain.anvil.rpc_url
+    wait_receipt(url, outside.send_usdc(url, chain.world, user, 100_000 * USDC))
+    return Site(chain, url, user, chain.world.tokens["USDC"].address)
 
 
 def set_price(chain: DevnetChain, symbol: str, price: int) -> None:
