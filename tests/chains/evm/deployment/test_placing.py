@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from chains.devnet.market import ZERO
-from chains.devnet.world import OUT
+from chains.devnet.artifacts import OUT
+from chains.devnet.rpc import ZERO
 from chains.errors import CodeDiffers, DeploymentRefused
 from chains.evm.deployment import ours
 from chains.evm.deployment.builds import Build
