@@ -240,6 +240,8 @@ def _token_of(intent: Intent) -> str | None:
 
 
 def moved_amount(intent: Intent, receipt: Receipt) -> int:
-    """What left for the treasury by the delegate's own event; the value of a native sweep."""
+    """What left for the treasury by the token's own event; the value of a native sweep."""
     token = _token_of(intent)
-    return intent.value if token is None else sweeper.swept(receipt.logs, intent.to, token)
+    if token is None:
+        return intent.value
+    return sweeper.swept(receipt.logs, intent.to, token, intent.beneficiary)

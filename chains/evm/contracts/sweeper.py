@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chains.evm.address import checksum
-from chains.evm.calldata import decode_answer, encode_call, topic, topic_address
+from chains.evm.calldata import address_topic, decode_answer, encode_call, selector, topic
 from chains.evm.client import At, EvmClient
+from chains.evm.contracts.erc20 import TRANSFER_EVENT
 from chains.types import Log
 
 SWEEP = "sweep(address)"
-_SWEPT = topic("Swept(address,uint256)")
+NOT_A_TOKEN = selector("NotAToken(address)")
+TRANSFER_FAILED = selector("TransferFailed(address,uint256)")
+_NATIVE_SWEPT = topic("NativeSwept(uint256)")
 _DELEGATION_PREFIX = bytes.fromhex("ef0100")
 
 
@@ -18,13 +21,24 @@ def encode_sweep(token: str) -> bytes:
     return encode_call(SWEEP, token)
 
 
-def swept(logs: Sequence[Log], wallet: str, token: str) -> int:
-    """Base units that a receipt says left the wallet for the treasury; 0 if none did."""
+def swept(logs: Sequence[Log], wallet: str, token: str, treasury: str) -> int:
+    """Base units that a receipt says left the wallet for the treasury; 0 if none did.
+
+    The token's own events: what a hub swept and what was swept alone read alike."""
+    path = (TRANSFER_EVENT, address_topic(wallet), address_topic(treasury))
     amount = 0
     for log in logs:
-        if log.address == wallet and len(log.topics) == 2 and log.topics[0] == _SWEPT:
-            if checksum(topic_address(log.topics[1])) == token:
-                amount += decode_answer(("uint256",), bytes.fromhex(log.data[2:]))[0]
+        if log.address == token and log.topics == path:
+            amount += decode_answer(("uint256",), bytes.fromhex(log.data[2:]))[0]
+    return amount
+
+
+def native_swept(logs: Sequence[Log], wallet: str) -> int:
+    """Wei that a receipt says left the wallet for the treasury; 0 if none did."""
+    amount = 0
+    for log in logs:
+        if log.address == wallet and log.topics == (_NATIVE_SWEPT,):
+            amount += decode_answer(("uint256",), bytes.fromhex(log.data[2:]))[0]
     return amount
 
 

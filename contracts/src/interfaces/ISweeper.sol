@@ -6,8 +6,9 @@ pragma solidity 0.8.30;
 /// nothing to front-run or to leave in a wrong state, and the only place money can go is fixed at
 /// deployment. That is why anybody may call it.
 interface ISweeper {
-    /// @notice The wallet's whole balance went to the treasury. `token` 0 is the native coin.
-    event Swept(address indexed token, uint256 amount);
+    /// @notice The wallet's whole native balance went to the treasury. A token's own `Transfer` says
+    /// the same of a token, so there is no event of ours for that.
+    event NativeSwept(uint256 amount);
 
     error ZeroTreasury();
     error NotAToken(address token);
@@ -17,9 +18,17 @@ interface ISweeper {
     // solhint-disable-next-line func-name-mixedcase
     function TREASURY() external view returns (address);
 
-    /// @notice Sends the whole balance of `token` to the treasury.
-    /// @return amount Base units sent; 0 if there was nothing, which is no error.
+    /// @notice Sends the whole balance of `token` to the treasury. Reverts with NotAToken if the
+    /// balance cannot be read, with TransferFailed if the token reverts or answers anything but true
+    /// or nothing. A token that lies, or takes a fee, is seen by its `Transfer` only.
+    /// @return amount Base units asked to move; 0 if there was nothing, which is no error.
     function sweep(address token) external returns (uint256 amount);
+
+    /// @notice What a hub calls. `word` is a token in the upper 160 bits and base units in the lower
+    /// 96. Sends that many to the treasury without reading the balance, which is most of what a sweep
+    /// costs beyond the transfer. If they are 0, or the token refuses, it is as `sweep`: a wrong
+    /// number is no reason to leave the wallet full.
+    function sweepPacked(uint256 word) external;
 
     /// @notice Sends the whole native balance to the treasury.
     /// @return amount Wei sent; 0 if there was nothing, which is no error.

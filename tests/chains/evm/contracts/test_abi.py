@@ -9,7 +9,7 @@ import pytest
 
 from chains.evm import calldata
 from chains.evm.address import ZERO_ADDRESS
-from chains.evm.contracts import audit_anchor, payouts, sweeper, treasury_guard
+from chains.evm.contracts import audit_anchor, payouts, sweep_hub, sweeper, treasury_guard
 from chains.evm.contracts.erc20 import erc20_transfer
 
 pytestmark = pytest.mark.unit
@@ -29,6 +29,7 @@ WRAPPERS = [
     ("TreasuryGuard", "treasury_guard"),
     ("AuditAnchor", "audit_anchor"),
     ("Sweeper", "sweeper"),
+    ("SweepHub", "sweep_hub"),
     ("Payouts", "payouts"),
 ]
 
@@ -38,7 +39,9 @@ def test_every_signature_in_a_wrapper_is_in_the_abi(contract: str, module: str) 
     text = (FOLDER / "contracts" / f"{module}.py").read_text()
     signatures = set(re.findall(r'"([A-Za-z0-9_]+\([a-z0-9,\[\]]*\))"', text))
     assert signatures
-    assert signatures <= members(contract, "function") | members(contract, "event")
+    assert signatures <= set().union(
+        *(members(contract, kind) for kind in ("function", "event", "error"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,12 @@ ENCODED = [
     (treasury_guard.encode_claim(VENUE, 9), treasury_guard.CLAIM, (b"\xab" * 32, 9)),
     (treasury_guard.encode_release(ZERO_ADDRESS, 1), treasury_guard.RELEASE, (ZERO_ADDRESS, 1)),
     (sweeper.encode_sweep(ZERO_ADDRESS), sweeper.SWEEP, (ZERO_ADDRESS,)),
+    (
+        sweep_hub.encode_sweep_token(ZERO_ADDRESS, [sweep_hub.Sweep(ZERO_ADDRESS, 5)]),
+        sweep_hub.SWEEP_TOKEN,
+        (ZERO_ADDRESS, (5,)),
+    ),
+    (sweep_hub.encode_sweep_native([ZERO_ADDRESS]), sweep_hub.SWEEP_NATIVE, ((0,),)),
     (
         payouts.encode_pay_token(ZERO_ADDRESS, 9, [payouts.Payout(ZERO_ADDRESS, 5)]),
         payouts.PAY_TOKEN,

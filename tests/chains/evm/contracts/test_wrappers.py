@@ -322,9 +322,10 @@ async def test_a_token_sweep_by_delegation(at: Setting) -> None:
     raw = tx.assemble(*sign(gas_key, tx.signing_hash())).raw
     receipt = await mined(at.client, await at.client.send_raw(raw))
     assert receipt.status == 1
-    assert sweeper.swept(receipt.logs, wallet, at.usdc) == 77 * UNIT
-    assert sweeper.swept(receipt.logs, wallet, TREASURY) == 0
-    assert sweeper.swept(receipt.logs, TREASURY, at.usdc) == 0
+    assert sweeper.swept(receipt.logs, wallet, at.usdc, TREASURY) == 77 * UNIT
+    assert sweeper.swept(receipt.logs, wallet, TREASURY, TREASURY) == 0
+    assert sweeper.swept(receipt.logs, TREASURY, at.usdc, TREASURY) == 0
+    assert sweeper.swept(receipt.logs, wallet, at.usdc, PAYOUT) == 0
     token = Erc20(at.client, at.usdc)
     assert await token.balance_of(wallet, receipt.block) == 0
     assert await token.balance_of(TREASURY, receipt.block) == 77 * UNIT
