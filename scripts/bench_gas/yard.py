@@ -6,6 +6,7 @@ from itertools import count
 
 from coincurve import PrivateKey
 
+from chains.devnet.artifacts import OUT, own_artifact
 from chains.devnet.rpc import (
     Artifact,
     DevnetError,
@@ -16,7 +17,6 @@ from chains.devnet.rpc import (
     submit,
     wait_receipt,
 )
-from chains.devnet.world import OUT, own_artifact
 from chains.evm.address import address_from_public_key, keccak
 from chains.evm.contracts import payouts, sweep_hub
 from chains.evm.contracts.payouts import Payout

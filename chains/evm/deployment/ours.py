@@ -31,6 +31,14 @@ def sweeper(treasury: str) -> Placement:
     return Placement("sweeper", "Sweeper", (treasury,), (_word(treasury),))
 
 
+def sweep_hub(sweeper_at: str, operator: str) -> Placement:
+    """One for each sweeper and operator; the sweeper has to be in place before it."""
+    delegated = keccak(b"\xef\x01\x00" + address_bytes(sweeper_at))
+    arguments = (sweeper_at, operator)
+    immutables = (_word(operator), _word(sweeper_at), delegated)
+    return Placement("sweep_hub", "SweepHub", arguments, immutables)
+
+
 def treasury_guard(
     name: str, asset: str, owner: str, guardian: str, allocator: str, installation: bytes
 ) -> Placement:

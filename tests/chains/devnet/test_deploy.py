@@ -17,6 +17,7 @@ from chains.devnet.world import DevnetChain, start_chain
 from chains.errors import ArtifactDiffers, CodeDiffers, DeployerMissing, DeploymentRefused
 from chains.evm.address import checksum
 from chains.evm.deployment import ours
+from chains.evm.deployment.builds import CONTRACTS
 from chains.evm.deployment.create2 import DEPLOYER, code_hash
 from chains.evm.deployment.placing import Placement, Site, place
 
@@ -202,7 +203,7 @@ def test_a_chain_without_the_right_deployer_is_refused(
 def test_a_tampered_artifact_is_refused(
     chain: DevnetChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("AuditAnchor", "Payouts", "Sweeper", "TreasuryGuard"):
+    for name in CONTRACTS:
         shutil.copytree(OUT / f"{name}.sol", tmp_path / f"{name}.sol")
     file = tmp_path / "Payouts.sol" / "Payouts.json"
     body = json.loads(file.read_text())
@@ -213,6 +214,15 @@ def test_a_tampered_artifact_is_refused(
     with pytest.raises(ArtifactDiffers, match="Payouts"):
         install(chain)
     assert sent(chain) == before
+
+
+def test_a_hub_is_placed_behind_its_sweeper(chain: DevnetChain) -> None:
+    """What its constructor makes of the sweeper's address is computed here, and is what is there."""
+    builds, node = ours.builds(OUT), node_of(chain)
+    sweeper = Site.of(ours.sweeper(TREASURY), builds["Sweeper"])
+    hub = Site.of(ours.sweep_hub(sweeper.address, ALLOCATOR), builds["SweepHub"])
+    at = place(node, [sweeper, hub])
+    assert node.code(hub.address, at) == hub.runtime_code
 
 
 def test_a_constructor_that_reverts_deploys_nothing(chain: DevnetChain) -> None:

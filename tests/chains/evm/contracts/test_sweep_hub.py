@@ -18,7 +18,8 @@ from chains.devnet.rpc import (
     send,
     wait_receipt,
 )
-from chains.devnet.world import OUT, DevnetChain, own_artifact, start_chain
+from chains.devnet.artifacts import OUT, own_artifact
+from chains.devnet.world import DevnetChain, start_chain
 from chains.errors import CallReverted
 from chains.evm.address import ZERO_ADDRESS, checksum
 from chains.evm.client import EvmClient
@@ -69,7 +70,7 @@ async def at(world: DevnetChain) -> AsyncIterator[Setting]:
     snapshot = world.anvil.snapshot()
     client = EvmClient(31337, [world.anvil.rpc_url])
     accounts, tokens = world.world.accounts, world.world.tokens
-    yard = Yard(world.anvil.rpc_url, accounts["deployer"], accounts["whale"])
+    yard = Yard(world.anvil.rpc_url, accounts.deployer, accounts.whale)
     yield Setting(yard, tokens["USDC"].address, tokens["TDAI"].address, client)
     await client.close()
     world.anvil.revert(snapshot)
