@@ -49,9 +49,16 @@ def fund(
 
 
 def allocate(
-    pool: Pool, allocator: Place, id_: UUID, venue: str, amount: int, reference: str
+    pool: Pool,
+    allocator: Place,
+    id_: UUID,
+    venue: str,
+    amount: int,
+    shares_min: int,
+    reference: str,
 ) -> Intent:
-    data = treasury_guard.encode_allocate(venue, amount)
+    """`shares_min`: the fewest of the venue's shares that may arrive, or the entry reverts."""
+    data = treasury_guard.encode_allocate(venue, amount, shares_min)
     return _call(pool, allocator, IntentKind.ALLOCATE, id_, data, amount, pool.guard, reference)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from api.commands.founding import Founding
-from chains.devnet.deploy import venue_id
+from chains.evm.contracts.guard_setup import venue_id
 from custody.core.db import WriteSession
 from custody.core.money import AssetId, erc20_asset, native_asset
 from router import pool

@@ -19,6 +19,7 @@ from api.embedded import database_urls
 from api.migrations.run import upgrade
 from chains.devnet.deploy import deploy_installation
 from chains.devnet.rpc import instant_mining
+from chains.devnet.safe import owner_safe
 from chains.devnet.world import World
 from chains.evm.client import EvmClient
 from chains.registry import AssetInfo, ChainInfo, Registry
@@ -142,7 +143,7 @@ def _found(
                 payout=keys.addresses["payout"],
                 allocator=keys.addresses["allocator"],
                 anchorer=keys.addresses["anchorer"],
-                owner=keys.addresses["guardian"],
+                owner=owner_safe(rpc[chain_id], world),
                 guardian=keys.addresses["guardian"],
                 log_id=bytes.fromhex(log_id(LogKey.parse(keys.log_vkey).name)[2:]),
                 exchange_deposit_address=(

@@ -20,6 +20,7 @@ from eth_utils.crypto import keccak
 ZERO = "0x" + "00" * 20
 RPC_TIMEOUT_S = 30.0
 RECEIPT_TIMEOUT_S = 60.0
+ACCRUAL_GAS = 200_000
 
 
 class DevnetError(RuntimeError):
@@ -128,14 +129,15 @@ def submit(
 ) -> str:
     """Send from an unlocked account; returns the hash without waiting. `value` is in wei.
 
-    Without `gas` the node's estimate is taken with half as much again: interest accrues between the
-    estimate and the block, and a bare estimate then runs out.
+    Without `gas` the node's estimate is taken with half as much again and some: interest accrues
+    between the estimate and the block, and a bare estimate then runs out, above all one of a call
+    that only accrues it.
     """
     transaction = {"from": sender, "data": data, "value": hex(value)}
     if to is not None:
         transaction["to"] = to
     if gas is None:
-        gas = int(rpc(rpc_url, "eth_estimateGas", transaction), 16) * 3 // 2
+        gas = int(rpc(rpc_url, "eth_estimateGas", transaction), 16) * 3 // 2 + ACCRUAL_GAS
     transaction["gas"] = hex(gas)
     return str(rpc(rpc_url, "eth_sendTransaction", transaction))
 

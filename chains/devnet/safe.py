@@ -3,17 +3,23 @@
 from enum import IntEnum
 from typing import Any
 
+from eth_abi.abi import encode
 from eth_abi.packed import encode_packed
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
 from chains.devnet.canonical import SafeContracts
 from chains.devnet.rpc import (
     ZERO,
-    call_address,
+    call,
     call_uint,
     encode_call,
     rpc,
     send,
 )
+from chains.devnet.world import World
+
+OWNER_THRESHOLD = 2
 
 SETUP = "setup(address[],uint256,address,bytes,address,address,uint256,address)"
 CREATE = "createProxyWithNonce(address,bytes,uint256)"
@@ -36,11 +42,35 @@ def create_safe(
     rpc_url: str, safe: SafeContracts, sender: str, owners: list[str], threshold: int, salt: int = 0
 ) -> str:
     """A new Safe with the compatibility handler; owners, threshold and salt fix its address."""
+    setup = _setup(safe, owners, threshold)
+    send(rpc_url, sender, safe.proxy_factory, CREATE, safe.singleton, setup, salt)
+    return safe_address(rpc_url, safe, owners, threshold, salt)
+
+
+def safe_address(
+    rpc_url: str, safe: SafeContracts, owners: list[str], threshold: int, salt: int = 0
+) -> str:
+    """Where `create_safe` puts it (EIP-1014)."""
+    (code,) = call(rpc_url, safe.proxy_factory, "proxyCreationCode()", returns="(bytes)")
+    creation = code + encode(["address"], [safe.singleton])
+    seed = keccak(keccak(_setup(safe, owners, threshold)) + encode(["uint256"], [salt]))
+    factory = bytes.fromhex(safe.proxy_factory[2:])
+    return to_checksum_address(keccak(b"\xff" + factory + seed + keccak(creation))[12:])
+
+
+def _setup(safe: SafeContracts, owners: list[str], threshold: int) -> bytes:
     handler = (safe.fallback_handler, ZERO, 0, ZERO)
-    setup = bytes.fromhex(encode_call(SETUP, owners, threshold, ZERO, b"", *handler)[2:])
-    terms = (safe.singleton, setup, salt)
-    address = call_address(rpc_url, safe.proxy_factory, CREATE, *terms)  # asked first, then made
-    send(rpc_url, sender, safe.proxy_factory, CREATE, *terms)
+    return bytes.fromhex(encode_call(SETUP, owners, threshold, ZERO, b"", *handler)[2:])
+
+
+def owner_safe(rpc_url: str, world: World) -> str:
+    """The Safe that owns an installation here, made if it is missing: two in three of the node's
+    accounts, in place of the people who would own a real one. The same on each chain."""
+    people = world.accounts
+    owners = [people.deployer, people.borrower, people.market_admin]
+    address = safe_address(rpc_url, world.safe, owners, OWNER_THRESHOLD)
+    if rpc(rpc_url, "eth_getCode", address, "latest") == "0x":
+        create_safe(rpc_url, world.safe, people.deployer, owners, OWNER_THRESHOLD)
     return address
 
 

@@ -98,8 +98,6 @@ contract SweepInvariantTest is Test {
         }
     }
 
-    /// forge-config: default.invariant.runs = 40
-    /// forge-config: default.invariant.depth = 60
     function invariant_moneyIsInAWalletOrTheTreasury() public view {
         TestToken token = handler.TOKEN();
         uint256 tokens = token.balanceOf(handler.TREASURY());

@@ -39,10 +39,12 @@ SWEEP = _selector("sweep(address)")
 RELEASE = _selector("release(address,uint256)")
 ANCHOR = _selector("anchor(bytes32,uint64,bytes32,uint64,bytes32[])")
 GUARD_CALLS = {
-    K.ALLOCATE: _selector("allocate(bytes32,uint256)"),
+    K.ALLOCATE: _selector("allocate(bytes32,uint256,uint256)"),
     K.DEALLOCATE: _selector("deallocate(bytes32,uint256)"),
     K.CLAIM: _selector("claim(bytes32,uint256)"),
 }
+GUARD_WORDS = {K.ALLOCATE: 3, K.DEALLOCATE: 2, K.CLAIM: 2}
+"""An entry also carries the fewest shares that may arrive: more can only make it revert."""
 
 ANCHOR_HEAD_WORDS = 6
 """Log id, size, root, time, where the proof begins, how many hashes it has."""
@@ -174,7 +176,7 @@ def _check_guard_call(intent: Intent, places: Places, data: bytes) -> None:
     _check_guard(intent.to, intent, places)
     require(intent.value == 0, "value", "a call of a guard carries none")
     require(intent.beneficiary == intent.to, "beneficiary", "the guard keeps the position")
-    _, number = _words(data, GUARD_CALLS[intent.kind], 2)
+    _, number, *_ = _words(data, GUARD_CALLS[intent.kind], GUARD_WORDS[intent.kind])
     if intent.kind is K.CLAIM:
         return  # the number is the request; the guard knows its amount
     whole = intent.kind is K.DEALLOCATE and _number(number) == WHOLE_POSITION

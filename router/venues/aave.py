@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from chains.evm.client import EvmClient
 from chains.evm.contracts.aave_pool import AavePool, AaveReserve
 from chains.types import BlockRef
-from router.curves import Kinked
+from router.curves import RAY, Kinked
 from router.venues.port import VenueState
 
 UTILISATION_MAX_BPS = 9_700
@@ -40,6 +40,13 @@ class AaveVenue:
         return await AavePool(self.client, self.pool).a_token_balance(
             self.token, self.holder, block.number
         )
+
+    async def shares_for(self, amount: int, block: BlockRef) -> int:
+        """Of the scaled balance, which interest does not move."""
+        index = await AavePool(self.client, self.pool).normalized_income(
+            self.underlying, block.number
+        )
+        return amount * RAY // index
 
 
 def curve_of(reserve: AaveReserve, own: int) -> Kinked:

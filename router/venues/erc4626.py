@@ -46,6 +46,9 @@ class VaultVenue:
     async def value(self, block: BlockRef) -> int:
         return await Erc4626(self.client, self.token).value(self.holder, block.number)
 
+    async def shares_for(self, amount: int, block: BlockRef) -> int:
+        return await Erc4626(self.client, self.token).shares(amount, block.number)
+
 
 def curve_of(stream: RewardStream | None, others: int, now_s: int) -> FixedPot:
     """A year of the stream at its rate now; 0 once it has run dry."""

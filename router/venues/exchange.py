@@ -34,3 +34,6 @@ class ExchangeVenue:
         """Subscribed and spot: one exchange account serves one venue of ours."""
         subscribed = await self.earn.position(self.asset, self.product, self.decimals)
         return subscribed + await self.earn.spot(self.asset, self.decimals)
+
+    async def shares_for(self, amount: int, block: BlockRef) -> int:
+        return 0

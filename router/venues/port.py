@@ -48,3 +48,10 @@ class Venue(Protocol):
     async def value(self, block: BlockRef) -> int:
         """What our position is worth at this block, in base units."""
         ...
+
+    async def shares_for(self, amount: int, block: BlockRef) -> int:
+        """Shares that an entry of `amount` base units gives at this block, rounded down.
+
+        In the unit in which the guard counts them; 0 where there are none.
+        """
+        ...

@@ -42,3 +42,7 @@ class StakingVenue:
         guard = TreasuryGuard(self.client, self.holder)
         waiting = (await guard.venue(self.guard_venue, block.number)).requested
         return await staking.balance(self.holder, block.number) + waiting
+
+    async def shares_for(self, amount: int, block: BlockRef) -> int:
+        """The guard counts the rebasing token itself: one for each wei."""
+        return amount

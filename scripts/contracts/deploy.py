@@ -18,9 +18,12 @@ from eth_account.signers.local import LocalAccount
 
 from chains.errors import ChainError, DeploymentRefused
 from chains.evm.address import ZERO_ADDRESS, checksum
+from chains.evm.contracts.guard_setup import GuardSetup
 from chains.evm.deployment import ours
+from chains.evm.deployment.builds import Build
 from chains.evm.deployment.logs import owner_of, register_log
-from chains.evm.deployment.placing import Reader, Site, address_book, missing, place
+from chains.evm.deployment.placing import Placement, Reader, Site, address_book, missing, place
+from scripts.contracts import guards
 from scripts.contracts.chain import ChainReader, KeyedChain
 
 OUT = Path(__file__).resolve().parents[2] / "contracts" / "out"
@@ -40,18 +43,30 @@ def main(arguments: Sequence[str] | None = None, out: Path = OUT) -> int:
 
 def sites_of(wanted: argparse.Namespace, out: Path) -> list[Site]:
     """Raises ArtifactDiffers, or DeploymentRefused if two have one name."""
-    log_id, builds = wanted.log_id, ours.builds(out)
-    roles = (wanted.owner, wanted.guardian, wanted.allocator, log_id)
+    builds = ours.builds(out)
     placements = [
         ours.audit_anchor(),
         ours.payouts(),
         ours.sweeper(wanted.treasury),
-        *(ours.treasury_guard(name, asset, *roles) for name, asset in wanted.guard),
+        *_hub(wanted, builds["Sweeper"]),
+        *(ours.treasury_guard(n, setup, wanted.log_id) for n, setup in _setups(wanted)),
     ]
     names = [placement.name for placement in placements]
     if len(set(names)) != len(names):
         raise DeploymentRefused(f"guards need names of their own: {', '.join(names)}")
     return [Site.of(placement, builds[placement.contract]) for placement in placements]
+
+
+def _hub(wanted: argparse.Namespace, sweeper: Build) -> list[Placement]:
+    if wanted.sweep_operator is None:
+        return []
+    site = Site.of(ours.sweeper(wanted.treasury), sweeper)
+    return [ours.sweep_hub(site.address, wanted.sweep_operator)]
+
+
+def _setups(wanted: argparse.Namespace) -> list[tuple[str, GuardSetup]]:
+    roles = (wanted.owner, wanted.guardian, wanted.allocator, wanted.treasury)
+    return [(name, guards.load(file, *roles)) for name, file in wanted.guard]
 
 
 def check_roles(wanted: argparse.Namespace, deployer: str | None = None) -> None:
@@ -109,11 +124,17 @@ def _send(wanted: argparse.Namespace, out: Path) -> int:
 
 
 def _check_tokens(chain: Reader, wanted: argparse.Namespace) -> None:
-    """A guard over an address without code would be a place of no use. Raises DeploymentRefused."""
+    """A guard over an address without code would be a place of no use. Raises DeploymentRefused.
+
+    The guard's constructor looks at venues itself, and would revert without a word.
+    """
     at = chain.head()
-    for name, asset in wanted.guard:
-        if asset != ZERO_ADDRESS and not chain.code(asset, at):
-            raise DeploymentRefused(f"guard {name}: no token at {asset}")
+    for name, setup in _setups(wanted):
+        if setup.asset is not None and not chain.code(setup.asset, at):
+            raise DeploymentRefused(f"guard {name}: no token at {setup.asset}")
+        for venue in setup.venues:
+            if not chain.code(venue.target, at) or not chain.code(venue.aux, at):
+                raise DeploymentRefused(f"guard {name}: venue {venue.name} has no code there")
 
 
 def _show(site: Site, state: str) -> None:
@@ -152,14 +173,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--guardian", type=_address, required=True)
     add("--allocator", type=_address, required=True)
     add("--anchorer", type=_address, required=True)
+    add("--sweep-operator", type=_address, help="who may use a hub for sweeps; none, no hub")
     add("--log-id", type=_log_id, required=True, help="32 bytes, 0x hex")
     add(
         "--guard",
         type=_guard,
         action="append",
         default=[],
-        metavar="NAME=ASSET",
-        help="a guard over a token's address, or over `native`; again for another pool",
+        metavar="NAME=FILE",
+        help="a guard with the limits in a JSON file; again for another pool",
     )
     add("--keystore", type=Path, help="encrypted key file of the deploying account")
     add("--book", type=Path, help="where the address book goes; contracts-<chain id>.json")
@@ -181,11 +203,11 @@ def _log_id(text: str) -> bytes:
     return raw
 
 
-def _guard(text: str) -> tuple[str, str]:
-    name, _, asset = text.partition("=")
+def _guard(text: str) -> tuple[str, Path]:
+    name, _, file = text.partition("=")
     if not name.isidentifier():
         raise ValueError(f"not a name: {name!r}")
-    return name, ZERO_ADDRESS if asset == "native" else _address(asset)
+    return name, Path(file)
 
 
 if __name__ == "__main__":

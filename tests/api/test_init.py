@@ -28,7 +28,7 @@ async def test_a_founding_that_fails_leaves_its_secrets_aside(
         raise Broke
 
     monkeypatch.setattr(init, "upgrade", nothing)
-    monkeypatch.setattr(init, "deploy_installation", fails)
+    monkeypatch.setattr(init, "owner_safe", fails)
     # Nobody gets as far as looking at the world.
     monkeypatch.setattr("api.commands.init.World.from_json", lambda text: text)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@/none")

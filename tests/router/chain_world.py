@@ -6,13 +6,14 @@ what each intent says.
 
 from typing import Any
 
-from chains.devnet.deploy import deploy_installation, venue_id
+from chains.devnet.deploy import deploy_installation
 from chains.devnet.outside import send_eth, send_usdc
 from chains.devnet.rpc import rpc, wait_receipt
 from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain
 from chains.evm.address import checksum
 from chains.evm.client import EvmClient
+from chains.evm.contracts.guard_setup import venue_id
 from chains.registry import AssetInfo, ChainInfo, Registry, native_id, token_id
 from custody.core.clock import FixedClock
 from custody.core.db import Database

@@ -121,6 +121,9 @@ class FakeVenue:
             raise EarnUnavailable("down")
         return self.position
 
+    async def shares_for(self, amount: int, block: BlockRef) -> int:
+        return amount
+
     def earn(self, seconds: int) -> None:
         self.position += income_down(self.curve, self.position) * seconds // (YEAR_S * RAY)
 
@@ -254,7 +257,8 @@ class World(PoolWorld):
             self._release(payee, amount)
             return (_log("Released(address,uint256)", [address_topic(payee)], amount),)
         name = "allocate" if intent.kind is IntentKind.ALLOCATE else "deallocate"
-        raw, amount = decode_arguments(f"{name}(bytes32,uint256)", data)
+        rest = ",uint256" if name == "allocate" else ""
+        raw, amount, *_ = decode_arguments(f"{name}(bytes32,uint256{rest})", data)
         venue = next(v for id_, v in self.venues.items() if guard_id(id_) == "0x" + raw.hex())
         sign = 1 if name == "allocate" else -1
         self.idle -= sign * amount
@@ -263,7 +267,7 @@ class World(PoolWorld):
         assert venue.position >= 0
         where = ["0x" + raw.hex()]
         if name == "allocate":
-            return (_log("Allocated(bytes32,uint256,uint256)", where, amount, amount),)
+            return (_log("Allocated(bytes32,uint256)", where, amount),)
         return (_log("Deallocated(bytes32,uint256)", where, amount),)
 
     def _release(self, payee: str, amount: int) -> None:

@@ -1,16 +1,18 @@
 """`scripts/deploy_contracts` against a real node, with a key of its own."""
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from chains.devnet.anvil import REPO
+from chains.devnet.anvil import REPO, Anvil
 from chains.devnet.rpc import call
-from chains.devnet.world import DevnetChain, start_chain
+from chains.devnet.world import World, start_chain
 from chains.evm.deployment.create2 import DEPLOYER
 from scripts.contracts.deploy import KEY, PASSPHRASE, main
 
@@ -26,22 +28,61 @@ ROLES = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Yard:
+    """A chain, and a folder with setups of guards."""
+
+    anvil: Anvil
+    world: World
+    setups: Path
+
+
 @pytest.fixture(scope="module")
-def running() -> Iterator[DevnetChain]:
-    chain = start_chain(REPO / ".cache", 31337)
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    chain, setups = start_chain(REPO / ".cache", 31337), tmp_path_factory.mktemp("setups")
+    _write_setups(setups, chain.world)
     with chain.anvil:
-        yield chain
+        yield Yard(chain.anvil, chain.world, setups)
 
 
 @pytest.fixture
-def chain(running: DevnetChain) -> Iterator[DevnetChain]:
+def chain(running: Yard) -> Iterator[Yard]:
     snapshot = running.anvil.snapshot()
     yield running
     running.anvil.revert(snapshot)
 
 
+def _write_setups(folder: Path, world: World) -> None:
+    """usdc.json, eth.json, and x.json over no token."""
+    market = world.aave.reserves["USDC"]
+    usdc = {
+        "asset": world.tokens["USDC"].address,
+        "grain": "1000000",
+        "delay_s": 172800,
+        "idle_min": "1000000",
+        "payees_day_max": "5000000000",
+        "venues": [
+            {
+                "name": "aave-usdc",
+                "kind": "aave_v3",
+                "target": market.a_token,
+                "aux": world.aave.pool,
+                "cap": "9000000000",
+                "share_max_bps": 9000,
+                "flow_max": "8000000000",
+            }
+        ],
+        "groups": [{"venues": ["aave-usdc"], "cap": "7000000000", "share_max_bps": 8000}],
+        "payees": {ROLES["treasury"]: "4000000000"},
+    }
+    (folder / "usdc.json").write_text(json.dumps(usdc))
+    none: dict[str, object] = {"venues": [], "groups": [], "payees": {}}
+    (folder / "eth.json").write_text(json.dumps(usdc | none | {"asset": "native"}))
+    (folder / "x.json").write_text(json.dumps(usdc | none | {"asset": "0x" + "0c" * 20}))
+
+
 @pytest.fixture
-def account(chain: DevnetChain, monkeypatch: pytest.MonkeyPatch) -> LocalAccount:
+def account(chain: Yard, monkeypatch: pytest.MonkeyPatch) -> LocalAccount:
     """A deploying account with ether, whose key is in the environment."""
     made: LocalAccount = Account.create()
     chain.anvil.set_balance(made.address, ETHER)
@@ -49,20 +90,20 @@ def account(chain: DevnetChain, monkeypatch: pytest.MonkeyPatch) -> LocalAccount
     return made
 
 
-def arguments(chain: DevnetChain, *more: str, **other: str) -> list[str]:
+def arguments(chain: Yard, *more: str, **other: str) -> list[str]:
     roles = [part for name, at in (ROLES | other).items() for part in (f"--{name}", at)]
-    usdc = chain.world.tokens["USDC"].address
-    guards = ["--guard", f"guard_usdc={usdc}", "--guard", "guard_eth=native"]
+    files = {"guard_usdc": "usdc.json", "guard_eth": "eth.json"}
+    guards = [f"--guard={name}={chain.setups / file}" for name, file in files.items()]
     fixed = ["--rpc", chain.anvil.rpc_url, "--chain-id", "31337", "--log-id", LOG_ID]
     return [*fixed, *roles, *guards, *more]
 
 
-def block_number(chain: DevnetChain) -> int:
+def block_number(chain: Yard) -> int:
     return int(chain.anvil.rpc("eth_blockNumber"), 16)
 
 
 def test_a_dry_run_needs_no_key_and_sends_nothing(
-    chain: DevnetChain, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    chain: Yard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(KEY, raising=False)
     before = block_number(chain)
@@ -74,7 +115,7 @@ def test_a_dry_run_needs_no_key_and_sends_nothing(
 
 
 def test_what_the_dry_run_says_is_what_is_deployed_once(
-    chain: DevnetChain,
+    chain: Yard,
     account: LocalAccount,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -106,7 +147,7 @@ def test_what_the_dry_run_says_is_what_is_deployed_once(
 
 
 def test_the_key_can_come_from_a_keystore(
-    chain: DevnetChain, account: LocalAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chain: Yard, account: LocalAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "key.json"
     store.write_text(json.dumps(Account.encrypt(account.key, "open", kdf="pbkdf2", iterations=2)))
@@ -118,7 +159,7 @@ def test_the_key_can_come_from_a_keystore(
 
 @pytest.mark.parametrize("secret", [None, "0x1234", "ab" * 33, "not hex: deadbeef"])
 def test_a_bad_key_is_refused_and_not_shown(
-    chain: DevnetChain,
+    chain: Yard,
     secret: str | None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -137,7 +178,7 @@ def test_a_bad_key_is_refused_and_not_shown(
 @pytest.mark.parametrize("other", ["owner", "guardian"])
 @pytest.mark.parametrize("hot", ["allocator", "anchorer", "deploying account"])
 def test_no_hot_account_owns_or_guards(
-    chain: DevnetChain,
+    chain: Yard,
     account: LocalAccount,
     other: str,
     hot: str,
@@ -151,7 +192,7 @@ def test_no_hot_account_owns_or_guards(
 
 
 def test_another_chain_is_refused(
-    chain: DevnetChain, account: LocalAccount, capsys: pytest.CaptureFixture[str]
+    chain: Yard, account: LocalAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wanted = arguments(chain, "--send")
     wanted[wanted.index("31337")] = "1"
@@ -160,7 +201,7 @@ def test_another_chain_is_refused(
 
 
 def test_a_chain_without_the_deployer_is_refused(
-    chain: DevnetChain, account: LocalAccount, capsys: pytest.CaptureFixture[str]
+    chain: Yard, account: LocalAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chain.anvil.rpc("anvil_setCode", DEPLOYER, "0x")
     for more in ((), ("--send",)):
@@ -169,24 +210,47 @@ def test_a_chain_without_the_deployer_is_refused(
 
 
 def test_a_guard_over_no_token_is_refused(
-    chain: DevnetChain, account: LocalAccount, capsys: pytest.CaptureFixture[str]
+    chain: Yard, account: LocalAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = block_number(chain)
-    assert main(arguments(chain, "--send", "--guard", "guard_x=0x" + "0c" * 20)) == 1
+    assert main(arguments(chain, "--send", f"--guard=guard_x={chain.setups / 'x.json'}")) == 1
     assert "no token" in capsys.readouterr().err
     assert block_number(chain) == before
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("grain", 5, "grain: .*decimal string"),
+        ("idle_min", "1.5", "idle_min: .*decimal string"),
+        ("idle_min", "5", "idle_min: 5 is not"),
+        ("payees", {"0x12": "1"}, "payees"),
+        ("comment", "x", "comment: Extra inputs"),
+        ("delay_s", "1", "delay_s: .*integer"),
+        ("venues", [{"name": "x", "kind": "bank"}], "venues.0.kind: .*one of aave_v3"),
+    ],
+)
+def test_a_wrong_setup_names_file_field_and_rule(
+    chain: Yard, field: str, value: object, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = chain.setups / "wrong.json"
+    wrong.write_text(
+        json.dumps(json.loads((chain.setups / "usdc.json").read_text()) | {field: value})
+    )
+    assert main(arguments(chain, f"--guard=wrong={wrong}")) == 1
+    assert re.search(f"wrong.json: {says}", capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("name", ["guard_usdc", "sweeper"])
 def test_two_of_one_name_are_refused(
-    chain: DevnetChain, name: str, capsys: pytest.CaptureFixture[str]
+    chain: Yard, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments(chain, "--guard", f"{name}=native")) == 1
+    assert main(arguments(chain, f"--guard={name}={chain.setups / 'eth.json'}")) == 1
     assert "names of their own" in capsys.readouterr().err
 
 
 def test_it_waits_for_its_account_to_be_idle(
-    chain: DevnetChain, account: LocalAccount, capsys: pytest.CaptureFixture[str]
+    chain: Yard, account: LocalAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Else the nonces of a run that is still going on would be used twice."""
     chain.anvil.rpc("evm_setAutomine", False)
@@ -217,6 +281,6 @@ def test_it_waits_for_its_account_to_be_idle(
         ("treasury", "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9b"[:-1] + "C"),
     ],
 )
-def test_addresses_are_read_strictly(chain: DevnetChain, role: str, text: str) -> None:
+def test_addresses_are_read_strictly(chain: Yard, role: str, text: str) -> None:
     with pytest.raises(SystemExit):
         main(arguments(chain, **{role: text}))

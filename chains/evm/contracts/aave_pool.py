@@ -93,6 +93,14 @@ class AavePool:
         numbers = [decode_answer(("uint256",), answer)[0] for answer in answers]
         return _reserve(asset, words, numbers, RateStrategy(*decode_answer(_RATE_DATA, rates)))
 
+    async def normalized_income(self, asset: str, block: At) -> int:
+        """The liquidity index at this block, ray: what one scaled unit is worth."""
+        data = encode_call("getReserveNormalizedIncome(address)", asset)
+        index: int = decode_answer(
+            ("uint256",), await self.client.call(self.address, data, block)
+        )[0]
+        return index
+
     async def a_token_balance(self, a_token: str, holder: str, block: At) -> int:
         """The position of a holder in base units, interest to the block included."""
         return await self.client.erc20_balance(a_token, holder, block)

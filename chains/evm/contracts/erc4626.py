@@ -90,6 +90,14 @@ class Erc4626:
         )[0]
         return value
 
+    async def shares(self, assets: int, block: At) -> int:
+        """How many shares so many assets are by the vault's own conversion, rounded down."""
+        data = encode_call("convertToShares(uint256)", assets)
+        shares: int = decode_answer(
+            ("uint256",), await self.client.call(self.address, data, block)
+        )[0]
+        return shares
+
     async def reward_stream(self, block: At) -> RewardStream | None:
         """The stream of a vault that has one; None where the contract knows no such thing."""
         reads = [encode_call("rewardRate()"), encode_call("rewardEnd()")]

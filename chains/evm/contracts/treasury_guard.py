@@ -13,7 +13,7 @@ from chains.evm.calldata import decode_answer, encode_call, topic, topic_address
 from chains.evm.client import At, EvmClient
 from chains.types import Log
 
-ALLOCATE = "allocate(bytes32,uint256)"
+ALLOCATE = "allocate(bytes32,uint256,uint256)"
 DEALLOCATE = "deallocate(bytes32,uint256)"
 CLAIM = "claim(bytes32,uint256)"
 RELEASE = "release(address,uint256)"
@@ -32,20 +32,35 @@ class VenueKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class GuardVenue:
-    """A listed venue. `requested` was asked back from a queue and is not claimed yet."""
+    """A listed venue: `ITreasuryGuard.Venue`.
+
+    `target` holds the receipts: aToken, vault or staking token. `aux` is the Aave Pool, the vault
+    again or the withdrawal queue. `booked` was put in and has not come back; `requested` was asked
+    back from a queue and is not claimed yet.
+    """
 
     kind: VenueKind
     target: str
     aux: str
     cap: int
+    share_max_bps: int
+    flow_max: int
+    booked: int
     requested: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What may go out in a day, and what is left of it now. It refills evenly."""
+
+    day_max: int
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
 class Allocated:
     venue: str
     amount: int
-    received: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +92,16 @@ class Released:
 
 GuardEvent = Allocated | Deallocated | ExitRequested | Claimed | Released
 
-_ALLOCATED = topic("Allocated(bytes32,uint256,uint256)")
+_ALLOCATED = topic("Allocated(bytes32,uint256)")
 _DEALLOCATED = topic("Deallocated(bytes32,uint256)")
 _EXIT_REQUESTED = topic("ExitRequested(bytes32,uint256,uint256)")
 _CLAIMED = topic("Claimed(bytes32,uint256,uint256,uint256)")
 _RELEASED = topic("Released(address,uint256)")
 
 
-def encode_allocate(venue: str, amount: int) -> bytes:
-    return encode_call(ALLOCATE, venue_bytes(venue), amount)
+def encode_allocate(venue: str, amount: int, shares_min: int) -> bytes:
+    """`shares_min` in the venue's unit: scaled aToken balance, vault shares, staking token."""
+    return encode_call(ALLOCATE, venue_bytes(venue), amount, shares_min)
 
 
 def encode_deallocate(venue: str, amount: int) -> bytes:
@@ -117,7 +133,7 @@ def _event(log: Log) -> GuardEvent | None:
     data = bytes.fromhex(log.data[2:])
     match log.topics[0] if log.topics else "":
         case t if t == _ALLOCATED:
-            return Allocated(log.topics[1], *decode_answer(("uint256", "uint256"), data))
+            return Allocated(log.topics[1], *decode_answer(("uint256",), data))
         case t if t == _DEALLOCATED:
             return Deallocated(log.topics[1], *decode_answer(("uint256",), data))
         case t if t == _EXIT_REQUESTED:
@@ -171,14 +187,39 @@ class TreasuryGuard:
     async def venue(self, venue: str, block: At) -> GuardVenue:
         """`kind` NONE if it is not listed."""
         data = encode_call("venue(bytes32)", venue_bytes(venue))
-        kind, target, aux, cap, requested = decode_answer(
-            ("uint8", "address", "address", "uint256", "uint256"),
+        kind, target, aux, *numbers = decode_answer(
+            ("uint8", "address", "address", *("uint256",) * 5),
             await self.client.call(self.address, data, block),
         )
-        return GuardVenue(VenueKind(kind), checksum(target), checksum(aux), cap, requested)
+        return GuardVenue(VenueKind(kind), checksum(target), checksum(aux), *numbers)
+
+    async def flow_left(self, venue: str, block: At) -> int:
+        """What may enter the venue now by its flow alone."""
+        amount: int = await self._read("uint256", block, "flowLeft(bytes32)", venue_bytes(venue))
+        return amount
+
+    async def total(self, block: At) -> int:
+        """Idle plus the book of all venues: what shares are of."""
+        amount: int = await self._read("uint256", block, "total()")
+        return amount
+
+    async def idle_min(self, block: At) -> int:
+        amount: int = await self._read("uint256", block, "idleMin()")
+        return amount
 
     async def is_payee(self, account: str, block: At) -> bool:
         return bool(await self._read("bool", block, "isPayee(address)", account))
+
+    async def payee_bucket(self, payee: str, block: At) -> Bucket:
+        return await self._bucket(encode_call("payeeBucket(address)", payee), block)
+
+    async def payees_bucket(self, block: At) -> Bucket:
+        """The one over all payees."""
+        return await self._bucket(encode_call("payeesBucket()"), block)
+
+    async def _bucket(self, data: bytes, block: At) -> Bucket:
+        answer = await self.client.call(self.address, data, block)
+        return Bucket(*decode_answer(("uint256", "uint256"), answer))
 
     async def paused(self, block: At) -> bool:
         return bool(await self._read("bool", block, "paused()"))

@@ -22,7 +22,7 @@ class Build:
     """A compiled contract.
 
     `template` is the runtime code with zeros where immutables go; `immutables` has, for each in
-    the order of declaration, the offsets of its 32-byte words.
+    the order of files by path and of declaration, the offsets of its 32-byte words.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Build:
         creation, deployed = artifact["bytecode"], artifact["deployedBytecode"]
         if creation["linkReferences"]:
             raise ValueError(f"{name}: libraries to link, ours have none")
-        # Ids of syntax tree nodes: they differ between builds, their order within a file does not.
+        # Ids of syntax tree nodes differ between builds; their order by path and line does not.
         spots = sorted(
             deployed.get("immutableReferences", {}).items(), key=lambda item: int(item[0])
         )

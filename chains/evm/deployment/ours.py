@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from chains.evm.address import address_bytes, keccak
+from chains.evm.address import ZERO_ADDRESS, address_bytes, keccak
+from chains.evm.contracts.guard_setup import GuardSetup
 from chains.evm.deployment.builds import CONTRACTS, Build
 from chains.evm.deployment.placing import Placement
 
@@ -39,14 +40,18 @@ def sweep_hub(sweeper_at: str, operator: str) -> Placement:
     return Placement("sweep_hub", "SweepHub", arguments, immutables)
 
 
-def treasury_guard(
-    name: str, asset: str, owner: str, guardian: str, allocator: str, installation: bytes
-) -> Placement:
+def treasury_guard(name: str, setup: GuardSetup, installation: bytes) -> Placement:
     """One for each pool. `installation` (its log id) and `name` keep guards apart that would be
-    alike otherwise; `asset` zero is the native coin."""
+    alike otherwise."""
     salt = keccak(installation + name.encode())
-    arguments = (asset, owner, guardian, allocator)
-    return Placement(name, "TreasuryGuard", arguments, (_word(asset),), salt)
+    asset = _word(setup.asset or ZERO_ADDRESS)
+    # Files come in the order of their paths: TreasuryGuard, GuardLimits, GuardVenues.
+    immutables = (_number(setup.delay_s), _number(setup.grain), asset)
+    return Placement(name, "TreasuryGuard", (setup.encoded(),), immutables, salt)
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(32, "big")
 
 
 def _word(address: str) -> bytes:

@@ -89,6 +89,12 @@ contract StakingSimulator {
         _reserve += msg.value;
     }
 
+    /// @notice The queue's token, as the real queue names it: here they are one contract.
+    // solhint-disable-next-line func-name-mixedcase
+    function STETH() external view returns (address) {
+        return address(this);
+    }
+
     function submit(address referral) external payable returns (uint256 shares) {
         if (msg.value == 0) revert ZeroDeposit();
         _accrue();

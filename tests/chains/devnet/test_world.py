@@ -15,10 +15,11 @@ from eth_utils.address import is_checksum_address
 
 from chains.devnet import outside
 from chains.devnet.anvil import REPO, Anvil
-from chains.devnet.deploy import deploy_installation, venue_id
+from chains.devnet.deploy import deploy_installation
 from chains.devnet.rpc import ZERO, DevnetError, call, call_uint, encode_call, send, wait_receipt
 from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain, World, ensure_world, start_chain
+from chains.evm.contracts.guard_setup import venue_id
 
 pytestmark = pytest.mark.chain
 
@@ -136,6 +137,9 @@ def test_finalized_follows_the_head(chain: DevnetChain) -> None:
     assert 0 < int(head, 16) - int(finalized, 16) <= 2
 
 
+ALLOCATE = "allocate(bytes32,uint256,uint256)"
+
+
 def _install(chain: DevnetChain) -> tuple[dict[str, str], dict[str, str]]:
     """Roles are unlocked dev accounts that the world leaves alone; the rest are plain numbers."""
     unlocked = chain.anvil.rpc("eth_accounts")[7:]
@@ -158,7 +162,7 @@ def test_an_installation_routes_and_pays_back(chain: DevnetChain) -> None:
     guard, allocator = contracts["guard_usdc"], roles["allocator"]
     outside.send_usdc(url, chain.world, guard, 1_000 * USDC)
     for venue in ("aave-usdc", "vault-usdc"):
-        send(url, allocator, guard, "allocate(bytes32,uint256)", venue_id(venue), 400 * USDC)
+        send(url, allocator, guard, ALLOCATE, venue_id(venue), 400 * USDC, 0)
     warp(url, 30 * DAY_S)
     for venue in ("aave-usdc", "vault-usdc"):
         assert call_uint(url, guard, "position(bytes32)", venue_id(venue)) > 400 * USDC
@@ -177,7 +181,7 @@ def test_an_installation_stakes_and_claims(chain: DevnetChain) -> None:
     guard, allocator = contracts["guard_eth"], roles["allocator"]
     outside.send_eth(url, guard, 20 * ETHER)
     venue = venue_id("staking-eth")
-    send(url, allocator, guard, "allocate(bytes32,uint256)", venue, 20 * ETHER)
+    send(url, allocator, guard, ALLOCATE, venue, 19 * ETHER, 0)
     warp(url, 30 * DAY_S)
     send(url, allocator, guard, "deallocate(bytes32,uint256)", venue, 2**256 - 1)
     warp(url, DAY_S)

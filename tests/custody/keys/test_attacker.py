@@ -130,7 +130,8 @@ def _labelled(w: VaultWorld, kind: K, asset: str) -> SignRequest:
     """A guard's call, right in all but the asset that it says it moves."""
     if kind is K.RELEASE:
         return _guard(w, kind, _release(PAYEE), beneficiary=PAYEE, asset_id=asset)
-    return _guard(w, kind, call(GUARD_CALLS[kind].hex(), 1, 5), asset_id=asset)
+    rest = (5, 0) if kind is K.ALLOCATE else (5,)
+    return _guard(w, kind, call(GUARD_CALLS[kind].hex(), 1, *rest), asset_id=asset)
 
 
 def _anchor(w: VaultWorld, **changes: Any) -> SignRequest:
@@ -254,9 +255,9 @@ ATTACKS = [
     Row("delegation in a payout", "delegation", lambda w: _small(
         w, delegation=Delegation(OUTSIDE, "1/0", SWEEPER, 0))),
     Row("guard is a thief", "place", lambda w: _guard(
-        w, K.ALLOCATE, call("a5bbe22b", 1, 5), to=OUTSIDE, beneficiary=OUTSIDE)),
+        w, K.ALLOCATE, call("cff5615b", 1, 5, 0), to=OUTSIDE, beneficiary=OUTSIDE)),
     Row("coin's guard as the token's", "asset", lambda w: _guard(
-        w, K.ALLOCATE, call("a5bbe22b", 1, 5), to=COIN_GUARD, beneficiary=COIN_GUARD)),
+        w, K.ALLOCATE, call("cff5615b", 1, 5, 0), to=COIN_GUARD, beneficiary=COIN_GUARD)),
     *(Row(f"{kind.value} labelled {name}", "asset", partial(_labelled, kind=kind, asset=asset))
       for kind in (K.ALLOCATE, K.DEALLOCATE, K.CLAIM, K.RELEASE)
       for name, asset in LABELS.items()),

@@ -111,9 +111,10 @@ def test_a_refused_sweep_delegates_nothing(world: VaultWorld, desk: Desk) -> Non
 def test_guard_calls(world: VaultWorld, desk: Desk, kind: K, data: str, beneficiary: str) -> None:
     selector = GUARD_CALLS.get(kind, RELEASE).hex()
     first = PAYEE if kind is K.RELEASE else 1
+    rest = (4,) if kind is K.ALLOCATE else ()
     intent = replace(
         world.payout(5), kind=kind, sender=world.place("allocator"), sender_path="2/3", to=GUARD,
-        beneficiary=beneficiary, data=call(selector, first, 5),
+        beneficiary=beneficiary, data=call(selector, first, 5, *rest),
     )  # fmt: skip
     check_signed(desk.sign(world.request(intent)), intent, 0)
 
@@ -138,7 +139,7 @@ def test_the_whole_position_may_come_home(world: VaultWorld, desk: Desk) -> None
         to=GUARD, beneficiary=GUARD, data=data,
     )  # fmt: skip
     assert desk.sign(world.request(intent)).raw
-    data = call(GUARD_CALLS[K.ALLOCATE].hex(), 1, 2**256 - 1)
+    data = call(GUARD_CALLS[K.ALLOCATE].hex(), 1, 2**256 - 1, 0)
     with pytest.raises(Refusal, match="amount"):
         fresh = replace(intent, id=world.payout().id, kind=K.ALLOCATE, data=data)
         desk.sign(world.request(fresh, nonce=1))

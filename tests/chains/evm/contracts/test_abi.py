@@ -60,7 +60,7 @@ def test_an_enum_is_the_contracts(interface: str, enum: str, ours: type[IntEnum]
 
 
 ENCODED = [
-    (treasury_guard.encode_allocate(VENUE, 5), treasury_guard.ALLOCATE, (b"\xab" * 32, 5)),
+    (treasury_guard.encode_allocate(VENUE, 5, 4), treasury_guard.ALLOCATE, (b"\xab" * 32, 5, 4)),
     (treasury_guard.encode_deallocate(VENUE, 5), treasury_guard.DEALLOCATE, (b"\xab" * 32, 5)),
     (treasury_guard.encode_claim(VENUE, 9), treasury_guard.CLAIM, (b"\xab" * 32, 9)),
     (treasury_guard.encode_release(ZERO_ADDRESS, 1), treasury_guard.RELEASE, (ZERO_ADDRESS, 1)),
@@ -114,7 +114,7 @@ def test_a_known_selector_and_topic() -> None:
 @pytest.mark.parametrize("venue", ["ab" * 32, "0x" + "ab" * 31, "aave-usdc", "0x" + "zz" * 32])
 def test_a_venue_id_has_32_bytes(venue: str) -> None:
     with pytest.raises(ValueError, match=r"venue id|non-hexadecimal"):
-        treasury_guard.encode_allocate(venue, 1)
+        treasury_guard.encode_allocate(venue, 1, 0)
 
 
 @pytest.mark.parametrize("amount", [-1, 2**256, "5", 1.5])

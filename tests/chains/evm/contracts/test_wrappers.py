@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from coincurve import PrivateKey
 
-from chains.devnet.deploy import deploy_installation, venue_id
+from chains.devnet.deploy import deploy_installation
 from chains.devnet.rpc import DevnetError, send, submit, wait_receipt
+from chains.evm.contracts.guard_setup import venue_id
 from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain, start_chain
 from chains.errors import CallReverted
@@ -22,7 +23,7 @@ from chains.evm.contracts.erc20 import Erc20
 from chains.evm.contracts.erc4626 import Erc4626
 from chains.evm.contracts.staking import Staking
 from chains.evm.contracts.sweeper import Sweeper
-from chains.evm.contracts.treasury_guard import EVERYTHING, TreasuryGuard, VenueKind
+from chains.evm.contracts.treasury_guard import EVERYTHING, Bucket, TreasuryGuard, VenueKind
 from chains.evm.positions import Holding, HoldingKind, token_balances, values
 from chains.evm.transactions import UnsignedTransaction
 from chains.evm.watcher import transfers_in
@@ -184,18 +185,32 @@ async def test_guard_and_aave(at: Setting) -> None:
     assert not await guard.is_payee(PAYOUT, block)
     assert not await guard.paused(block)
     venue = await guard.venue(AAVE, block)
-    assert (venue.kind, venue.aux) == (VenueKind.AAVE_V3, at.chain.world.aave.reserves["USDC"].a_token)
+    assert (venue.kind, venue.target) == (VenueKind.AAVE_V3, at.chain.world.aave.reserves["USDC"].a_token)
+    assert venue.aux == at.chain.world.aave.pool
+    assert (venue.booked, venue.requested) == (0, 0)
+    assert await guard.flow_left(AAVE, block) == venue.flow_max > 0
+    bucket = await guard.payee_bucket(TREASURY, block)
+    assert bucket.left == bucket.day_max > 0
+    assert await guard.payees_bucket(block) == Bucket(60_000_000 * UNIT, 60_000_000 * UNIT)
+    assert await guard.payee_bucket(PAYOUT, block) == Bucket(0, 0)
+    assert await guard.idle_min(block) == UNIT
     assert (await guard.venue(STAKING, block)).kind is VenueKind.NONE
 
     receipt = await at.act(
-        at.allocator, guard.address, treasury_guard.encode_allocate(AAVE, 600 * UNIT)
+        at.allocator, guard.address, treasury_guard.encode_allocate(AAVE, 600 * UNIT, 0)
     )
+    entered = await guard.venue(AAVE, receipt.block)
+    assert entered.booked == 600 * UNIT
+    assert await guard.total(receipt.block) == 1_000 * UNIT
+    # Counted in whole seconds of the refill, against the one who spends.
+    unused = await guard.flow_left(AAVE, receipt.block)
+    assert 0 <= venue.flow_max - 600 * UNIT - unused <= venue.flow_max // 86_400
     (allocated,) = treasury_guard.guard_events(receipt.logs, guard.address)
     assert isinstance(allocated, treasury_guard.Allocated)
     assert (allocated.venue, allocated.amount) == (AAVE, 600 * UNIT)
     warp(at.chain.anvil.rpc_url, 30 * DAY_S)
     block = await at.head()
-    holding = Holding(HoldingKind.AAVE, guard.address, venue.aux)
+    holding = Holding(HoldingKind.AAVE, guard.address, venue.target)
     (worth,) = await values(at.client, [holding], block)
     assert worth == await guard.position(AAVE, block) > 600 * UNIT
 
@@ -221,11 +236,11 @@ async def test_guard_and_vault(at: Setting) -> None:
     guard = TreasuryGuard(at.client, at.contracts["guard_usdc"])
     vault = Erc4626(at.client, at.chain.world.vault_usdc)
     fund(at, guard.address, 1_000 * UNIT)
-    data = treasury_guard.encode_allocate(VAULT, 1_000 * UNIT)
+    data = treasury_guard.encode_allocate(VAULT, 900 * UNIT, 899 * UNIT)
     receipt = await at.act(at.allocator, guard.address, data)
     state = await vault.state(guard.address, receipt.block)
     assert state.asset == at.usdc
-    assert 999 * UNIT <= state.holder_assets <= 1_000 * UNIT
+    assert 899 * UNIT <= state.holder_assets <= 900 * UNIT
     stream = await vault.reward_stream(receipt.block)
     assert stream is not None
     assert stream.end_s > receipt.block.timestamp
@@ -247,7 +262,7 @@ async def test_guard_and_staking_with_its_queue(at: Setting) -> None:
     staking = Staking(at.client, address, address)
     at.chain.anvil.set_balance(guard.address, 10 * ETHER)
     assert await guard.asset(await at.head()) is None
-    await at.act(at.allocator, guard.address, treasury_guard.encode_allocate(STAKING, 8 * ETHER))
+    await at.act(at.allocator, guard.address, treasury_guard.encode_allocate(STAKING, 8 * ETHER, 0))
     data = treasury_guard.encode_deallocate(STAKING, 3 * ETHER)
     receipt = await at.act(at.allocator, guard.address, data)
     (asked,) = treasury_guard.guard_events(receipt.logs, guard.address)

@@ -1,12 +1,13 @@
 """Where things go, and what a chain that does not play along is told."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from chains.devnet.artifacts import OUT
-from chains.devnet.rpc import ZERO
 from chains.errors import CodeDiffers, DeploymentRefused
+from chains.evm.contracts.guard_setup import GuardSetup
 from chains.evm.deployment import ours
 from chains.evm.deployment.builds import Build
 from chains.evm.deployment.create2 import create2_address, create2_calldata
@@ -104,10 +105,11 @@ def test_a_book_holds_large_numbers_and_bytes_as_text(site: Site) -> None:
 def test_guards_that_are_alike_have_places_of_their_own() -> None:
     """Two pools over one asset with the same roles, or two installations, share no money."""
     build = ours.builds(OUT)["TreasuryGuard"]
-    roles = (ZERO, ONE, ONE, ONE)
+    setup = GuardSetup(None, ONE, ONE, ONE, ONE, 1, 86_400, 0, 0, ())
     guards = [
-        ours.treasury_guard("guard_a", *roles, b"\1" * 32),
-        ours.treasury_guard("guard_b", *roles, b"\1" * 32),
-        ours.treasury_guard("guard_a", *roles, b"\2" * 32),
+        ours.treasury_guard("guard_a", setup, b"\1" * 32),
+        ours.treasury_guard("guard_b", setup, b"\1" * 32),
+        ours.treasury_guard("guard_a", setup, b"\2" * 32),
+        ours.treasury_guard("guard_a", replace(setup, delay_s=86_401), b"\1" * 32),
     ]
-    assert len({Site.of(guard, build).address for guard in guards}) == 3
+    assert len({Site.of(guard, build).address for guard in guards}) == 4

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {ITreasuryGuard} from "../src/interfaces/ITreasuryGuard.sol";
+import {TestToken} from "../src/devnet/TestToken.sol";
+import {TreasuryGuard} from "../src/TreasuryGuard.sol";
+import {HostileVault} from "./HostileVenues.sol";
+import {TreasuryGuardSetup} from "./TreasuryGuardSetup.sol";
+
+/// @dev Buckets beside an exact one, whose level is kept in parts of 1/86,400 base unit; and words
+/// that hold many figures beside the figures themselves.
+contract TreasuryGuardBucketsTest is TreasuryGuardSetup {
+    uint256 private constant DAY = 1 days;
+    uint256 private constant BIG_GRAIN = type(uint64).max;
+
+    // --- Buckets ---
+
+    /// @dev Never more than the exact bucket has, and for each payment at most a second's worth less.
+    function testFuzz_bucket_followsTheExactOne(
+        uint96 dayMax,
+        uint256[8] calldata amounts,
+        uint32[8] calldata steps
+    ) public {
+        dayMax = uint96(bound(dayMax, 1, type(uint96).max));
+        TreasuryGuard at = _bucketGuard(dayMax);
+        uint256 level = uint256(dayMax) * DAY;
+        uint256 payments = 0;
+        for (uint256 i = 0; i < 8; i++) {
+            uint256 step = bound(steps[i], 0, 2 * DAY);
+            skip(step);
+            level += step * dayMax;
+            if (level > uint256(dayMax) * DAY) level = uint256(dayMax) * DAY;
+            (, uint256 left) = at.payeeBucket(payee);
+            assertLe(left * DAY, level);
+            // Rounding of a payment is below a second, and of the view below one base unit.
+            assertGe(left * DAY + (payments + 1) * dayMax + DAY, level);
+            uint256 amount = bound(amounts[i], 1, uint256(dayMax) + 1);
+            if (!_tryRelease(at, amount)) {
+                assertGt(amount, left);
+                continue;
+            }
+            assertLe(amount, left);
+            level -= amount * DAY;
+            payments++;
+        }
+    }
+
+    /// @dev What the view says is left can be paid, to the last base unit, and nothing more.
+    function testFuzz_bucket_leftIsWhatCanBePaid(uint96 dayMax, uint256 first, uint32 step) public {
+        dayMax = uint96(bound(dayMax, 1, type(uint96).max));
+        TreasuryGuard at = _bucketGuard(dayMax);
+        assertTrue(_tryRelease(at, bound(first, 1, dayMax)));
+        skip(bound(step, 0, DAY));
+        (, uint256 left) = at.payeeBucket(payee);
+        assertFalse(_tryRelease(at, left + 1));
+        if (left != 0) assertTrue(_tryRelease(at, left));
+    }
+
+    /// @dev In any day: what was in the bucket, and what came in since.
+    function testFuzz_bucket_paysAtMostTwoDaysInOne(uint96 dayMax, uint256[12] calldata amounts)
+        public
+    {
+        dayMax = uint96(bound(dayMax, 1, type(uint96).max));
+        TreasuryGuard at = _bucketGuard(dayMax);
+        uint256 paid = 0;
+        for (uint256 i = 0; i < 12; i++) {
+            uint256 amount = bound(amounts[i], 1, dayMax);
+            (, uint256 left) = at.payeeBucket(payee);
+            if (amount > left) amount = left;
+            if (amount != 0 && _tryRelease(at, amount)) paid += amount;
+            skip(DAY / 12);
+        }
+        assertLe(paid, 2 * uint256(dayMax));
+    }
+
+    /// @dev A day of payments of one base unit each costs a second apiece, however large the bucket.
+    function test_bucket_theSmallestPaymentCostsASecond() public {
+        TreasuryGuard at = _bucketGuard(type(uint96).max);
+        assertTrue(_tryRelease(at, 1));
+        (uint256 dayMax, uint256 left) = at.payeeBucket(payee);
+        assertEq(left, (DAY - 1) * dayMax / DAY);
+        assertTrue(_tryRelease(at, left));
+        assertFalse(_tryRelease(at, 1));
+        skip(1);
+        assertTrue(_tryRelease(at, 1));
+        assertFalse(_tryRelease(at, 1));
+    }
+
+    // --- Another size ---
+
+    /// @dev With another size, what is missing stays missing: a smaller bucket never has more than
+    /// before less the difference, a larger one never more than before and the difference.
+    function testFuzz_bucket_ofAnotherSize(uint96 before, uint96 size, uint256 spent, uint32 step)
+        public
+    {
+        before = uint96(bound(before, 1, type(uint96).max));
+        size = uint96(bound(size, 1, type(uint96).max));
+        TreasuryGuard at = _bucketGuard(before);
+        assertTrue(_tryRelease(at, bound(spent, 1, before)));
+        skip(bound(step, 0, DAY));
+        (, uint256 left) = at.payeeBucket(payee);
+        uint256 missing = before - left;
+        if (size <= before) {
+            vm.prank(guardian);
+            at.tightenPayee(payee, size);
+        } else {
+            vm.prank(address(at));
+            at.setPayee(payee, size);
+        }
+        (, uint256 leftNow) = at.payeeBucket(payee);
+        uint256 exact = size > missing ? size - missing : 0;
+        assertLe(leftNow, exact + 1); // `missing` is rounded up by less than one
+        assertGe(leftNow + size / DAY + before / DAY + 2, exact);
+        assertLe(leftNow, size);
+    }
+
+    /// @dev Off the list and on it again does not fill it.
+    function test_bucket_isNotFilledByListingAnew() public {
+        _release(payee, DAY_MAX);
+        vm.prank(guardian);
+        guard.tightenPayee(payee, 0);
+        (uint256 dayMax, uint256 left) = guard.payeeBucket(payee);
+        assertEq(dayMax + left, 0);
+        vm.prank(address(guard));
+        guard.setPayee(payee, DAY_MAX);
+        assertEq(_left(payee), 0);
+        skip(DAY / 2);
+        assertEq(_left(payee), DAY_MAX / 2);
+    }
+
+    function test_flow_isNotFilledByAnotherLimit() public {
+        _limit(VAULT, CAP, 10_000, 1_000e6);
+        _allocate(VAULT, 600e6);
+        vm.prank(guardian);
+        guard.tightenVenue(VAULT, ITreasuryGuard.Limits(CAP, 10_000, 600e6));
+        assertEq(_flowLeft(VAULT), 0);
+        _limit(VAULT, CAP, 10_000, 0);
+        _limit(VAULT, CAP, 10_000, 1_200e6);
+        assertEq(_flowLeft(VAULT), 0);
+        assertEq(_booked(VAULT), 600e6);
+    }
+
+    function test_flow_ofAnotherSizeMissesTheSame() public {
+        _limit(VAULT, CAP, 10_000, 1_000e6);
+        _allocate(VAULT, 400e6);
+        _limit(VAULT, CAP, 10_000, 2_000e6);
+        assertApproxEqAbs(_flowLeft(VAULT), 1_600e6, 2_000e6 / DAY + 1);
+        assertLe(_flowLeft(VAULT), 1_600e6);
+    }
+
+    // --- Words ---
+
+    /// @dev Eight venues and six groups with any figures: each reads what it was given, whatever its
+    /// neighbours were given after it.
+    function testFuzz_packing_keepsNeighboursApart(uint256 seed) public {
+        TreasuryGuard at = _fullGuard();
+        ITreasuryGuard.Limits[8] memory limits;
+        ITreasuryGuard.Group[6] memory groups;
+        for (uint256 i = 0; i < 8; i++) {
+            limits[i] = at.venue(bytes32(i)).limits;
+        }
+        for (uint256 i = 0; i < 6; i++) {
+            groups[i].venues = new bytes32[](0);
+        }
+        for (uint256 round = 0; round < 24; round++) {
+            uint256 random = uint256(keccak256(abi.encode(seed, round)));
+            uint256 i = random % 8;
+            limits[i] = ITreasuryGuard.Limits(
+                uint256(uint32(random >> 8)) * BIG_GRAIN,
+                uint16(random >> 40) % 10_001,
+                uint256(uint32(random >> 56)) * BIG_GRAIN
+            );
+            uint256 index = uint8(random >> 88) % 6;
+            groups[index] = ITreasuryGuard.Group(
+                _members(uint8(random >> 96)),
+                uint256(uint32(random >> 104)) * BIG_GRAIN,
+                uint16(random >> 136) % 10_001
+            );
+            uint256 idleMin = uint256(uint32(random >> 152)) * BIG_GRAIN;
+            vm.startPrank(address(at));
+            at.setVenueLimits(bytes32(i), limits[i]);
+            at.setGroup(index, groups[index]);
+            at.setIdleMin(idleMin);
+            vm.stopPrank();
+            assertEq(at.idleMin(), idleMin);
+        }
+        for (uint256 i = 0; i < 8; i++) {
+            ITreasuryGuard.Venue memory venue = at.venue(bytes32(i));
+            assertEq(abi.encode(venue.limits), abi.encode(limits[i]));
+            assertEq(uint256(venue.kind), uint256(ITreasuryGuard.Kind.Erc4626));
+            assertEq(venue.target, venue.aux);
+            assertEq(venue.booked, i + 1);
+        }
+        for (uint256 i = 0; i < 6; i++) {
+            assertEq(abi.encode(at.group(i)), abi.encode(groups[i]));
+        }
+        assertFalse(at.paused());
+        vm.prank(allocator);
+        at.release(payee, 1);
+    }
+
+    /// @dev The largest figures there are, in all lanes of the book at once.
+    function testFuzz_packing_ofTheBook(uint256 seed) public {
+        TreasuryGuard at = _fullGuard();
+        TestToken token = TestToken(at.ASSET());
+        token.mint(address(at), type(uint128).max);
+        uint256[8] memory booked;
+        for (uint256 i = 0; i < 8; i++) {
+            booked[i] = i + 1;
+            vm.prank(address(at));
+            at.setVenueLimits(
+                bytes32(i),
+                ITreasuryGuard.Limits(
+                    type(uint32).max * BIG_GRAIN, 10_000, type(uint32).max * BIG_GRAIN
+                )
+            );
+        }
+        for (uint256 round = 0; round < 16; round++) {
+            uint256 random = uint256(keccak256(abi.encode(seed, round)));
+            uint256 i = random % 8;
+            uint256 most = at.venue(bytes32(i)).limits.cap - booked[i];
+            uint256 left = at.flowLeft(bytes32(i));
+            if (left < most) most = left;
+            if (random >> 255 == 0 && most != 0) {
+                uint256 amount = random >> 254 & 1 == 0 ? most : bound(random >> 64, 1, most);
+                vm.prank(allocator);
+                at.allocate(bytes32(i), amount, 0);
+                booked[i] += amount;
+            } else {
+                uint256 amount = bound(random >> 64, 1, booked[i]);
+                vm.prank(allocator);
+                at.deallocate(bytes32(i), amount);
+                booked[i] = at.venue(bytes32(i)).booked == 0 ? 0 : booked[i] - amount;
+                if (booked[i] == 0) booked[i] = _refill(at, i);
+            }
+            uint256 sum = 0;
+            for (uint256 k = 0; k < 8; k++) {
+                assertEq(at.venue(bytes32(k)).booked, booked[k]);
+                sum += booked[k];
+            }
+            assertEq(at.total(), at.idle() + sum);
+        }
+    }
+
+    function _refill(TreasuryGuard at, uint256 i) private returns (uint256) {
+        skip(DAY);
+        vm.prank(allocator);
+        at.allocate(bytes32(i), 1, 0);
+        return 1;
+    }
+
+    // --- Helpers ---
+
+    function _tryRelease(TreasuryGuard at, uint256 amount) private returns (bool ok) {
+        bytes memory answer;
+        vm.prank(allocator);
+        (ok, answer) = address(at).call(abi.encodeCall(ITreasuryGuard.release, (payee, amount)));
+        if (!ok) assertEq(bytes4(answer), ITreasuryGuard.OverDayMax.selector);
+    }
+
+    function _bucketGuard(uint96 dayMax) private returns (TreasuryGuard at) {
+        TestToken token = new TestToken("T", "T", 18);
+        ITreasuryGuard.Setup memory setup = _roles(address(token), GRAIN);
+        setup.payeesDayMax = type(uint96).max;
+        setup.payees = new ITreasuryGuard.Payee[](1);
+        setup.payees[0] = ITreasuryGuard.Payee(payee, dayMax);
+        at = new TreasuryGuard(setup);
+        token.mint(address(at), type(uint128).max);
+    }
+
+    /// @dev Eight venues, ids 0 to 7, with 1 to 8 base units in them.
+    function _fullGuard() private returns (TreasuryGuard at) {
+        TestToken token = new TestToken("T", "T", 18);
+        ITreasuryGuard.Setup memory setup = _roles(address(token), BIG_GRAIN);
+        setup.payeesDayMax = 1;
+        setup.payees = new ITreasuryGuard.Payee[](1);
+        setup.payees[0] = ITreasuryGuard.Payee(payee, 1);
+        setup.venues = new ITreasuryGuard.Listing[](8);
+        for (uint256 i = 0; i < 8; i++) {
+            address target = address(new HostileVault(token));
+            setup.venues[i] = ITreasuryGuard.Listing(
+                bytes32(i),
+                ITreasuryGuard.Kind.Erc4626,
+                target,
+                target,
+                ITreasuryGuard.Limits(BIG_GRAIN, 10_000, BIG_GRAIN)
+            );
+        }
+        at = new TreasuryGuard(setup);
+        token.mint(address(at), 100);
+        for (uint256 i = 0; i < 8; i++) {
+            vm.prank(allocator);
+            at.allocate(bytes32(i), i + 1, 0);
+        }
+    }
+
+    function _members(uint8 bits) private pure returns (bytes32[] memory ids) {
+        ids = new bytes32[](8);
+        uint256 count = 0;
+        for (uint256 i = 0; i < 8; i++) {
+            if (bits >> i & 1 != 0) ids[count++] = bytes32(i);
+        }
+        assembly ("memory-safe") {
+            mstore(ids, count)
+        }
+    }
+}
