@@ -151,13 +151,20 @@ async def _token(
     delegate: str,
 ) -> Intent | None:
     head = await client.block("latest")
+    token = c.asset_id.rsplit(":", 1)[1]
+    # Anybody may call `sweep`, also before us: for nothing we would pay again and again.
+    if await client.erc20_balance(token, c.address, head) == 0:
+        logger.warning(
+            "nothing to sweep where the ledger has a balance",
+            extra={"address": c.address, "asset": c.asset_id},
+        )
+        return None
     code = await client.code(c.address, head)
     delegation = None
     if sweeper.delegate_of(code) != delegate:
         nonce = await client.nonce(c.address, head)
         delegation = Delegation(c.address, owner.path, delegate, nonce)
     quote = await client.fees()
-    token = c.asset_id.rsplit(":", 1)[1]
     return _intent(
         c,
         IntentKind.SWEEP_TOKEN,

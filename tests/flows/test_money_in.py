@@ -3,6 +3,7 @@
 import pytest
 
 from chains.devnet import outside
+from chains.devnet.rpc import send
 from chains.devnet.scenario import chain
 from custody.core.ids import TransferId, new_uuid7
 from custody.deposits import listing, reorg, scan, sweep
@@ -183,3 +184,30 @@ async def test_dust_of_one_asset_does_not_hide_another_and_wrong_branches_stay(t
         found = await sweep.candidates(s, town.chain_id)
     assert [(c.asset_id, c.amount) for c in found] == [(town.usdc, 9 * USDC)]
     assert await town.available(alice, town.usdc) == 14 * USDC
+
+
+async def test_what_a_stranger_swept_is_not_swept_again_and_again(town: Town) -> None:
+    """Anybody may call a deposit address's `sweep`; that must not cost us gas for ever."""
+    alice = await town.customer("alice")
+    await town.fund_operator("gas")
+    await town.deposit(alice, town.usdc, 100 * USDC)
+    await town.sweep()
+    for _ in range(3):
+        await town.step_all(mine=CONFIRMATIONS)
+    await town.deposit(alice, town.usdc, 7 * USDC)
+    rpc, usdc = town.anvil.rpc_url, town.world.tokens["USDC"].address
+    gas = (await town.role("gas")).address
+    before = outside.eth_balance(rpc, gas)
+    address = await town.address(alice, 1)
+    send(rpc, town.world.accounts.deployer, address, "sweep(address)", usdc)
+    for _ in range(3):
+        assert await town.sweep() == 0
+        await town.step_all(mine=CONFIRMATIONS)
+    assert outside.eth_balance(rpc, gas) == before
+    # The next deposit ends it: what is there is swept.
+    await town.deposit(alice, town.usdc, 5 * USDC)
+    assert await town.sweep() == 1
+    for _ in range(3):
+        await town.step_all(mine=CONFIRMATIONS)
+    treasury = (await town.role("treasury")).address
+    assert outside.erc20_balance(rpc, usdc, treasury) == 112 * USDC
