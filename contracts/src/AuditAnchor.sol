@@ -9,7 +9,8 @@ contract AuditAnchor is IAuditAnchor {
     /// @param head From the lowest bit: size 64, time 40, seq 40, state 8, tag 104. The tag is the
     /// lower part of the address that anchored last, or zero after its removal: whoever anchors
     /// again and again is known without another word of storage. Who wants to pass for it has to
-    /// find a key by 2^104 trials.
+    /// find an address by 2^104 trials; or by 2^52 if he makes the anchorer's address, too, and gains
+    /// a second one that may write as long as the first.
     struct Log {
         bytes32 root;
         uint256 head;
@@ -221,7 +222,9 @@ contract AuditAnchor is IAuditAnchor {
     ) private {
         Log storage log = _logs[logId];
         uint256 head = log.head;
-        if (head >> TAG_AT != _tag(account) && !isAnchorer(logId, account)) {
+        // A tag of zero is no tag: it would speak for every log without one, also a strange one.
+        uint256 tag = _tag(account);
+        if ((tag == 0 || head >> TAG_AT != tag) && !isAnchorer(logId, account)) {
             revert NotAnchorer(logId, account);
         }
         if (uint8(head >> STATE_AT) != uint8(State.Open)) {
@@ -241,8 +244,7 @@ contract AuditAnchor is IAuditAnchor {
             seq = uint64(_seq(head)) + 1; // 2^40 anchors, one a second, take 30,000 years
         }
         log.root = root;
-        log.head = size | uint256(time) << TIME_AT | uint256(seq) << SEQ_AT | uint256(_tag(account))
-            << TAG_AT;
+        log.head = size | uint256(time) << TIME_AT | uint256(seq) << SEQ_AT | tag << TAG_AT;
         emit Anchored(logId, seq, size, root, time);
     }
 

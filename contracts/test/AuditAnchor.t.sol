@@ -41,6 +41,41 @@ contract AuditAnchorTest is AuditAnchorSetup {
         anchors.anchor(OTHER, 1, _root(1), 1, new bytes32[](0));
     }
 
+    /// @dev Chains have such accounts at round addresses. A log's tag is zero before its first anchor
+    /// and after its last anchorer's removal, whoever owns it or nobody.
+    function test_anchor_revertsForAStrangerWhoseTagIsZero() public {
+        address round = 0x4200000000000000000000000000000000000000;
+        bytes32[] memory none = new bytes32[](0);
+        bytes32 root = _root(1);
+        vm.expectRevert(abi.encodeWithSelector(IAuditAnchor.NotAnchorer.selector, OTHER, round));
+        vm.prank(round);
+        anchors.anchor(OTHER, 1, root, 1, none);
+        vm.expectRevert(_reason(IAuditAnchor.NotAnchorer.selector, round));
+        vm.prank(round);
+        anchors.anchor(LOG, 1, root, 1, none);
+        _anchorAs(anchorer, 1, 1);
+        vm.prank(owner);
+        anchors.removeAnchorer(LOG, anchorer);
+        bytes32[] memory proof = _proof(2);
+        root = _root(2);
+        vm.expectRevert(_reason(IAuditAnchor.NotAnchorer.selector, round));
+        vm.prank(round);
+        anchors.anchor(LOG, 2, root, 1, proof);
+    }
+
+    function test_anchor_anAnchorerWhoseTagIsZeroMayWrite() public {
+        address round = 0x4200000000000000000000000000000000000000;
+        vm.prank(owner);
+        anchors.addAnchorer(LOG, round);
+        _anchorAs(round, 1, 1);
+        _anchorAs(round, 2, 1);
+        vm.prank(owner);
+        anchors.removeAnchorer(LOG, round);
+        vm.expectRevert(_reason(IAuditAnchor.NotAnchorer.selector, round));
+        vm.prank(round);
+        anchors.anchor(LOG, 3, 0, 1, new bytes32[](0));
+    }
+
     function testFuzz_anchor_revertsUnlessSizeGrows(uint64 size, uint64 next) public {
         size = uint64(bound(size, 1, type(uint64).max));
         next = uint64(bound(next, 0, size));

@@ -12,6 +12,9 @@ interface VmPartial {
 
 /// @dev Who may write to a log, and what ends that.
 contract AuditAnchorRolesTest is AuditAnchorSetup {
+    uint256 private constant LOGS_SLOT = 4;
+    uint256 private constant TAG_AT = 152;
+
     // --- register ---
 
     function test_register_claimsAndNamesTheAnchorer() public {
@@ -411,5 +414,29 @@ contract AuditAnchorRolesTest is AuditAnchorSetup {
         IAuditAnchor.SignedCheckpoint memory b = _signed(anchorerKey, 6, SEED, 1);
         VmPartial(address(vm)).expectPartialRevert(IAuditAnchor.NotAnchorer.selector);
         anchors.reportFork(LOG, 5, a, b);
+    }
+
+    /// @dev Two accounts with one tag can be found in advance, by 2^52 trials, by whoever makes the
+    /// anchorer's key. The second writes while the first may, and its signatures are no evidence.
+    function test_reportFork_doesNotCountATwinOfTheLastAnchorer() public {
+        _anchorAs(anchorer, 1, 1);
+        _giveTag(LOG, second);
+        bytes32[] memory proof = _proof(5);
+        IAuditAnchor.SignedCheckpoint memory a = _signed(secondKey, 5, SEED, 1);
+        IAuditAnchor.SignedCheckpoint memory b = _signed(secondKey, 5, FORK, 1);
+        anchors.anchorSigned(LOG, 5, a.root, 1, proof, a.signature);
+        assertFalse(anchors.isAnchorer(LOG, second));
+        vm.expectRevert(_reason(IAuditAnchor.NotAnchorer.selector, second));
+        anchors.reportFork(LOG, 5, a, b);
+    }
+
+    /// @dev Writes the log's head as if `account` had the last anchorer's tag.
+    function _giveTag(bytes32 logId, address account) private {
+        bytes32 slot = bytes32(uint256(keccak256(abi.encode(logId, LOGS_SLOT))) + 1);
+        uint256 head = uint256(vm.load(address(anchors), slot));
+        assertEq(head >> TAG_AT, uint104(uint160(anchorer)));
+        uint256 rest = head & ((1 << TAG_AT) - 1);
+        uint256 tag = uint104(uint160(account));
+        vm.store(address(anchors), slot, bytes32(rest | tag << TAG_AT));
     }
 }
