@@ -49,6 +49,14 @@ contract FeeToken is TestToken("Fee", "FEE", 18) {
     }
 }
 
+/// @dev Keeps a hundredth of what its holder sends himself, and nothing of what is fetched.
+contract OutwardFeeToken is TestToken("Outward", "OUT", 18) {
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        super.transfer(to, amount - amount / 100);
+        return super.transfer(address(1), amount / 100);
+    }
+}
+
 /// @dev Calls those recipients that asked for it, and fails as they fail.
 contract HookToken is TestToken("Hook", "H", 18) {
     mapping(address account => bool) public isHooked;

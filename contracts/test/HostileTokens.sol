@@ -54,3 +54,18 @@ contract GluttonToken is TestToken("Glutton", "G", 18) {
         return super.transfer(to, amount);
     }
 }
+
+/// @dev Uses up as much gas as it is told for each transfer, or all there is.
+contract HungryToken is TestToken("Hungry", "H", 18) {
+    uint256 private immutable _EATS;
+
+    constructor(uint256 eats) {
+        _EATS = eats;
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        uint256 begin = gasleft();
+        while (begin - gasleft() < _EATS) {}
+        return super.transfer(to, amount);
+    }
+}

@@ -12,6 +12,7 @@ import {
     Glutton,
     HookToken,
     LyingToken,
+    OutwardFeeToken,
     ReentrantToken,
     Reenterer,
     Refuser,
@@ -168,6 +169,19 @@ contract PayoutsTokenTest is PayoutsSetup {
         vm.expectRevert(abi.encodeWithSelector(unbalanced, address(fee), 500, 480));
         vm.prank(payer);
         payouts.payToken(address(fee), 7, 2_000, words);
+    }
+
+    /// @dev What the recipient loses on the way is not seen from here: the whole amount has left.
+    function test_payToken_aFeeOnTheWayOutIsTheTokensOwnEvent() public {
+        OutwardFeeToken fee = new OutwardFeeToken();
+        _fund(fee);
+        uint256[] memory words = new uint256[](1);
+        words[0] = _word(_account(2), 1_000);
+        _expectPaid(7, address(fee), words, 1_000, 0);
+        (uint256 paid, uint256 skipped) = _payToken(fee, 7, words);
+        assertEq(paid, 1_000);
+        assertEq(skipped, 0);
+        assertEq(fee.balanceOf(_account(2)), 990);
     }
 
     function test_payToken_refusesATokenThatSaysItMovedAndDidNot() public {

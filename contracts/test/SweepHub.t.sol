@@ -6,8 +6,8 @@ import {Sweeper} from "../src/Sweeper.sol";
 import {SweepHub} from "../src/SweepHub.sol";
 import {ISweepHub} from "../src/interfaces/ISweepHub.sol";
 import {ISweeper} from "../src/interfaces/ISweeper.sol";
-import {GasBurner, Refuser, ReturnBomb, SilentToken} from "./Hostile.sol";
-import {GluttonToken, MoodyToken} from "./HostileTokens.sol";
+import {GasBurner, LyingToken, Refuser, ReturnBomb, SilentToken} from "./Hostile.sol";
+import {GluttonToken, HungryToken, MoodyToken} from "./HostileTokens.sol";
 import {SweepSetup} from "./SweepSetup.sol";
 
 contract SweepHubTest is SweepSetup {
@@ -78,6 +78,39 @@ contract SweepHubTest is SweepSetup {
         vm.prank(operator);
         assertEq(hub.sweepToken(address(silent), words), 0);
         assertEq(silent.balanceOf(treasury), 321);
+    }
+
+    /// @dev Without the token's word nobody knows: neither moved nor skipped, and not empty.
+    function test_sweepToken_aTokenThatLiesLooksLikeAnEmptyWallet() public {
+        LyingToken lying = new LyingToken();
+        uint256[] memory words = new uint256[](2);
+        words[0] = _word(_wallet(0), 5);
+        words[1] = _word(_wallet(1), 0);
+        lying.mint(_of(words[0]), 5);
+        lying.mint(_of(words[1]), 5);
+        vm.recordLogs();
+        vm.prank(operator);
+        assertEq(hub.sweepToken(address(lying), words), 0);
+        assertEq(vm.getRecordedLogs().length, 0);
+        assertEq(lying.balanceOf(_of(words[0])) + lying.balanceOf(_of(words[1])), 10);
+    }
+
+    /// @dev A token that takes more than half of a wallet's gas is swept without an amount only.
+    function test_sweepToken_anAmountLeavesHalfOfTheGasToTheToken() public {
+        HungryToken hungry = new HungryToken(60_000);
+        uint256[] memory words = new uint256[](1);
+        words[0] = _word(_wallet(0), 5);
+        hungry.mint(_of(words[0]), 5);
+        vm.startPrank(operator);
+        assertEq(hub.sweepToken(address(hungry), words), 0);
+
+        hungry = new HungryToken(120_000);
+        hungry.mint(_of(words[0]), 5);
+        assertEq(hub.sweepToken(address(hungry), words), 1);
+        words[0] = _word(_of(words[0]), 0);
+        assertEq(hub.sweepToken(address(hungry), words), 0);
+        assertEq(hungry.balanceOf(treasury), 5);
+        vm.stopPrank();
     }
 
     function test_sweepToken_revertsForAnybodyElse() public {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {ERC1155} from "@openzeppelin/contracts/token/ERC1155/ERC1155.sol";
+import {IERC1155Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC721Receiver} from "@openzeppelin/contracts/token/ERC721/IERC721Receiver.sol";
 import {Sweeper} from "../src/Sweeper.sol";
@@ -173,6 +175,15 @@ contract SweeperTest is SweepSetup {
         assertEq(answer, IERC721Receiver.onERC721Received.selector);
     }
 
+    function test_wallet_refusesERC1155() public {
+        Items items = new Items();
+        items.mint(stranger, 1, 5);
+        bytes4 refused = IERC1155Errors.ERC1155InvalidReceiver.selector;
+        vm.expectRevert(abi.encodeWithSelector(refused, wallet));
+        vm.prank(stranger);
+        items.safeTransferFrom(stranger, wallet, 1, 5, "");
+    }
+
     function test_constructor_revertsForZero() public {
         vm.expectRevert(ISweeper.ZeroTreasury.selector);
         new Sweeper(address(0));
@@ -198,5 +209,11 @@ contract BurningToken is TestToken("Old", "OLD", 18) {
             }
         }
         return super.transfer(to, amount);
+    }
+}
+
+contract Items is ERC1155("") {
+    function mint(address to, uint256 id, uint256 amount) external {
+        _mint(to, id, amount, "");
     }
 }

@@ -44,7 +44,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class PaidBatch:
-    """A batch that was paid; `token` None is the native coin. What `skipped` lacks was paid in
+    """A batch that was paid; `token` None is the native coin. What `skipped` lacks was sent in
     full, if `digest` is that of the payouts that were meant."""
 
     token: str | None

@@ -35,7 +35,8 @@ class Sweep:
     """A wallet, and the base units that it is thought to hold; 0 lets the chain find out.
 
     A right number saves an eighth of the gas. If it is too high, all there is moves; if it is too
-    low, the rest stays for another time."""
+    low, the rest stays for another time. A token that takes more than half of a wallet's gas needs
+    0, or the wallet is skipped."""
 
     wallet: str
     amount: int = 0
@@ -70,7 +71,7 @@ def pack(sweeps: Sequence[Sweep]) -> list[int]:
 def skipped(logs: Sequence[Log], hub: str, token: str | None) -> list[Skipped]:
     """Whom a receipt says the hub did not sweep of `token`, None for the native coin.
 
-    What did move is said by `sweeper.swept`; a wallet in neither was empty."""
+    What did move is said by `sweeper.swept`; a wallet in neither was empty, unless the token lies."""
     wanted = token or ZERO_ADDRESS
     found: list[Skipped] = []
     for log in logs:

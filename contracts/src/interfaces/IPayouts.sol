@@ -16,11 +16,11 @@ pragma solidity 0.8.30;
 /// reverts, so no payout is ever recorded as failed for want of gas.
 interface IPayouts {
     /// @notice A batch was paid. With the words that hash to `digest` and the `PayoutSkipped` events
-    /// of the same batch this proves each payout: every word without such an event was paid in full.
+    /// of the same batch this proves each payout: every word without such an event was sent in full.
     /// @param token 0 is the native coin.
     /// @param digest keccak256 over the words, one after another.
     /// @param count Number of words.
-    /// @param paid Base units that reached recipients.
+    /// @param paid Base units that left for recipients.
     /// @param skipped Number of payouts that failed; their money went back to the caller.
     event BatchPaid(
         address indexed payer,
@@ -61,10 +61,11 @@ interface IPayouts {
     /// @notice Pays `words` in `token`. Requires an allowance of `total` from the caller and that
     /// `total` is the sum of all amounts. Reverts with BatchUsed if the caller used the id before.
     /// A token that returns nothing is fine; one that returns false skips the payout. A token whose
-    /// transfers move another amount than asked (fees, rebasing) makes the call revert. A token that
-    /// calls its recipients lets one of them do the same, by sending tokens back into the running
+    /// transfers move another amount into or out of this contract than asked (fees, rebasing) makes the
+    /// call revert. One that takes a fee of what leaves only is not noticed: do not pay in it. A token
+    /// that calls its recipients lets one of them do the same, by sending tokens back into the running
     /// call: no money moves then, but such a token is better paid one by one.
-    /// @return paid Base units that reached recipients.
+    /// @return paid Base units that left for recipients.
     /// @return skipped Number of payouts that failed.
     function payToken(address token, uint256 batchId, uint256 total, uint256[] calldata words)
         external

@@ -7,7 +7,8 @@ pragma solidity 0.8.30;
 ///
 /// A wallet is one 32-byte word: its address in the upper 160 bits; in the lower 96 how many base
 /// units of a token to move, or 0 for all there is. A number saves reading the balance, an eighth
-/// of the price. It is taken as a hint: if the token refuses it, all there is moves.
+/// of the price. It is taken as a hint: if the token refuses it, all there is moves. A token that takes
+/// more than half of `WALLET_GAS` needs 0 here.
 ///
 /// Every wallet gets exactly the same gas, `WALLET_GAS`, whatever the limit of the transaction. One
 /// that is not delegated to the Sweeper is not called; one whose sweep reverts or burns its gas is
@@ -15,7 +16,7 @@ pragma solidity 0.8.30;
 /// wallet ever fails for want of gas.
 ///
 /// What moved is in the token's own `Transfer` events (for the native coin, in `NativeSwept` of each
-/// wallet). A wallet with neither that nor a `SweepSkipped` was empty.
+/// wallet). A wallet with neither that nor a `SweepSkipped` was empty, unless the token lies.
 interface ISweepHub {
     /// @notice The wallet at `index`, counted from 0, was not swept. The others were not affected.
     /// @param token 0 is the native coin.

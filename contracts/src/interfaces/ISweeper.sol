@@ -27,14 +27,14 @@ interface ISweeper {
     /// @notice What a hub calls. `word` is a token in the upper 160 bits and base units in the lower
     /// 96. Sends that many to the treasury without reading the balance, which is most of what a sweep
     /// costs beyond the transfer. If they are 0, or the token refuses, it is as `sweep`: a wrong
-    /// number is no reason to leave the wallet full.
+    /// number is no reason to leave the wallet full. The first try has half of the gas.
     function sweepPacked(uint256 word) external;
 
     /// @notice Sends the whole native balance to the treasury.
     /// @return amount Wei sent; 0 if there was nothing, which is no error.
     function sweepNative() external returns (uint256 amount);
 
-    /// @notice A delegated account must still accept NFTs sent with `safeTransferFrom`.
+    /// @notice A delegated account must still accept ERC-721 tokens sent with `safeTransferFrom`.
     function onERC721Received(address, address, uint256, bytes calldata)
         external
         pure
