@@ -100,7 +100,12 @@ async def _guarded(sql: str, running: Any) -> Any:
     """SQLAlchemy's errors for asyncpg's, so that callers know one tree."""
     try:
         return await running
-    except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError) as error:
+    except (
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        asyncpg.PostgresConnectionError,
+        OSError,
+    ) as error:
         raise InterfaceError(sql, None, error, hide_parameters=True) from error
     except asyncpg.PostgresError as error:
         raise DBAPIError(sql, None, error, hide_parameters=True) from error

@@ -201,10 +201,10 @@ class GroupCommit(Generic[Payload, Answer]):
         while True:
             try:
                 return await self._call(await line.connection(), payloads, again)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (asyncpg.PostgresError, *_BROKEN) as error:
                 if not _transient(error):
                     raise
-                if isinstance(error, OSError | asyncpg.InterfaceError) or _lost(error):
+                if isinstance(error, _BROKEN) or _lost(error):
                     line.drop()
                 if loop.time() > deadline:
                     raise Unavailable(
@@ -216,6 +216,11 @@ class GroupCommit(Generic[Payload, Answer]):
                 pause = timedelta(milliseconds=random.randrange(1, 1 + pause_ms))  # noqa: S311
                 await asyncio.sleep(pause.total_seconds())
                 pause_ms = min(2 * pause_ms, PAUSE_MAX_MS)
+
+
+_BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""After these nothing is known about the connection. The second is how asyncpg says that its own
+state is in disorder, as after an answer that came while a call was being given up."""
 
 
 class _Line:

@@ -194,6 +194,8 @@ FAULTS = [
     ("before", ConnectionResetError("reset")),
     ("after", asyncpg.ConnectionDoesNotExistError("lost")),
     ("after", asyncpg.InterfaceError("closed")),
+    ("before", asyncpg.InternalClientError("another operation is in progress")),
+    ("after", asyncpg.InternalClientError("another operation is in progress")),
     ("after", asyncpg.ReadOnlySQLTransactionError("a standby")),
     ("after", TimeoutError()),
     ("after", ConnectionResetError("reset")),
