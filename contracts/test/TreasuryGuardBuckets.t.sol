@@ -128,6 +128,29 @@ contract TreasuryGuardBucketsTest is TreasuryGuardSetup {
         assertEq(_left(payee), DAY_MAX / 2);
     }
 
+    /// @dev However much more is missing than the new size holds, a day fills it.
+    function test_bucket_ofTheSmallestSizeIsFullAfterADay() public {
+        TreasuryGuard at = _bucketGuard(type(uint96).max);
+        assertTrue(_tryRelease(at, type(uint96).max));
+        vm.prank(guardian);
+        at.tightenPayee(payee, 1);
+        skip(DAY - 1);
+        assertFalse(_tryRelease(at, 1));
+        skip(1);
+        assertTrue(_tryRelease(at, 1));
+    }
+
+    function test_flow_ofTheSmallestSizeLeavesTheBook() public {
+        _allocate(AAVE, FLOW);
+        _allocate(VAULT, 10e6);
+        vm.prank(guardian);
+        guard.tightenVenue(AAVE, ITreasuryGuard.Limits(CAP, 10_000, GRAIN));
+        assertEq(_booked(AAVE), FLOW);
+        assertEq(_booked(VAULT), 10e6);
+        skip(DAY);
+        assertEq(_flowLeft(AAVE), GRAIN);
+    }
+
     function test_flow_isNotFilledByAnotherLimit() public {
         _limit(VAULT, CAP, 10_000, 1_000e6);
         _allocate(VAULT, 600e6);

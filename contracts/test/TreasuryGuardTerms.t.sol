@@ -130,8 +130,10 @@ contract TreasuryGuardTermsTest is TreasuryGuardSetup {
         address stakes = address(staking);
         _mismatch(guard, ITreasuryGuard.Kind.Erc4626, vaultOfDai, vaultOfDai);
         _mismatch(guard, ITreasuryGuard.Kind.Erc4626, fresh, freshPool);
-        _mismatch(guard, ITreasuryGuard.Kind.Erc4626, stranger, fresh);
-        _mismatch(guard, ITreasuryGuard.Kind.Erc4626, fresh, stranger);
+        _mismatch(guard, ITreasuryGuard.Kind.AaveV3, stranger, freshPool);
+        _mismatch(ethGuard, ITreasuryGuard.Kind.Staking, stakes, stranger);
+        _mismatch(ethGuard, ITreasuryGuard.Kind.Staking, stranger, stakes);
+        _mismatch(ethGuard, ITreasuryGuard.Kind.Staking, fresh, stakes);
         _mismatch(guard, ITreasuryGuard.Kind.AaveV3, poolOfDai, poolOfDai);
         _mismatch(guard, ITreasuryGuard.Kind.AaveV3, freshPool, poolOfDai);
         _mismatch(guard, ITreasuryGuard.Kind.Staking, stakes, stakes);
@@ -139,6 +141,8 @@ contract TreasuryGuardTermsTest is TreasuryGuardSetup {
         _mismatch(ethGuard, ITreasuryGuard.Kind.Erc4626, fresh, fresh);
         _mismatch(ethGuard, ITreasuryGuard.Kind.AaveV3, freshPool, freshPool);
         _mismatch(ethGuard, ITreasuryGuard.Kind.None, fresh, fresh);
+        vm.mockCall(fresh, abi.encodeWithSignature("asset()"), abi.encode(address(0)));
+        _mismatch(ethGuard, ITreasuryGuard.Kind.Erc4626, fresh, fresh); // of nothing, as it says
     }
 
     function _mismatch(TreasuryGuard at, ITreasuryGuard.Kind kind, address target, address aux)
@@ -196,6 +200,9 @@ contract TreasuryGuardTermsTest is TreasuryGuardSetup {
         _allocate(VAULT, 20e6 + 1);
         _setGroup(2, _ids(VAULT, VAULT), 20e6, 10_000); // twice the same counts once
         _allocate(VAULT, 20e6);
+        vm.prank(guardian);
+        guard.tightenGroup(2, 0, 0);
+        _allocate(AAVE, 30e6); // not in it any more
     }
 
     function test_setGroup_revertsForWhatThereIsNot() public {
