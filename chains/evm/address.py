@@ -25,8 +25,7 @@ def checksum(address: str) -> str:
         raise ValueError(f"not an address: {address!r}")
     digits = address[2:]
     lower = digits.lower()
-    digest = keccak(lower.encode()).hex()
-    form = "0x" + "".join(c.upper() if int(digest[i], 16) >= 8 else c for i, c in enumerate(lower))
+    form = _form(lower)
     if digits not in (lower, digits.upper()) and form != address:
         raise ValueError(f"bad EIP-55 checksum: {address}")
     return form
@@ -49,7 +48,7 @@ def address_from_bytes(raw: bytes) -> str:
     """EIP-55 form of 20 bytes. Raises ValueError on another length."""
     if len(raw) != 20:
         raise ValueError(f"an address has 20 bytes, not {len(raw)}")
-    return checksum("0x" + raw.hex())
+    return _form(raw.hex())
 
 
 def address_from_public_key(point: bytes) -> str:
@@ -64,3 +63,10 @@ def hash_hex(text: object) -> str:
     if not isinstance(text, str) or not _HASH.fullmatch(text):
         raise ValueError(f"not a 32-byte hash: {text!r}")
     return text.lower()
+
+
+def _form(lower: str) -> str:
+    """EIP-55: a letter is a capital where the digit of the hash at its place is 8 or more."""
+    digest = keccak(lower.encode()).hex()
+    pairs = zip(lower, digest, strict=False)  # the hash is longer
+    return "0x" + "".join([c.upper() if d > "7" else c for c, d in pairs])

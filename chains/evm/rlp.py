@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 Item = bytes | Sequence["Item"]
 
+_BYTES = tuple(bytes([value]) for value in range(256))
+"""Each byte, made once: a transaction has a dozen prefixes."""
+
 
 def encode(item: Item) -> bytes:
     """Canonical RLP of an item."""
@@ -15,7 +18,16 @@ def encode(item: Item) -> bytes:
         if len(item) == 1 and item[0] < 0x80:
             return item
         return _prefix(len(item), 0x80) + item
-    body = b"".join(encode(part) for part in item)
+    return wrap(join(item))
+
+
+def join(items: Sequence[Item]) -> bytes:
+    """The items' encodings one after another: what a list holds, without its prefix."""
+    return b"".join([encode(item) for item in items])
+
+
+def wrap(body: bytes) -> bytes:
+    """The list that holds `body`. Requires what `join` made, or several of them in a row."""
     return _prefix(len(body), 0xC0) + body
 
 
@@ -56,9 +68,9 @@ def as_int(item: Item) -> int:
 
 def _prefix(length: int, offset: int) -> bytes:
     if length < 56:
-        return bytes([offset + length])
+        return _BYTES[offset + length]
     size = encode_int(length)
-    return bytes([offset + 55 + len(size)]) + size
+    return _BYTES[offset + 55 + len(size)] + size
 
 
 def _decode_at(data: bytes, at: int, limit: int, depth: int) -> tuple[Item, int]:

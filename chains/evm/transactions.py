@@ -5,7 +5,7 @@ Only the shapes that we send exist: a destination always, no access list, chain 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from coincurve import PublicKey
 
@@ -81,6 +81,8 @@ class UnsignedTransaction:
     value: int
     data: bytes
     authorizations: tuple[Authorization, ...] = ()
+    _body: bytes = field(init=False, repr=False, compare=False)
+    """The fields before the signature, encoded once: hashed to be signed, then sent."""
 
     def __post_init__(self) -> None:
         _check_int("chain_id", self.chain_id, 1, _U64)
@@ -92,6 +94,7 @@ class UnsignedTransaction:
         if type(self.data) is not bytes:
             raise ValueError("data: must be bytes")
         checksum(self.to)
+        object.__setattr__(self, "_body", rlp.join(self._items()))
 
     @property
     def type(self) -> int:
@@ -104,14 +107,14 @@ class UnsignedTransaction:
 
     def signing_hash(self) -> bytes:
         """The 32 bytes that the sender's key signs."""
-        return keccak(bytes([self.type]) + rlp.encode(self._items()))
+        return keccak(bytes([self.type]) + rlp.wrap(self._body))
 
     def assemble(self, y_parity: int, r: int, s: int) -> SignedRaw:
         """Join a signature to the transaction. Raises ValueError on high s or out of range."""
         _check_signature(y_parity, r, s)
         number = rlp.encode_int
-        items = [*self._items(), number(y_parity), number(r), number(s)]
-        raw = bytes([self.type]) + rlp.encode(items)
+        signature = rlp.join([number(y_parity), number(r), number(s)])
+        raw = bytes([self.type]) + rlp.wrap(self._body + signature)
         return SignedRaw("0x" + raw.hex(), "0x" + keccak(raw).hex())
 
     def with_fees(

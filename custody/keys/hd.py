@@ -55,15 +55,24 @@ class PublicNode:
 
     def child(self, index: int) -> "PublicNode":
         """CKDpub. Raises ValueError for a hardened index: that needs the private key."""
-        if not 0 <= index < HARDENED:
-            raise ValueError("index: a public key derives 0 to 2^31-1 only")
-        tweak, chain_code = _split(self.chain_code, self.point + index.to_bytes(4, "big"))
+        tweak, chain_code = self._step(index)
         point = PublicKey(self.point).add(tweak).format()
         return PublicNode(point, chain_code, self.depth + 1, fingerprint(self.point), index)
+
+    def child_address(self, index: int) -> str:
+        """The address of `child(index)`, without what only an extended key needs of it."""
+        tweak, _ = self._step(index)
+        return address_from_public_key(PublicKey(self.point).add(tweak).format(compressed=False))
 
     def address(self) -> str:
         """The EIP-55 address of this key."""
         return address_from_public_key(PublicKey(self.point).format(compressed=False))
+
+    def _step(self, index: int) -> tuple[bytes, bytes]:
+        """What is added to this point, and the child's chain code."""
+        if not 0 <= index < HARDENED:
+            raise ValueError("index: a public key derives 0 to 2^31-1 only")
+        return _split(self.chain_code, self.point + index.to_bytes(4, "big"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ def parse_sender_path(path: str) -> tuple[int, int]:
 
 def derive_public(xpub: str, branch: int, index: int) -> str:
     """The address at `branch/index` below an account's xpub. Raises ValueError."""
-    return _branch(xpub, branch).child(index).address()
+    return _branch(xpub, branch).child_address(index)
 
 
 def encode_xpub(node: PublicNode) -> str:

@@ -4,13 +4,13 @@ import base64
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from coincurve import PrivateKey
+from coincurve import PrivateKey, PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chains.evm.transactions import CURVE_ORDER, recover
+from chains.evm.transactions import CURVE_ORDER
 from custody.keys import hd, mnemonic
 
 SCHEMA = "moorage.secrets/1"
@@ -25,6 +25,15 @@ class Signature:
     y_parity: int
     r: int
     s: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A key with what its signatures are checked against: the compressed point."""
+
+    key: PrivateKey = field(repr=False)
+    point: bytes
+    address: str
 
 
 class Keyring:
@@ -42,7 +51,7 @@ class Keyring:
         words = mnemonic.mnemonic_from_entropy(entropy)
         self._root = hd.master(mnemonic.seed_from_mnemonic(words)).derive("m/44'/60'")
         self._log_key = Ed25519PrivateKey.from_private_bytes(log_key)
-        self._nodes: dict[tuple[int, str], tuple[PrivateKey, str]] = {}
+        self._nodes: dict[tuple[int, str], _Leaf] = {}
 
     def __repr__(self) -> str:
         return f"Keyring(origin={self.origin!r})"
@@ -54,15 +63,21 @@ class Keyring:
 
     def address(self, account_index: int, sender_path: str) -> str:
         """The EIP-55 address at `branch/index` of an account. Raises ValueError."""
-        return self._key(account_index, sender_path)[1]
+        return self._leaf(account_index, sender_path).address
 
     def sign(self, account_index: int, sender_path: str, digest: bytes) -> Signature:
-        """ECDSA (RFC 6979) over 32 bytes; checked before it leaves: low s, recovers to the key."""
-        key, address = self._key(account_index, sender_path)
-        raw = key.sign_recoverable(digest, hasher=None)
-        r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:64], "big")
-        signature = Signature(raw[64], r, s)
-        if s > CURVE_ORDER // 2 or recover(digest, raw[64], r, s) != address:
+        """ECDSA (RFC 6979) over 32 bytes; checked before it leaves: low s, recovers to the key.
+
+        The check costs more than the signature. It stays: a fault in the machine while signing
+        can make a signature that gives the key away.
+        """
+        leaf = self._leaf(account_index, sender_path)
+        raw = leaf.key.sign_recoverable(digest, hasher=None)
+        signature = Signature(
+            raw[64], int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:64], "big")
+        )
+        recovered = PublicKey.from_signature_and_message(raw, digest, hasher=None)
+        if signature.s > CURVE_ORDER // 2 or recovered.format() != leaf.point:
             raise RuntimeError("a signature failed its own check")
         return signature
 
@@ -78,13 +93,14 @@ class Keyring:
         key_hash = hashlib.sha256(name + b"\n" + key).digest()[:4].hex()
         return f"{self.origin}+{key_hash}+{base64.b64encode(key).decode()}"
 
-    def _key(self, account_index: int, sender_path: str) -> tuple[PrivateKey, str]:
+    def _leaf(self, account_index: int, sender_path: str) -> _Leaf:
         known = self._nodes.get((account_index, sender_path))
         if known is not None:
             return known
         branch, index = hd.parse_sender_path(sender_path)
         node = self._root.child(hd.HARDENED + account_index).child(branch).child(index)
-        made = (PrivateKey(node.secret), node.public().address())
+        public = node.public()
+        made = _Leaf(PrivateKey(node.secret), public.point, public.address())
         if len(self._nodes) >= PATHS_MAX:
             self._nodes.clear()
         self._nodes[(account_index, sender_path)] = made

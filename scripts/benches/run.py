@@ -12,7 +12,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-NOT_BENCHES = {"__init__", "run", "form", "load", "servers", "books", "posters", "peers", "bulk"}
+NOT_BENCHES = {
+    "__init__",
+    "run",
+    "form",
+    "load",
+    "servers",
+    "books",
+    "posters",
+    "peers",
+    "bulk",
+    "signing_world",
+}
 
 
 def names() -> list[str]:

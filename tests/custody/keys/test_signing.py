@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from coincurve import PrivateKey
 from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from custody.keys import mnemonic
 from custody.keys.decode import GUARD_CALLS, RELEASE
 from custody.keys.desk import Desk
 from custody.keys.hd import derive_public, encode_xpub, master
-from custody.keys.keyring import Keyring
+from custody.keys.keyring import Keyring, new_secrets
 from custody.keys.limits import GAS_DEFAULT_WEI
 from custody.keys.refusal import Refusal
 from custody.keys.store import Signed
@@ -224,3 +225,23 @@ _KEYS = Keyring(
     b'{"authority": "", "entropy": "%s", "log_key": "%s", "origin": "o"}'
     % (_ENTROPY.hex().encode(), b"55" * 32)
 )
+
+
+def test_a_signature_that_does_not_fit_its_key_never_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Property 45: the other parity recovers another address, another digest another key."""
+    keyring = Keyring(new_secrets(b"a" * 32, "log.test"))
+    good = PrivateKey.sign_recoverable
+
+    def other_parity(key: PrivateKey, digest: bytes, hasher: None) -> bytes:
+        raw = good(key, digest, hasher=hasher)
+        return bytes(raw[:64] + bytes([raw[64] ^ 1]))
+
+    def other_digest(key: PrivateKey, digest: bytes, hasher: None) -> bytes:
+        return bytes(good(key, digest[::-1], hasher=hasher))
+
+    for fault in (other_parity, other_digest):
+        monkeypatch.setattr(PrivateKey, "sign_recoverable", fault)
+        with pytest.raises(RuntimeError, match="its own check"):
+            keyring.sign(0, "2/1", bytes(range(32)))
