@@ -46,14 +46,14 @@ async def issue(
     at: datetime,
 ) -> DepositAddress:
     """The customer's address on that chain and branch; made on first call, the same ever after."""
-    row = await s.first(
-        f"SELECT {_COLUMNS} FROM deposit_addresses WHERE tenant_id = :tenant"
-        " AND customer_id = :customer AND chain_id = :chain AND branch = :branch",
-        {"tenant": tenant_id, "customer": customer_id, "chain": chain_id, "branch": branch},
-    )
-    if row is not None:
-        return DepositAddress(**row._mapping)
+    known = await _known(s, tenant_id, customer_id, chain_id, branch)
+    if known is not None:
+        return known
     index = await _index(s, tenant_id, branch, customer_id)
+    # Whoever asked for the same one meanwhile held the counter's lock and has committed.
+    known = await _known(s, tenant_id, customer_id, chain_id, branch)
+    if known is not None:
+        return known
     xpub = await s.scalar("SELECT account_xpub FROM tenants WHERE id = :id", {"id": tenant_id})
     address = hd.derive_public(xpub, branch, index)
     issued = DepositAddress(tenant_id, customer_id, chain_id, address, branch, index, at)
@@ -83,6 +83,17 @@ async def issue(
         at=at,
     )
     return issued
+
+
+async def _known(
+    s: ReadSession, tenant_id: TenantId, customer_id: CustomerId, chain_id: int, branch: int
+) -> DepositAddress | None:
+    row = await s.first(
+        f"SELECT {_COLUMNS} FROM deposit_addresses WHERE tenant_id = :tenant"
+        " AND customer_id = :customer AND chain_id = :chain AND branch = :branch",
+        {"tenant": tenant_id, "customer": customer_id, "chain": chain_id, "branch": branch},
+    )
+    return None if row is None else DepositAddress(**row._mapping)
 
 
 async def _index(s: WriteSession, tenant_id: TenantId, branch: int, customer_id: CustomerId) -> int:
