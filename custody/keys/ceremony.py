@@ -18,7 +18,7 @@ from custody.keys.envelope import KeyName
 from custody.keys.keyring import Keyring, new_secrets
 from custody.keys.people import write_private
 from custody.keys.store import OWNER_SWITCH, Store
-from custody.keys.vault import SCRYPT_N, LocalKek
+from custody.keys.vault import SCRYPT_N, Kek, LocalKek
 
 OPERATIONS = {
     "treasury": "2/0",
@@ -62,11 +62,13 @@ def create(
     log_origin: str,
     keep_passphrase: bool = True,
     scrypt_n: int = SCRYPT_N,
+    kek: Kek | None = None,
 ) -> CeremonyResult:
     """Make `<home>/signer`. Raises Conflict if it exists: secrets are never overwritten.
 
     The passphrase is kept in a file of mode 0600 for the embedded mode; an installation that
-    hands it over otherwise says `keep_passphrase=False`.
+    hands it over otherwise says `keep_passphrase=False`. Given a `kek` (of a module or of AWS KMS)
+    the envelope is under that one, and the passphrase is the module's PIN or empty.
     """
     final = homes.folder(home)
     if final.exists():
@@ -78,7 +80,8 @@ def create(
     plain = new_secrets(authority_public_key, log_origin)
     _fill_store(work, owner, people)
     name = KeyName(owner, homes.KEY_ID, 1)
-    homes.write_envelope(work, envelope.close(name, plain, LocalKek.create(passphrase, scrypt_n)))
+    kek = kek or LocalKek.create(passphrase, scrypt_n)
+    homes.write_envelope(work, envelope.close(name, plain, kek))
     if keep_passphrase:
         write_private(work / "kek.passphrase", passphrase + "\n")
     work.rename(final)
@@ -97,7 +100,7 @@ def install_policy(
     A running signer takes it by `SignerClient.load_policy`. Raises Refusal, CannotOpen, SignerBusy.
     """
     with homes.locked(homes.folder(home)):
-        secret = homes.read_passphrase(home) if passphrase is None else passphrase
+        secret = homes.read_secret(home) if passphrase is None else passphrase
         return homes.open_desk(home, secret, clock or SystemClock()).load_policy(dict(signed))
 
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from custody.core.clock import Clock
-from custody.keys import envelope
+from custody.keys import envelope, keks
 from custody.keys.desk import Desk
 from custody.keys.envelope import Envelope, KeyName
 from custody.keys.keyring import Keyring
+from custody.keys.people import replace_private
 from custody.keys.store import OWNER_SWITCH, Store
-from custody.keys.vault import LocalKek
 
 PASSPHRASE_VARIABLE = "MOORAGE_KEK_PASSPHRASE_FILE"
 KEY_ID = "root"
@@ -35,7 +35,7 @@ def socket_path(home: Path) -> Path:
 
 
 def passphrase_file(home: Path) -> Path:
-    """Named by the environment, else the file that the ceremony made."""
+    """Of the passphrase, or a module's PIN. Named by the environment, else the ceremony's file."""
     named = os.environ.get(PASSPHRASE_VARIABLE)
     return Path(named) if named else folder(home) / "kek.passphrase"
 
@@ -48,39 +48,36 @@ def read_passphrase(home: Path) -> str:
     return path.read_text().rstrip("\n")
 
 
+def read_secret(home: Path) -> str:
+    """What the folder's KEK asks of this machine: nothing for AWS KMS. Raises PermissionError."""
+    return read_passphrase(home) if keks.needs_secret(read_envelope(home).kek) else ""
+
+
 def read_envelope(home: Path) -> Envelope:
     return Envelope.from_json(json.loads((folder(home) / "envelope.json").read_text()))
 
 
 def write_envelope(directory: Path, sealed: Envelope) -> None:
     """Replace the file in one step: a crash leaves the old one or the new one."""
-    fresh = directory / "envelope.json.new"
-    fresh.unlink(missing_ok=True)
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(json.dumps(sealed.to_json(), indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(directory / "envelope.json")
+    replace_private(directory / "envelope.json", render(sealed))
 
 
-def open_desk(home: Path, passphrase: str, clock: Clock) -> Desk:
-    """Store and keys of a folder. Requires the lock.
+def render(sealed: Envelope) -> str:
+    """An envelope's file, which is what a backup is compared with."""
+    return json.dumps(sealed.to_json(), indent=1) + "\n"
 
-    Raises CannotOpen for a wrong passphrase or an envelope that does not belong here.
+
+def open_desk(home: Path, secret: str, clock: Clock) -> Desk:
+    """Store and keys of a folder; `secret` is the passphrase or PIN. Requires the lock.
+
+    Raises CannotOpen for a wrong secret or an envelope that does not belong here, KekDestroyed for
+    one whose KEK is gone.
     """
     store = Store(folder(home) / "store.db")
     sealed = read_envelope(home)
     name = KeyName(store.switch(OWNER_SWITCH) or "", KEY_ID, int(store.switch(VERSION_SWITCH) or 0))
-    kek = LocalKek.reopen(passphrase, sealed.kek)
+    kek = keks.reopen(folder(home), sealed.kek, secret)
     return Desk(store, Keyring(envelope.open_(sealed, name, kek)), clock)
-
-
-def change_passphrase(home: Path, old: str, new: str) -> None:
-    """Re-wrap the data key; a running signer goes on, the next start needs the new passphrase."""
-    sealed = read_envelope(home)
-    opened = LocalKek.reopen(old, sealed.kek)
-    write_envelope(folder(home), envelope.rewrap(sealed, opened, LocalKek.create(new)))
 
 
 @contextmanager

@@ -157,7 +157,7 @@ def run(home: Path, socket: Path | None = None) -> None:
     harden()
     path = socket or homes.socket_path(home)
     with homes.locked(homes.folder(home)):
-        desk = homes.open_desk(home, homes.read_passphrase(home), SystemClock())
+        desk = homes.open_desk(home, homes.read_secret(home), SystemClock())
         log_bounds(desk)
         asyncio.run(listen(desk, path, lambda: _say(f"ready {path}")))
 

@@ -1,4 +1,11 @@
-"""Key-encryption keys behind one port. Here: a passphrase through scrypt (the embedded default)."""
+"""Key-encryption keys behind one port, and the embedded default: a passphrase through scrypt.
+
+The others are `kek_pkcs11` (a hardware module) and `kek_aws` (AWS KMS); `keks` knows which of them
+an envelope names.
+
+CannotOpen
+└── KekDestroyed
+"""
 
 import base64
 import secrets
@@ -19,8 +26,15 @@ class CannotOpen(Exception):
     """The blob is not what this key sealed under these names. Says nothing more."""
 
 
+class KekDestroyed(CannotOpen):
+    """The key that wrapped the blob was destroyed on purpose: nothing opens it any more."""
+
+
 class Kek(Protocol):
-    """Wraps data keys; the key itself need not be known to this process."""
+    """Wraps data keys; the key itself need not be known to this process.
+
+    `associated` is authenticated: a blob opens with the very bytes that it was wrapped with.
+    """
 
     def describe(self) -> dict[str, Any]:
         """What is needed to find the key again; nothing secret. Goes into the envelope."""
@@ -29,7 +43,11 @@ class Kek(Protocol):
     def wrap(self, data_key: bytes, associated: bytes) -> bytes: ...
 
     def unwrap(self, blob: bytes, associated: bytes) -> bytes:
-        """Raises CannotOpen."""
+        """Raises CannotOpen; KekDestroyed where the key is known to be gone."""
+        ...
+
+    def destroy(self) -> None:
+        """End the key for ever, as far as it lies with its keeper. Done twice is done once."""
         ...
 
 
@@ -69,6 +87,12 @@ class LocalKek:
 
     def unwrap(self, blob: bytes, associated: bytes) -> bytes:
         return unseal(self._key, blob, associated)
+
+    def destroy(self) -> None:
+        """Nothing to end: the key exists in whoever knows the passphrase and has the salt.
+
+        The register refuses it from then on (`keks`); forgetting the passphrase is up to people.
+        """
 
 
 def seal(key: bytes, plain: bytes, associated: bytes) -> bytes:

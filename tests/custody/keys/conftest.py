@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from custody.keys.desk import Desk
+from tests.custody.keys.keepers import keeper, kms, softhsm
 from tests.custody.keys.vault_world import VaultWorld
+
+__all__ = ["desk", "keeper", "kms", "softhsm", "world"]
 
 
 @pytest.fixture

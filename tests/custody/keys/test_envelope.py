@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from custody.core.errors import Conflict
-from custody.keys import ceremony, envelope, homes
+from custody.keys import ceremony, envelope, homes, rotation
 from custody.keys.envelope import Envelope, KeyName
 from custody.keys.store import Store
 from custody.keys.vault import CannotOpen, LocalKek
@@ -72,7 +72,7 @@ def test_wrong_passphrase_does_not_open(world: VaultWorld) -> None:
 
 def test_a_changed_passphrase_opens_the_same_keys(world: VaultWorld) -> None:
     before = world.open().account_xpub(0)
-    homes.change_passphrase(world.home, PASSPHRASE, "another one")
+    rotation.change_passphrase(world.home, PASSPHRASE, "another one")
     with pytest.raises(CannotOpen):
         world.open()
     assert homes.open_desk(world.home, "another one", world.clock).account_xpub(0) == before
