@@ -3,22 +3,25 @@
 `create` makes a folder that is whole or not there; `install_policy` runs while no signer does.
 """
 
-import os
-from collections.abc import Iterable, Mapping
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from custody.core.clock import Clock, SystemClock
+from custody.core.clock import Clock, SystemClock, iso_us
 from custody.core.errors import Conflict
-from custody.core.ids import format_id
+from custody.core.ids import format_id, parse_id
 from custody.keys import envelope, homes
+from custody.keys.desk import FROZEN
 from custody.keys.envelope import KeyName
 from custody.keys.keyring import Keyring, new_secrets
 from custody.keys.people import write_private
 from custody.keys.store import OWNER_SWITCH, Store
-from custody.keys.vault import SCRYPT_N, Kek, LocalKek
+from custody.keys.vault import SCRYPT_N, CannotOpen, Kek, LocalKek
 
 OPERATIONS = {
     "treasury": "2/0",
@@ -70,21 +73,38 @@ def create(
     hands it over otherwise says `keep_passphrase=False`. Given a `kek` (of a module or of AWS KMS)
     the envelope is under that one, and the passphrase is the module's PIN or empty.
     """
-    final = homes.folder(home)
-    if final.exists():
-        raise Conflict(f"{final} exists; a ceremony never overwrites secrets")
     _check_authority(authority_public_key)
-    work = final.with_name(f"signer.making.{os.getpid()}")
-    work.mkdir(mode=0o700, parents=True)
-    owner = format_id("tenant", tenant_id)
     plain = new_secrets(authority_public_key, log_origin)
-    _fill_store(work, owner, people)
-    name = KeyName(owner, homes.KEY_ID, 1)
-    kek = kek or LocalKek.create(passphrase, scrypt_n)
-    homes.write_envelope(work, envelope.close(name, plain, kek))
-    if keep_passphrase:
-        write_private(work / "kek.passphrase", passphrase + "\n")
-    work.rename(final)
+    owner = format_id("tenant", tenant_id)
+    with _making(home) as work:
+        _fill_store(work, owner, people)
+        name = KeyName(owner, homes.KEY_ID, 1)
+        _seal(work, name, plain, kek or LocalKek.create(passphrase, scrypt_n))
+        _keep(work, passphrase if keep_passphrase else None)
+    return _result(Keyring(plain), tenant_id)
+
+
+def restore(
+    home: Path,
+    plain: bytes,
+    *,
+    passphrase: str,
+    store: Path,
+    clock: Clock,
+    keep_passphrase: bool = True,
+    scrypt_n: int = SCRYPT_N,
+    kek: Kek | None = None,
+) -> CeremonyResult:
+    """Make `<home>/signer` on an empty machine from secrets (`shares.combine`) and a copy of the
+    signer's store. Raises Conflict if it exists, CannotOpen if `store` is not a signer's.
+
+    It starts frozen: the copy may be older than the last signature, and a signer that has forgotten
+    one could give the same payout another nonce. People compare with the chain, then lift it.
+    """
+    with _making(home) as work:
+        name, tenant_id = _copy_store(store, work, iso_us(clock.now()))
+        _seal(work, name, plain, kek or LocalKek.create(passphrase, scrypt_n))
+        _keep(work, passphrase if keep_passphrase else None)
     return _result(Keyring(plain), tenant_id)
 
 
@@ -107,6 +127,46 @@ def install_policy(
 def _check_authority(public_key: bytes) -> None:
     if len(public_key) != 32:
         raise ValueError("authority_public_key: must be 32 bytes (Ed25519)")
+
+
+@contextmanager
+def _making(home: Path) -> Iterator[Path]:
+    """A folder that takes its place, whole, when the block ends."""
+    final = homes.folder(home)
+    if final.exists():
+        raise Conflict(f"{final} exists; a ceremony never overwrites secrets")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="signer.making.", dir=final.parent))
+    try:
+        yield work
+        work.rename(final)
+    except BaseException:
+        shutil.rmtree(work)
+        raise
+
+
+def _seal(work: Path, name: KeyName, plain: bytes, kek: Kek) -> None:
+    homes.write_envelope(work, envelope.close(name, plain, kek))
+
+
+def _keep(work: Path, passphrase: str | None) -> None:
+    if passphrase is not None:
+        write_private(work / "kek.passphrase", passphrase + "\n")
+
+
+def _copy_store(source: Path, work: Path, now: str) -> tuple[KeyName, UUID]:
+    """A frozen copy of a signer's store; what its envelope is bound to, and the founding tenant."""
+    if not source.is_file():
+        raise CannotOpen(f"{source.name}: there is no store")
+    shutil.copyfile(source, work / "store.db")
+    store = Store(work / "store.db")
+    owner, version = store.switch(OWNER_SWITCH), store.switch(homes.VERSION_SWITCH)
+    if owner is None or version is None:
+        raise CannotOpen(f"{source.name}: not the store of a signer")
+    with store.transaction():
+        store.set_switch(FROZEN, now)
+    store.close()
+    return KeyName(owner, homes.KEY_ID, int(version)), parse_id("tenant", owner)
 
 
 def _fill_store(work: Path, owner: str, people: Iterable[Enrolment]) -> None:
