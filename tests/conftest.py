@@ -1,11 +1,12 @@
 """Shared fixtures: the real PostgreSQL (embedded, or DATABASE_URL's server), one database a test.
 
 A template database is migrated once a session; each test gets a copy, so tests never share rows.
+What a test puts out and leaves in its database is searched for secrets (`canary`).
 """
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -17,8 +18,27 @@ from api.migrations.run import upgrade
 from custody.core import embedded
 from custody.core.db import Database
 from custody.ledger import fsck
+from tests import canary
 
 TEMPLATE = f"moorage_template_{os.getpid()}"
+
+canary.watch()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Property 40: a test whose output, log or failure shows a secret has failed."""
+    report = yield
+    # A phase's report carries what the phases before it put out, too.
+    texts = [content for title, content in report.sections if title.endswith(call.when)]
+    found = canary.CANARY.leaks("\n".join([*texts, report.longreprtext]))
+    if found:
+        report.outcome = "failed"
+        report.sections = [(title, "(withheld)") for title, _ in report.sections]
+        report.longrepr = f"Property 40: secrets in the output of {item.nodeid}: {found}"
+    return report
 
 
 @dataclass(frozen=True)
@@ -70,8 +90,19 @@ async def database_name(
     yield name
     if request.node.get_closest_marker("tampers") is None:
         await _assert_sound(postgres_server.app(name))
+    await _assert_no_secrets(postgres_server.admin(name))
     await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     await admin.close()
+
+
+async def _assert_no_secrets(url: str) -> None:
+    """Property 40: the database's dump."""
+    connection = await asyncpg.connect(url)
+    try:
+        found = canary.CANARY.leaks(await canary.dump(connection))
+    finally:
+        await connection.close()
+    assert found == [], "secrets in the database"
 
 
 async def _assert_sound(url: str) -> None:

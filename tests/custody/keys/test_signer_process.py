@@ -19,6 +19,7 @@ from custody.core.ports import Fees, SignerRefused, SignerUnavailable
 from custody.keys import homes
 from custody.keys.client import SignerClient
 from custody.keys.request import SignRequest
+from tests.canary import CANARY
 from tests.custody.keys.vault_world import FEES, ORIGIN, SMALL, VaultWorld
 
 pytestmark = pytest.mark.journey
@@ -52,7 +53,7 @@ def running(home: Path, *code: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.communicate()
+        assert CANARY.leaks("".join(process.communicate())) == []
 
 
 async def ask(client: SignerClient, r: SignRequest) -> str:
