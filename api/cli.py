@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from api.commands import generated
+from api.commands import keks as kek_commands
 from api.commands import people as people_commands
 from custody.core.errors import MoorageError
 from custody.core.settings import Settings
@@ -21,10 +22,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(people_commands.app, name="people")
+app.add_typer(kek_commands.app, name="kek")
 app.command("sign-approval")(people_commands.sign_approval)
 
 LOCAL = frozenset(
-    {"serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck", "sign-approval"}
+    {
+        *("serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck"),
+        *("sign-approval", "kek"),
+    }
 )
 """Commands that need no OpenAPI document: building one would only make them start late."""
 

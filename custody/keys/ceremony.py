@@ -4,6 +4,7 @@
 """
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from custody.keys.desk import FROZEN
 from custody.keys.envelope import KeyName
 from custody.keys.keyring import Keyring, new_secrets
 from custody.keys.people import write_private
-from custody.keys.store import OWNER_SWITCH, Store
+from custody.keys.store import OWNER_SWITCH, Store, copy_store
 from custody.keys.vault import SCRYPT_N, CannotOpen, Kek, LocalKek
 
 OPERATIONS = {
@@ -156,9 +157,10 @@ def _keep(work: Path, passphrase: str | None) -> None:
 
 def _copy_store(source: Path, work: Path, now: str) -> tuple[KeyName, UUID]:
     """A frozen copy of a signer's store; what its envelope is bound to, and the founding tenant."""
-    if not source.is_file():
-        raise CannotOpen(f"{source.name}: there is no store")
-    shutil.copyfile(source, work / "store.db")
+    try:
+        copy_store(source, work / "store.db")
+    except sqlite3.Error:
+        raise CannotOpen(f"{source.name}: not a store that can be read") from None
     store = Store(work / "store.db")
     owner, version = store.switch(OWNER_SWITCH), store.switch(homes.VERSION_SWITCH)
     if owner is None or version is None:

@@ -42,7 +42,11 @@ def passphrase_file(home: Path) -> Path:
 
 def read_passphrase(home: Path) -> str:
     """Raises PermissionError when anybody but the owner may read the file."""
-    path = passphrase_file(home)
+    return read_private(passphrase_file(home))
+
+
+def read_private(path: Path) -> str:
+    """A file's one line. Raises PermissionError when anybody but the owner may read it."""
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise PermissionError(f"{path.name}: must be readable by its owner alone (0600)")
     return path.read_text().rstrip("\n")
@@ -74,10 +78,23 @@ def open_desk(home: Path, secret: str, clock: Clock) -> Desk:
     one whose KEK is gone.
     """
     store = Store(folder(home) / "store.db")
+    return Desk(store, Keyring(_opened(home, store, secret)), clock)
+
+
+def open_secrets(home: Path, secret: str) -> bytes:
+    """What the envelope seals, for shares of it. Raises as `open_desk` does; needs no lock."""
+    store = Store(folder(home) / "store.db")
+    try:
+        return _opened(home, store, secret)
+    finally:
+        store.close()
+
+
+def _opened(home: Path, store: Store, secret: str) -> bytes:
     sealed = read_envelope(home)
     name = KeyName(store.switch(OWNER_SWITCH) or "", KEY_ID, int(store.switch(VERSION_SWITCH) or 0))
     kek = keks.reopen(folder(home), sealed.kek, secret)
-    return Desk(store, Keyring(envelope.open_(sealed, name, kek)), clock)
+    return envelope.open_(sealed, name, kek)
 
 
 @contextmanager

@@ -10,13 +10,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from custody.core import canonical
 from custody.keys.people import replace_private
 from custody.keys.vault import CannotOpen, Kek, KekDestroyed, LocalKek
 
+if TYPE_CHECKING:
+    from custody.keys.kek_pkcs11 import Module
+
 SCHEMA = "moorage.keks/1"
+KINDS = ("local-scrypt", "pkcs11", "aws-kms")
 LIBRARY_VARIABLE = "MOORAGE_PKCS11_LIBRARY"
 """Path of the module's library. It is loaded into the signer, so no file of data names it."""
 
@@ -86,6 +90,11 @@ def reopen(directory: Path, description: dict[str, Any], secret: str) -> Kek:
     name = kek_id(description)
     if name in Register.read(directory).destroyed:
         raise KekDestroyed(f"KEK {name} was destroyed; a later backup is needed")
+    return keeper_of(description, secret)
+
+
+def keeper_of(description: dict[str, Any], secret: str) -> Kek:
+    """The same, whatever the register says of it."""
     match description.get("kind"):
         case "local-scrypt":
             return LocalKek.reopen(secret, description)
@@ -93,17 +102,41 @@ def reopen(directory: Path, description: dict[str, Any], secret: str) -> Kek:
             return _pkcs11(description, secret)
         case "aws-kms":
             return _aws(description)
-    raise ValueError(f"KEK {name} is of an unknown kind")
+    raise ValueError(f"KEK {kek_id(description)} is of an unknown kind")
+
+
+def create(kind: str, secret: str, token: str | None = None) -> Kek:
+    """A new KEK with a keeper. `token` names a module's token. Raises ValueError, CannotOpen."""
+    match kind:
+        case "local-scrypt":
+            return LocalKek.create(secret)
+        case "pkcs11":
+            from custody.keys.kek_pkcs11 import Pkcs11Kek
+
+            if not token:
+                raise ValueError("token: must name the module's token")
+            return Pkcs11Kek.create(_module(token, secret))
+        case "aws-kms":
+            from custody.keys.kek_aws import AwsKek
+
+            return AwsKek.create()
+    raise ValueError(f"kind: must be one of {', '.join(KINDS)}")
 
 
 def _pkcs11(description: dict[str, Any], pin: str) -> Kek:
+    # An installation without a module has not got this package: the extra `pkcs11`.
+    from custody.keys.kek_pkcs11 import Pkcs11Kek
+
+    return Pkcs11Kek.reopen(_module(str(description["token"]), pin), description)
+
+
+def _module(token: str, pin: str) -> "Module":
+    from custody.keys.kek_pkcs11 import Module
+
     library = os.environ.get(LIBRARY_VARIABLE)
     if not library:
         raise CannotOpen(f"{LIBRARY_VARIABLE} must name the module's library")
-    # An installation without a module has not got this package: the extra `pkcs11`.
-    from custody.keys.kek_pkcs11 import Module, Pkcs11Kek
-
-    return Pkcs11Kek.reopen(Module(library, str(description["token"]), pin), description)
+    return Module(library, token, pin)
 
 
 def _aws(description: dict[str, Any]) -> Kek:

@@ -98,6 +98,17 @@ def verify_backup(home: Path, backup: Path, secret: str, clock: Clock) -> None:
         register.write(directory)
 
 
+def found(home: Path, name: str, secret: str) -> Kek:
+    """A KEK that was used here, by its id: to be destroyed. Raises UnknownKek.
+
+    One that the register has as destroyed is found, too: a crash may have come between.
+    """
+    description = Register.read(homes.folder(home)).known.get(name)
+    if description is None:
+        raise UnknownKek(f"KEK {name} was never used in this folder")
+    return keks.keeper_of(description, secret)
+
+
 def destroy(home: Path, kek: Kek, clock: Clock) -> None:
     """End a KEK that another one has followed. What only it opens is lost, and that is the point.
 

@@ -6,7 +6,7 @@ cannot make it contradict itself: enrolments, policies, what was signed, what wa
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -264,6 +264,19 @@ class Store:
     def _one(self, statement: str, *values: str | int) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
         return row
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """A consistent copy, made beside a signer at work: what is in its log is in the copy.
+
+    Raises FileExistsError, and sqlite3.DatabaseError for a file that is no database.
+    """
+    target.touch(0o600, exist_ok=False)
+    with (
+        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,
+        closing(sqlite3.connect(target)) as write,
+    ):
+        read.backup(write)
 
 
 def _binding(row: tuple[Any, ...]) -> Binding:

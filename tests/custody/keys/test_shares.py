@@ -16,7 +16,7 @@ from custody.keys.keyring import Keyring, new_secrets
 from custody.keys.people import unfreeze_payload
 from custody.keys.refusal import Refusal
 from custody.keys.shares import Share, SharesRefused
-from custody.keys.store import Store
+from custody.keys.store import Store, copy_store
 from custody.keys.vault import CannotOpen
 from tests.custody.keys.vault_world import ORIGIN, PASSPHRASE, VaultWorld
 
@@ -136,9 +136,10 @@ def test_an_empty_machine_from_shares_and_the_signers_store(
     world: VaultWorld, tmp_path: Path
 ) -> None:
     """Property 44: the same addresses; frozen until people lift it; then one signed transfer."""
-    signed = world.open().sign(world.request(world.payout(), nonce=0))
+    at_work = world.open()
+    signed = at_work.sign(world.request(world.payout(), nonce=0))
     store, new_home = tmp_path / "store.copy", tmp_path / "empty"
-    world.open()._store._db.execute("VACUUM INTO ?", (str(store),))
+    copy_store(homes.folder(world.home) / "store.db", store)
     rotation.back_up(world.home, tmp_path / "backup")
     plain = rotation.open_backup(world.home, tmp_path / "backup", PASSPHRASE)
     given = shares.split(plain, 2, 3)[1:]
@@ -170,7 +171,8 @@ def test_a_restore_overwrites_nothing_and_takes_no_foreign_store(
     )
     with pytest.raises(Conflict):
         restore(world.home, store=foreign)
-    for store in (foreign, tmp_path / "none.db"):
+    (tmp_path / "text.db").write_text("no database at all, whatever its name says")
+    for store in (foreign, tmp_path / "none.db", tmp_path / "text.db"):
         with pytest.raises(CannotOpen, match="store"):
             restore(tmp_path / "empty", store=store)
         assert list((tmp_path / "empty").iterdir()) == []
