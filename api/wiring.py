@@ -29,7 +29,7 @@ from custody.deposits.deps import DepositDeps
 from custody.keys.client import SignerClient
 from custody.ledger import holds, postings
 from custody.parties import tenants
-from custody.settlement import confirm, outbound
+from custody.settlement import confirm, outbound, replace
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.effects import Effects, EffectsTable
 from custody.withdrawals import settle
@@ -185,6 +185,7 @@ def jobs(p: Parts) -> list[Job]:
     anchor_chain_id = p.installation.anchor_chain_id
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
+        Job("settlement.replace", lambda: replace.step(settlement), SLOW_MS),
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
         Job("withdrawals", lambda: settle.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),

@@ -114,8 +114,8 @@ async def complete_block(deps: ReconcileDeps, client: EvmClient, chain_id: int) 
             {"chain": chain_id},
         )
         sent = await s.all(
-            "SELECT tx_hash FROM intents WHERE chain_id = :chain"
-            " AND state IN ('signed', 'sent', 'unknown', 'mined')",
+            "SELECT v.tx_hash FROM intents i JOIN transfer_versions v ON v.intent_id = i.id"
+            " WHERE i.chain_id = :chain AND i.state IN ('signed', 'sent', 'unknown', 'mined')",
             {"chain": chain_id},
         )
     if cursor is None:

@@ -21,7 +21,7 @@ from custody.keys.keyring import Keyring
 from custody.keys.limits import bounds, require_within, spendings
 from custody.keys.people import is_signed, unfreeze_payload
 from custody.keys.refusal import Refusal, require
-from custody.keys.request import SignRequest, is_bump, require_fees
+from custody.keys.request import VERSIONS_MAX, SignRequest, is_bump, require_fees
 from custody.keys.store import OWNER_SWITCH, Binding, Signed, Store
 from custody.policy.document import Places
 from custody.policy.evaluate import Verdict, evaluate
@@ -198,6 +198,7 @@ class Desk:
     ) -> Signed:
         """The same transaction at higher fees, within the intent's cap and the gas limit."""
         require_fees(request)
+        self._require_few(request.intent_id)
         policy = self._policies.of(request.tenant)
         more = request.intent.gas_limit * (request.max_fee - last.max_fee)
         spent = [(f"gas@{request.intent.chain_id}", more)] if known.unattended else []
@@ -206,6 +207,10 @@ class Desk:
             require_within(self._store, policy, request.tenant, spent, self._now_s())
             self._keep(request, bumped, spent)
         return bumped
+
+    def _require_few(self, intent_id: str) -> None:
+        made = len(self._store.signed(intent_id))
+        require(made < VERSIONS_MAX, "versions", f"{made} versions of this intent exist")
 
     def _require_sound(self, request: SignRequest, places: Places) -> None:
         """The raw fields do what the intent says; then what only the signer's memory can tell."""

@@ -15,6 +15,8 @@ from custody.policy.record import decision_from_json
 
 BUMP_NUMERATOR, BUMP_DENOMINATOR = 1125, 1000
 """Nodes take a replacement from 10 % more on; 12.5 % is what all of them take."""
+VERSIONS_MAX = 16
+"""Of one intent, all purposes together: 12.5 % sixteen times is more than six times the fee."""
 
 
 @dataclass(frozen=True, slots=True)

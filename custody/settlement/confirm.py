@@ -3,6 +3,7 @@
 import logging
 
 from chains.errors import ChainError
+from chains.evm.client import EvmClient
 from chains.types import Receipt
 from custody.audit import log
 from custody.core.canonical import Json
@@ -15,10 +16,11 @@ from custody.core.money import native_asset
 from custody.ledger import accounts, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties.places import ROLES
-from custody.settlement import intents, outbound
+from custody.settlement import intents, outbound, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import IntentState, move
+from custody.settlement.versions import Version
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +47,11 @@ async def _look(deps: SettlementDeps, row: IntentRow) -> bool:
 
 async def _advance(deps: SettlementDeps, row: IntentRow) -> bool:
     client = deps.clients[row.intent.chain_id]
-    receipt = await client.receipt(row.tx_hash or "")
+    async with deps.db.read() as s:
+        known = await versions.of(s, row.intent.id)
+    receipt = await _receipt_of_any(client, row, known)
     if receipt is None:
-        return await _missing(deps, row)
+        return await _missing(deps, row, known)
     head = await client.block_number()
     # The receipt may come from a block that a reorg has just removed: ask for that height again.
     canonical = await client.block(receipt.block.number)
@@ -55,29 +59,51 @@ async def _advance(deps: SettlementDeps, row: IntentRow) -> bool:
         return False
     depth = head - receipt.block.number + 1
     if depth >= deps.registry.chain(row.intent.chain_id).confirmations:
-        return await _finish(deps, row, receipt)
+        return await _finish(deps, row, receipt, known)
     if row.state is IntentState.MINED and row.block_hash == receipt.block.hash:
         return False
     async with deps.db.write() as s:
-        return await move(
-            s,
-            row.intent.id,
-            row.state,
-            IntentState.MINED,
-            block_number=receipt.block.number,
-            block_hash=receipt.block.hash,
-        )
+        return await _mined(s, row, receipt, known)
 
 
-async def _missing(deps: SettlementDeps, row: IntentRow) -> bool:
+async def _receipt_of_any(
+    client: EvmClient, row: IntentRow, known: list[Version]
+) -> Receipt | None:
+    """The receipt of whichever version was mined; the one that we expect is asked for first."""
+    for version in sorted(known, key=lambda v: v.tx_hash != row.tx_hash):
+        receipt = await client.receipt(version.tx_hash)
+        if receipt is not None:
+            return receipt
+    return None
+
+
+async def _mined(s: WriteSession, row: IntentRow, receipt: Receipt, known: list[Version]) -> bool:
+    """The row shows the version that is in the block, whatever was sent last."""
+    mined = next(v for v in known if v.tx_hash == receipt.tx_hash)
+    return await move(
+        s,
+        row.intent.id,
+        row.state,
+        IntentState.MINED,
+        raw=mined.raw,
+        tx_hash=mined.tx_hash,
+        block_number=receipt.block.number,
+        block_hash=receipt.block.hash,
+    )
+
+
+async def _missing(deps: SettlementDeps, row: IntentRow, known: list[Version]) -> bool:
     """No receipt: back to `sent` if a reorg took the block; the same bytes again after a while."""
     if row.state is IntentState.MINED:
+        newest = versions.dearest(known)  # the cheaper ones are refused where it is known
         async with deps.db.write() as s:
             return await move(
                 s,
                 row.intent.id,
                 IntentState.MINED,
                 IntentState.SENT,
+                raw=newest.raw,
+                tx_hash=newest.tx_hash,
                 block_number=None,
                 block_hash=None,
             )
@@ -90,19 +116,13 @@ async def _missing(deps: SettlementDeps, row: IntentRow) -> bool:
     return False
 
 
-async def _finish(deps: SettlementDeps, row: IntentRow, receipt: Receipt) -> bool:
-    """One commit: state, gas, the owner's journals, audit entry."""
+async def _finish(
+    deps: SettlementDeps, row: IntentRow, receipt: Receipt, known: list[Version]
+) -> bool:
+    """One commit: state, versions, gas of the mined one, the owner's journals, audit entry."""
     intent, ok = row.intent, receipt.status == 1
     async with deps.db.write() as s:
-        if row.state is not IntentState.MINED:
-            await move(
-                s,
-                intent.id,
-                row.state,
-                IntentState.MINED,
-                block_number=receipt.block.number,
-                block_hash=receipt.block.hash,
-            )
+        await _mined(s, row, receipt, known)
         fee = receipt.gas_used * receipt.effective_gas_price
         moved = await move(
             s,
@@ -117,6 +137,7 @@ async def _finish(deps: SettlementDeps, row: IntentRow, receipt: Receipt) -> boo
         )
         if not moved:
             return False
+        await versions.settle(s, intent.id, receipt.tx_hash)
         owner = deps.effects.of(intent.kind)
         if ok:
             await owner.on_final(s, intent, receipt)

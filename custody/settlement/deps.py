@@ -1,7 +1,7 @@
 """What the jobs of settlement need; built in api/wiring.py."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chains.evm.client import EvmClient
 from chains.registry import Registry
@@ -9,6 +9,7 @@ from custody.core.clock import Clock
 from custody.core.db import Database
 from custody.core.ports import Signer
 from custody.settlement.effects import EffectsTable
+from custody.settlement.pricing import SendingRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,4 @@ class SettlementDeps:
     clients: Mapping[int, EvmClient]
     signer: Signer
     effects: EffectsTable
+    rules: SendingRules = field(default_factory=SendingRules)

@@ -10,6 +10,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Broken, NotFound, Refused
 from custody.core.ids import IntentId, TenantId, format_id
 from custody.core.intents import Decision, Intent, Outcome
+from custody.core.ports import SignedTransaction
 from custody.core.serialization import dumps_text
 from custody.policy import decisions
 from custody.settlement.states import IntentState, move
@@ -17,7 +18,12 @@ from custody.settlement.states import IntentState, move
 
 @dataclass(frozen=True, slots=True)
 class IntentRow:
-    """An intent and how far it has come. Fees in wei; block fields once mined."""
+    """An intent and how far it has come. Fees in wei; block fields once mined.
+
+    `raw` and `tx_hash` are the newest version's until one is mined, and then that one's.
+    `underpriced_at` is since when the chain asks for more than it pays; `cancel_reason` is set
+    once its nonce is to be used up by a cancel.
+    """
 
     intent: Intent
     state: IntentState
@@ -32,13 +38,15 @@ class IntentRow:
     gas_used: int | None
     fee_paid: int | None
     reason: str | None
+    underpriced_at: datetime | None
+    cancel_reason: str | None
     created_at: datetime
     updated_at: datetime
 
 
 _COLUMNS = (
     "body, state, digest, nonce, decision, raw, tx_hash, broadcasts, block_number, block_hash,"
-    " gas_used, fee_paid, reason, created_at, updated_at"
+    " gas_used, fee_paid, reason, underpriced_at, cancel_reason, created_at, updated_at"
 )
 
 
@@ -58,6 +66,8 @@ def _row(row: Any) -> IntentRow:
         row.gas_used,
         fee,
         row.reason,
+        row.underpriced_at,
+        row.cancel_reason,
         row.created_at,
         row.updated_at,
     )
@@ -166,6 +176,28 @@ async def release(s: WriteSession, intent_id: IntentId) -> bool:
 async def cancel(s: WriteSession, intent_id: IntentId, state: IntentState, reason: str) -> bool:
     """Cancel an intent that has no nonce yet."""
     return await move(s, intent_id, state, IntentState.CANCELLED, reason=reason)
+
+
+async def set_underpriced(s: WriteSession, row: IntentRow, at: datetime | None) -> None:
+    """Note since when a waiting intent pays less than the chain asks for; None once it does not."""
+    await s.execute(
+        "UPDATE intents SET underpriced_at = :at WHERE id = :id AND state = :state",
+        {"at": at, "id": row.intent.id, "state": row.state.value},
+    )
+
+
+async def put_newest(s: WriteSession, row: IntentRow, signed: SignedTransaction) -> None:
+    """Send these bytes from now on; a new version gets its own time to be mined."""
+    await s.execute(
+        "UPDATE intents SET raw = :raw, tx_hash = :tx, underpriced_at = NULL"
+        " WHERE id = :id AND state = :state",
+        {
+            "raw": signed.raw,
+            "tx": signed.tx_hash,
+            "id": row.intent.id,
+            "state": row.state.value,
+        },
+    )
 
 
 async def get(

@@ -1,9 +1,10 @@
-"""Tables of settlement: intents and the nonces bound to them."""
+"""Tables of settlement: intents, the nonces bound to them, and all bytes signed for them."""
 
 from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    ForeignKey,
     Index,
     Integer,
     Numeric,
@@ -40,6 +41,8 @@ intents = Table(
     Column("gas_used", BigInteger),
     Column("fee_paid", Numeric(78, 0)),
     Column("reason", Text),
+    Column("underpriced_at", DateTime(timezone=True)),
+    Column("cancel_reason", Text),
     Column("reference", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
@@ -58,4 +61,25 @@ nonces = Table(
     Column("tenant_id", Uuid, nullable=False),
     Column("next_nonce", BigInteger, nullable=False),
     PrimaryKeyConstraint("chain_id", "address"),
+)
+
+transfer_versions = Table(
+    "transfer_versions",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("tx_hash", Text, nullable=False),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("intent_id", Uuid, ForeignKey("intents.id"), nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("raw", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("chain_id", "tx_hash"),
+    Index("ix_transfer_versions_intent_id", "intent_id"),
+    Index(
+        "uq_transfer_versions_settled",
+        "intent_id",
+        unique=True,
+        postgresql_where=text("state = 'settled'"),
+    ),
 )

@@ -5,7 +5,7 @@ concerns the newest nonce and can be undone without leaving a gap.
 """
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chains.errors import (
     AlreadyKnown,
@@ -21,10 +21,11 @@ from custody.core.intents import Intent, IntentKind
 from custody.core.isolation import each
 from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
 from custody.policy import decisions
-from custody.settlement import intents, nonces
+from custody.settlement import intents, nonces, pricing, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import IntentState, move
+from custody.settlement.versions import Purpose
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ async def _affordable(deps: SettlementDeps, intent: Intent) -> bool:
     except ChainError as error:
         logger.warning("chain did not answer", extra={"intent": intent.id, "error": error})
         return False
-    if base <= intent.fee_max_wei // intent.gas_limit:
+    if base <= deps.rules.fee_bound(intent, intent.gas_limit):
         return True
     logger.warning("base fee over the bound", extra={"intent": intent.id, "base_fee": base})
     return False
@@ -146,13 +147,9 @@ async def _affordable(deps: SettlementDeps, intent: Intent) -> bool:
 
 async def _fees(deps: SettlementDeps, intent: Intent) -> Fees:
     """Today's fees within the intent's bound. Raises ChainError without a quote."""
-    bound = intent.fee_max_wei // intent.gas_limit
-    if intent.kind is IntentKind.SWEEP_NATIVE:
-        # Tip equal to the cap makes the price exact, so the sweep leaves not one wei behind.
-        return Fees(bound, bound)
     quote = await deps.clients[intent.chain_id].fees()
-    cap = min(quote.max_fee_per_gas, bound)
-    return Fees(cap, min(quote.max_priority_fee_per_gas, cap))
+    today = Fees(quote.max_fee_per_gas, quote.max_priority_fee_per_gas)
+    return pricing.first(intent, today, deps.rules.fee_bound(intent, intent.gas_limit))
 
 
 async def _refused(
@@ -195,6 +192,7 @@ async def _store(
     s: WriteSession, deps: SettlementDeps, intent: Intent, nonce: int, signed: SignedTransaction
 ) -> None:
     """Commit 3: the bytes are ours before anybody outside can have them."""
+    now = deps.clock.now()
     if await move(
         s,
         intent.id,
@@ -203,20 +201,28 @@ async def _store(
         raw=signed.raw,
         tx_hash=signed.tx_hash,
     ):
-        await log.append(
-            s,
-            intent.tenant_id,
-            "transfer.signed",
-            {
-                "intent": format_id("intent", intent.id),
-                "digest": intent.digest(),
-                "chain_id": str(intent.chain_id),
-                "sender": intent.sender,
-                "nonce": str(nonce),
-                "tx_hash": signed.tx_hash,
-            },
-            at=deps.clock.now(),
-        )
+        await versions.store(s, intent, nonce, signed, Purpose.PAY, at=now)
+        await log_signed(s, intent, nonce, signed, at=now)
+
+
+async def log_signed(
+    s: WriteSession, intent: Intent, nonce: int, signed: SignedTransaction, *, at: datetime
+) -> None:
+    """One entry a version: all bytes that exist are told to the log before they can leave."""
+    await log.append(
+        s,
+        intent.tenant_id,
+        "transfer.signed",
+        {
+            "intent": format_id("intent", intent.id),
+            "digest": intent.digest(),
+            "chain_id": str(intent.chain_id),
+            "sender": intent.sender,
+            "nonce": str(nonce),
+            "tx_hash": signed.tx_hash,
+        },
+        at=at,
+    )
 
 
 async def broadcast(deps: SettlementDeps, row: IntentRow) -> bool:

@@ -14,12 +14,12 @@ class IntentState(StrEnum):
     BOUND = "bound"  # has its nonce for ever; bytes may or may not exist at the signer
     SIGNED = "signed"  # bytes are ours, not known to have left
     SENT = "sent"  # a node took the bytes
-    UNKNOWN = "unknown"  # a node may have taken them: the same bytes again, never others
+    UNKNOWN = "unknown"  # a node may have taken them: the same nonce again, never another
     MINED = "mined"  # in a block, not yet final
     FINAL = "final"
     FAILED = "failed"  # mined and reverted, final
     REFUSED = "refused"  # policy or signer said no
-    CANCELLED = "cancelled"
+    CANCELLED = "cancelled"  # before a nonce was bound, or its nonce went to a cancel, final
 
 
 _S = IntentState
@@ -31,12 +31,14 @@ MOVES: dict[IntentState, frozenset[IntentState]] = {
     _S.SIGNED: frozenset({_S.SENT, _S.UNKNOWN, _S.MINED}),
     _S.SENT: frozenset({_S.UNKNOWN, _S.MINED}),
     _S.UNKNOWN: frozenset({_S.SENT, _S.MINED}),
-    _S.MINED: frozenset({_S.SENT, _S.MINED, _S.FINAL, _S.FAILED}),
+    _S.MINED: frozenset({_S.SENT, _S.MINED, _S.FINAL, _S.FAILED, _S.CANCELLED}),
     _S.FINAL: frozenset(),
     _S.FAILED: frozenset(),
     _S.REFUSED: frozenset(),
     _S.CANCELLED: frozenset(),
 }
+PENDING = (_S.BOUND, _S.SIGNED, _S.SENT, _S.UNKNOWN)
+"""Has a nonce that no block is known to have used."""
 OPEN = tuple(state.value for state in _S if MOVES[state])
 
 

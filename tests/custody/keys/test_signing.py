@@ -18,6 +18,7 @@ from custody.keys.hd import derive_public, encode_xpub, master
 from custody.keys.keyring import Keyring, new_secrets
 from custody.keys.limits import GAS_DEFAULT_WEI
 from custody.keys.refusal import Refusal
+from custody.keys.request import VERSIONS_MAX
 from custody.keys.store import Signed
 from tests.custody.keys.vault_world import (
     CHAIN,
@@ -217,6 +218,16 @@ def test_a_forbidden_replacement_gets_the_bytes_that_exist(
     assert desk.sign(world.request(intent, fees=fees)) == first, why
     bump = Fees(2 * FEES.max_fee_per_gas, 2 * FEES.max_priority_fee_per_gas)
     assert desk.sign(world.request(intent, fees=bump)) != first
+
+
+def test_versions_of_an_intent_are_few(world: VaultWorld, desk: Desk) -> None:
+    """Property 12: a caller that asks for dearer bytes again and again gets those that exist."""
+    intent = replace(world.payout(), fee_max_wei=10**18)
+    fees = [Fees(FEES.max_fee_per_gas * 5**n // 4**n, FEES.max_priority_fee_per_gas * 5**n // 4**n)
+            for n in range(VERSIONS_MAX + 1)]  # fmt: skip
+    made = [desk.sign(world.request(intent, fees=f)) for f in fees]
+    assert len({m.raw for m in made}) == VERSIONS_MAX
+    assert made[-1] == made[-2]
 
 
 _ENTROPY = bytes(range(32))
