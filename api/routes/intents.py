@@ -17,7 +17,7 @@ from custody.core.errors import Conflict
 from custody.core.ids import IntentId, format_id, parse_id
 from custody.core.intents import Approval, IntentKind
 from custody.policy import approvals, decisions
-from custody.settlement import intents
+from custody.settlement import cancel, intents
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import IntentState
 
@@ -42,6 +42,7 @@ class IntentView(Shape):
     gas_used: int | None
     fee_wei: str | None
     reason: str | None
+    cancel_reason: str | None = Field(description="set once its nonce is meant for a cancel")
     created_at: str
     updated_at: str
 
@@ -59,6 +60,10 @@ class NewApproval(Shape):
     person: str
     expires_at: str = Field(max_length=40)
     signature: str = Field(max_length=128)
+
+
+class Cancel(Shape):
+    reason: str = Field(min_length=1, max_length=cancel.REASON_MAX)
 
 
 class ApprovalView(Shape):
@@ -100,6 +105,7 @@ def _view(row: IntentRow) -> dict[str, Any]:
         "gas_used": row.gas_used,
         "fee_wei": None if row.fee_paid is None else str(row.fee_paid),
         "reason": row.reason,
+        "cancel_reason": row.cancel_reason,
         "created_at": iso_us(row.created_at),
         "updated_at": iso_us(row.updated_at),
     }
@@ -131,6 +137,26 @@ def _approval(body: NewApproval) -> Approval:
         expires_at=parse_time(body.expires_at, "expires_at"),
         signature=body.signature,
     )
+
+
+@routes.post(
+    "/v1/intents/{intent_id}/cancel",
+    access=TREASURY,
+    command="intents cancel",
+    answer=IntentView,
+)
+async def give_up(
+    intent_id: str, body: Cancel, who: Who, deps: UseDeps, write: MoneyWrite
+) -> Response:
+    """Use its nonce up for nothing. If the payment is mined first, it was paid all the same."""
+    id_ = _id(intent_id, "intent_id")
+
+    async def work(s: WriteSession) -> dict[str, Any]:
+        row = await intents.get(s, who.tenant_id, id_, lock=True)
+        await cancel.by_person(s, row, body.reason, at=deps.clock.now())
+        return _view(await intents.get(s, who.tenant_id, id_))
+
+    return await write.run(work, 200)
 
 
 @routes.post(

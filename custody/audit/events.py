@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     APPROVAL_RECORDED = "approval.recorded"
     TRANSFER_SIGNED = "transfer.signed"
     TRANSFER_SENT = "transfer.sent"
+    TRANSFER_CANCELLING = "transfer.cancelling"
     TRANSFER_FINAL = "transfer.final"
     TRANSFER_FAILED = "transfer.failed"
     WITHDRAWAL_REQUESTED = "withdrawal.requested"
@@ -146,6 +147,8 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1, f"{_INT} digest:digest {_TX} sender:address nonce:number decision?:id.decision"
     ),
     EventKind.TRANSFER_SENT: _schema(1, f"{_INT} {_TX}"),
+    # From here on its nonce is meant for a transfer of nothing to the sender itself.
+    EventKind.TRANSFER_CANCELLING: _schema(1, f"{_INT} chain_id:number nonce:number reason:text"),
     EventKind.TRANSFER_FINAL: _schema(
         1, f"{_INT} {_TX} block_number:number block_hash:hash fee_wei:amount gas_used?:amount"
     ),

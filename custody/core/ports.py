@@ -42,6 +42,11 @@ class Signer(Protocol):
         """Raises SignerRefused or SignerUnavailable. Same arguments: the same bytes."""
         ...
 
+    async def sign_cancel(self, intent: Intent, nonce: int, fees: Fees) -> SignedTransaction:
+        """Nothing, from the intent's sender to itself, at its nonce; then the intent is never
+        signed, or never again. Raises SignerRefused or SignerUnavailable."""
+        ...
+
     async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
         """The raw Ed25519 signature over the note body. Never two roots for one size."""
         ...

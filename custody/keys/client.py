@@ -40,6 +40,17 @@ class SignerClient:
         )
         return SignedTransaction(answer["raw"], answer["tx_hash"])
 
+    async def sign_cancel(self, intent: Intent, nonce: int, fees: Fees) -> SignedTransaction:
+        """Raises SignerRefused or SignerUnavailable. Same arguments: the same bytes."""
+        answer = await self.request(
+            "sign_cancel",
+            intent=intent.to_json(),
+            nonce=str(nonce),
+            max_fee_per_gas=str(fees.max_fee_per_gas),
+            max_priority_fee_per_gas=str(fees.max_priority_fee_per_gas),
+        )
+        return SignedTransaction(answer["raw"], answer["tx_hash"])
+
     async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
         """The raw 64-byte Ed25519 signature over the note body."""
         answer = await self.request(

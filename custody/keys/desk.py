@@ -21,7 +21,14 @@ from custody.keys.keyring import Keyring
 from custody.keys.limits import bounds, require_within, spendings
 from custody.keys.people import is_signed, unfreeze_payload
 from custody.keys.refusal import Refusal, require
-from custody.keys.request import VERSIONS_MAX, SignRequest, is_bump, require_fees
+from custody.keys.request import (
+    GAS_CANCEL,
+    VERSIONS_MAX,
+    CancelRequest,
+    SignRequest,
+    is_bump,
+    require_fees,
+)
 from custody.keys.store import OWNER_SWITCH, Binding, Signed, Store
 from custody.policy.document import Places
 from custody.policy.evaluate import Verdict, evaluate
@@ -29,6 +36,7 @@ from custody.policy.evaluate import Verdict, evaluate
 logger = logging.getLogger(__name__)
 
 FROZEN = "frozen"
+CANCELLED = "cancelled"
 UNFREEZE_ROLE = "treasury"
 ANCHOR_AHEAD_MAX_S = 2 * 365 * 86_400
 """The contract takes no time before the last one, so an anchor at 2^64-1 would be the log's last.
@@ -57,9 +65,31 @@ class Desk:
         known = self._store.binding(request.intent_id)
         if known is not None:
             return self._again(account, request, known)
-        require_fees(request)
+        require_fees(request, request.intent.gas_limit)
         self._require_own_address(account, request.intent.sender_path, request.intent.sender)
         return self._first(account, request)
+
+    def sign_cancel(self, request: CancelRequest) -> Signed:
+        """Nothing, to oneself, at the intent's nonce: the one other use of it that is allowed.
+
+        It moves no money, so it needs no decision; its gas counts against the limit of what passes
+        without a person. From then on the intent gets no bytes that it does not have.
+        """
+        self._require_thawed()
+        account = self._store.account_of(request.tenant)
+        if account is None:
+            raise Refusal("unknown_tenant", f"{request.tenant} is not enrolled")
+        self._require_nonce(request)
+        made = self._store.cancels(request.intent_id)
+        for item in made:
+            if (item.max_fee, item.max_priority_fee) == (request.max_fee, request.max_priority_fee):
+                return item
+        all_made = [*self._store.signed(request.intent_id), *made]
+        dearest = max(all_made, key=lambda x: x.max_fee, default=None)
+        if dearest is not None and not is_bump(dearest, request):
+            require(bool(made), "fee_bump", "is not 12.5 % over what was signed at this nonce")
+            return made[-1]
+        return self._cancel(account, request)
 
     def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
         """The log key's signature over the note body. Sizes grow; a size has one root for ever.
@@ -154,16 +184,7 @@ class Desk:
         made = self._transaction(account, request)
         with self._store.transaction():
             require_within(self._store, policy, request.tenant, spent, self._now_s())
-            self._store.bind(
-                Binding(
-                    request.intent_id,
-                    intent.digest(),
-                    intent.chain_id,
-                    intent.sender,
-                    request.nonce,
-                    unattended,
-                )
-            )
+            self._bind(request, unattended=unattended)
             self._keep_delegation(request)
             self._keep(request, made, spent)
         return made
@@ -185,7 +206,9 @@ class Desk:
         for item in made:
             if (item.max_fee, item.max_priority_fee) == (request.max_fee, request.max_priority_fee):
                 return item
-        if not is_bump(made[-1], request):
+        cancelled = bool(self._store.cancels(request.intent_id))
+        require(bool(made) or not cancelled, CANCELLED, "its nonce was given to a cancel")
+        if cancelled or not is_bump(made[-1], request):
             return made[-1]
         try:
             return self._replacement(account, request, known, made[-1])
@@ -197,7 +220,7 @@ class Desk:
         self, account: int, request: SignRequest, known: Binding, last: Signed
     ) -> Signed:
         """The same transaction at higher fees, within the intent's cap and the gas limit."""
-        require_fees(request)
+        require_fees(request, request.intent.gas_limit)
         self._require_few(request.intent_id)
         policy = self._policies.of(request.tenant)
         more = request.intent.gas_limit * (request.max_fee - last.max_fee)
@@ -208,8 +231,61 @@ class Desk:
             self._keep(request, bumped, spent)
         return bumped
 
+    def _cancel(self, account: int, request: CancelRequest) -> Signed:
+        """Binding, if there is none, spending and bytes in one commit."""
+        intent = request.intent
+        require_fees(request, GAS_CANCEL)
+        self._require_own_address(account, intent.sender_path, intent.sender)
+        self._require_few(request.intent_id)
+        policy = self._policies.of(request.tenant)
+        spent = [(f"gas@{intent.chain_id}", GAS_CANCEL * request.max_fee)]
+        unsigned = UnsignedTransaction(
+            chain_id=intent.chain_id,
+            nonce=request.nonce,
+            max_priority_fee_per_gas=request.max_priority_fee,
+            max_fee_per_gas=request.max_fee,
+            gas_limit=GAS_CANCEL,
+            to=intent.sender,
+            value=0,
+            data=b"",
+        )
+        made = self._signed(account, intent.sender_path, unsigned)
+        with self._store.transaction():
+            require_within(self._store, policy, request.tenant, spent, self._now_s())
+            if self._store.binding(request.intent_id) is None:
+                self._bind(request, unattended=True)
+            self._store.add_cancel(request.intent_id, made)
+            self._spend(request, spent)
+        return made
+
+    def _require_nonce(self, request: CancelRequest) -> None:
+        """The nonce is this very intent's, or nobody's yet."""
+        known = self._store.binding(request.intent_id)
+        if known is None:
+            intent = request.intent
+            taken = self._store.binding_at(intent.chain_id, intent.sender, request.nonce)
+            require(taken is None, "nonce_taken", "this nonce is bound to another intent")
+            return
+        same = known.digest == request.intent.digest()
+        require(same, "intent_changed", "this intent was signed with other content")
+        own = known.nonce == request.nonce
+        require(own, "other_nonce", "this intent is bound to another nonce")
+
+    def _bind(self, request: SignRequest | CancelRequest, *, unattended: bool) -> None:
+        intent = request.intent
+        self._store.bind(
+            Binding(
+                request.intent_id,
+                intent.digest(),
+                intent.chain_id,
+                intent.sender,
+                request.nonce,
+                unattended,
+            )
+        )
+
     def _require_few(self, intent_id: str) -> None:
-        made = len(self._store.signed(intent_id))
+        made = len(self._store.signed(intent_id)) + len(self._store.cancels(intent_id))
         require(made < VERSIONS_MAX, "versions", f"{made} versions of this intent exist")
 
     def _require_sound(self, request: SignRequest, places: Places) -> None:
@@ -236,6 +312,11 @@ class Desk:
 
     def _keep(self, request: SignRequest, made: Signed, spent: Sequence[tuple[str, int]]) -> None:
         self._store.add_signed(request.intent_id, made)
+        self._spend(request, spent)
+
+    def _spend(
+        self, request: SignRequest | CancelRequest, spent: Sequence[tuple[str, int]]
+    ) -> None:
         for asset, amount in spent:
             self._store.spend(request.tenant, asset, self._now_s(), amount, request.intent_id)
 
@@ -252,9 +333,13 @@ class Desk:
             data=bytes.fromhex(intent.data[2:]),
             authorizations=self._authorizations(account, intent),
         )
-        made = self._keyring.sign(account, intent.sender_path, unsigned.signing_hash())
+        return self._signed(account, intent.sender_path, unsigned)
+
+    def _signed(self, account: int, path: str, unsigned: UnsignedTransaction) -> Signed:
+        made = self._keyring.sign(account, path, unsigned.signing_hash())
         raw = unsigned.assemble(made.y_parity, made.r, made.s)
-        return Signed(request.max_fee, request.max_priority_fee, raw.raw, raw.hash)
+        fees = (unsigned.max_fee_per_gas, unsigned.max_priority_fee_per_gas)
+        return Signed(*fees, raw.raw, raw.hash)
 
     def _authorizations(self, account: int, intent: Intent) -> tuple[Authorization, ...]:
         d = intent.delegation

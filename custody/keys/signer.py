@@ -26,7 +26,7 @@ from custody.keys import homes
 from custody.keys.client import LINE_BYTES_MAX
 from custody.keys.desk import Desk
 from custody.keys.refusal import Refusal
-from custody.keys.request import parse_sign
+from custody.keys.request import parse_cancel, parse_sign
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Service:
     def __init__(self, desk: Desk) -> None:
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "sign": lambda q: _signed(desk, q),
+            "sign_cancel": lambda q: _cancelled(desk, q),
             "sign_checkpoint": lambda q: _checkpoint(desk, q),
             "account_xpub": lambda q: {"xpub": desk.account_xpub(q["account"])},
             "status": lambda q: desk.status(),
@@ -95,6 +96,11 @@ class Service:
 
 def _signed(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
     made = desk.sign(parse_sign(q))
+    return {"raw": made.raw, "tx_hash": made.tx_hash}
+
+
+def _cancelled(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
+    made = desk.sign_cancel(parse_cancel(q))
     return {"raw": made.raw, "tx_hash": made.tx_hash}
 
 

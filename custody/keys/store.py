@@ -31,6 +31,10 @@ CREATE TABLE IF NOT EXISTS signed (
     intent TEXT NOT NULL REFERENCES bindings (intent), max_fee TEXT NOT NULL,
     max_priority_fee TEXT NOT NULL, raw TEXT NOT NULL, tx_hash TEXT NOT NULL,
     PRIMARY KEY (intent, max_fee, max_priority_fee)) STRICT;
+CREATE TABLE IF NOT EXISTS cancels (
+    intent TEXT NOT NULL REFERENCES bindings (intent), max_fee TEXT NOT NULL,
+    max_priority_fee TEXT NOT NULL, raw TEXT NOT NULL, tx_hash TEXT NOT NULL,
+    PRIMARY KEY (intent, max_fee, max_priority_fee)) STRICT;
 CREATE TABLE IF NOT EXISTS delegations (
     tenant TEXT NOT NULL, chain TEXT NOT NULL, authority TEXT NOT NULL, delegate TEXT NOT NULL,
     PRIMARY KEY (tenant, chain, authority, delegate)) STRICT;
@@ -184,9 +188,16 @@ class Store:
         )
 
     def signed(self, intent: str) -> list[Signed]:
-        """Every transaction that was signed for an intent, cheapest first."""
+        """Every transaction that was signed for an intent, cheapest first; cancels apart."""
+        return self._versions("signed", intent)
+
+    def cancels(self, intent: str) -> list[Signed]:
+        """Every cancel that was signed for an intent, cheapest first."""
+        return self._versions("cancels", intent)
+
+    def _versions(self, table: str, intent: str) -> list[Signed]:
         rows = self._db.execute(
-            "SELECT max_fee, max_priority_fee, raw, tx_hash FROM signed WHERE intent = ?",
+            f"SELECT max_fee, max_priority_fee, raw, tx_hash FROM {table} WHERE intent = ?",
             (intent,),
         ).fetchall()
         return sorted(
@@ -197,6 +208,12 @@ class Store:
     def add_signed(self, intent: str, s: Signed) -> None:
         self._db.execute(
             "INSERT INTO signed VALUES (?, ?, ?, ?, ?)",
+            (intent, str(s.max_fee), str(s.max_priority_fee), s.raw, s.tx_hash),
+        )
+
+    def add_cancel(self, intent: str, s: Signed) -> None:
+        self._db.execute(
+            "INSERT INTO cancels VALUES (?, ?, ?, ?, ?)",
             (intent, str(s.max_fee), str(s.max_priority_fee), s.raw, s.tx_hash),
         )
 

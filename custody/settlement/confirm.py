@@ -20,7 +20,7 @@ from custody.settlement import intents, outbound, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import IntentState, move
-from custody.settlement.versions import Version
+from custody.settlement.versions import Purpose, Version
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,8 @@ async def _finish(
     deps: SettlementDeps, row: IntentRow, receipt: Receipt, known: list[Version]
 ) -> bool:
     """One commit: state, versions, gas of the mined one, the owner's journals, audit entry."""
-    intent, ok = row.intent, receipt.status == 1
+    intent = row.intent
+    end, reason = _end(row, receipt, known)
     async with deps.db.write() as s:
         await _mined(s, row, receipt, known)
         fee = receipt.gas_used * receipt.effective_gas_price
@@ -128,24 +129,34 @@ async def _finish(
             s,
             intent.id,
             IntentState.MINED,
-            IntentState.FINAL if ok else IntentState.FAILED,
+            end,
             block_number=receipt.block.number,
             block_hash=receipt.block.hash,
             gas_used=receipt.gas_used,
             fee_paid=fee,
-            reason=None if ok else "reverted on chain",
+            reason=reason,
         )
         if not moved:
             return False
         await versions.settle(s, intent.id, receipt.tx_hash)
         owner = deps.effects.of(intent.kind)
-        if ok:
+        if reason is None:
             await owner.on_final(s, intent, receipt)
         else:
-            await owner.on_failed(s, intent, "reverted on chain", receipt)
+            await owner.on_failed(s, intent, reason, receipt)
         await _post_gas(s, intent, receipt, fee)
-        await _log(s, deps, intent, receipt, fee)
+        await _log(s, deps, intent, receipt, fee, reason)
     return True
+
+
+def _end(row: IntentRow, receipt: Receipt, known: list[Version]) -> tuple[IntentState, str | None]:
+    """What the mined version means, and why nothing was paid, if nothing was."""
+    mined = next(v for v in known if v.tx_hash == receipt.tx_hash)
+    if mined.purpose is Purpose.CANCEL:
+        return IntentState.CANCELLED, row.cancel_reason or "cancelled"
+    if receipt.status == 1:
+        return IntentState.FINAL, None
+    return IntentState.FAILED, "reverted on chain"
 
 
 def payer_code(intent: Intent) -> str:
@@ -193,7 +204,12 @@ async def _post_gas(s: WriteSession, intent: Intent, receipt: Receipt, fee: int)
 
 
 async def _log(
-    s: WriteSession, deps: SettlementDeps, intent: Intent, receipt: Receipt, fee: int
+    s: WriteSession,
+    deps: SettlementDeps,
+    intent: Intent,
+    receipt: Receipt,
+    fee: int,
+    reason: str | None,
 ) -> None:
     data: dict[str, Json] = {
         "intent": format_id("intent", intent.id),
@@ -203,9 +219,9 @@ async def _log(
         "block_hash": receipt.block.hash,
         "fee_wei": str(fee),
     }
-    if receipt.status == 1:
+    if reason is None:
         data["gas_used"] = str(receipt.gas_used)
         await log.append(s, intent.tenant_id, "transfer.final", data, at=deps.clock.now())
     else:
-        data["reason"] = "reverted on chain"
+        data["reason"] = reason
         await log.append(s, intent.tenant_id, "transfer.failed", data, at=deps.clock.now())

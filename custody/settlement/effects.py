@@ -22,7 +22,8 @@ class Effects(Protocol):
     async def on_failed(
         self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
     ) -> None:
-        """Refused (`receipt` is None) or mined and reverted: release what was held."""
+        """Refused (`receipt` is None), mined and reverted, or its nonce went to a cancel (then the
+        receipt, with status 1, is the cancel's): release what was held."""
         ...
 
 

@@ -188,15 +188,14 @@ async def set_underpriced(s: WriteSession, row: IntentRow, at: datetime | None) 
 
 async def put_newest(s: WriteSession, row: IntentRow, signed: SignedTransaction) -> None:
     """Send these bytes from now on; a new version gets its own time to be mined."""
+    columns = {"raw": signed.raw, "tx_hash": signed.tx_hash, "underpriced_at": None}
+    if row.state is IntentState.BOUND:
+        await move(s, row.intent.id, row.state, IntentState.SIGNED, **columns)
+        return
     await s.execute(
-        "UPDATE intents SET raw = :raw, tx_hash = :tx, underpriced_at = NULL"
+        "UPDATE intents SET raw = :raw, tx_hash = :tx_hash, underpriced_at = :underpriced_at"
         " WHERE id = :id AND state = :state",
-        {
-            "raw": signed.raw,
-            "tx": signed.tx_hash,
-            "id": row.intent.id,
-            "state": row.state.value,
-        },
+        {**columns, "id": row.intent.id, "state": row.state.value},
     )
 
 

@@ -1,7 +1,8 @@
 """Intent -> bound -> signed -> sent. Three commits before a broadcast, and each step can die.
 
-Per sender one intent at a time is between `queued` and `signed`, so a refusal by the signer always
-concerns the newest nonce and can be undone without leaving a gap.
+Per sender one intent at a time is between `queued` and `signed`, so a refusal by the signer nearly
+always concerns the newest nonce and can be undone without leaving a gap. Where two workers raced
+and a later nonce was bound, the gap is filled by a cancel.
 """
 
 import logging
@@ -21,7 +22,7 @@ from custody.core.intents import Intent, IntentKind
 from custody.core.isolation import each
 from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
 from custody.policy import decisions
-from custody.settlement import intents, nonces, pricing, versions
+from custody.settlement import cancel, intents, nonces, pricing, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import IntentState, move
@@ -30,7 +31,7 @@ from custody.settlement.versions import Purpose
 logger = logging.getLogger(__name__)
 
 APPROVAL_WAIT = timedelta(hours=24)
-BOUND_ELSEWHERE = frozenset({"nonce_taken", "other_nonce", "intent_changed"})
+BOUND_ELSEWHERE = frozenset({"nonce_taken", "other_nonce", "intent_changed", "cancelled"})
 """Refusals by which the signer says that it has signed something with this nonce or intent."""
 OTHER_POLICY = "decision_policy"
 
@@ -47,7 +48,7 @@ async def step(deps: SettlementDeps) -> int:
     }
     for row in sorted(waiting, key=lambda r: r.state is not IntentState.BOUND):
         key = (row.intent.chain_id, row.intent.sender)
-        if row.state is IntentState.QUEUED and key in jammed:
+        if row.cancel_reason is not None or (row.state is IntentState.QUEUED and key in jammed):
             continue
         try:
             signed = await _bind_and_sign(deps, row)
@@ -96,7 +97,7 @@ async def _bind_and_sign(deps: SettlementDeps, row: IntentRow) -> bool:
     """Commit 2, the signer, commit 3. True if the address is free for the next intent."""
     nonce = row.nonce
     if row.state is IntentState.QUEUED:
-        if not await _affordable(deps, row.intent):
+        if not await _has_room(deps, row.intent) or not await _affordable(deps, row.intent):
             return False
         async with deps.db.write() as s:
             nonce = await _bind(s, deps, row)
@@ -129,7 +130,14 @@ async def _bind(s: WriteSession, deps: SettlementDeps, row: IntentRow) -> int | 
         await deps.effects.of(intent.kind).on_failed(s, intent, "refused by policy", None)
     if state is not IntentState.QUEUED:
         return None
-    return await nonces.bind(s, intent.tenant_id, intent.id, intent.chain_id, intent.sender)
+    key = (intent.chain_id, intent.sender)
+    return await nonces.bind(s, intent.tenant_id, intent.id, *key, deps.rules.pending_max)
+
+
+async def _has_room(deps: SettlementDeps, intent: Intent) -> bool:
+    async with deps.db.read() as s:
+        waiting = await nonces.pending(s, intent.chain_id, intent.sender)
+    return waiting < deps.rules.pending_max
 
 
 async def _affordable(deps: SettlementDeps, intent: Intent) -> bool:
@@ -161,7 +169,8 @@ async def _refused(
         return  # the signer knows this nonce or intent better than we do: a person must look
     async with deps.db.write() as s:
         if not await nonces.hand_back(s, intent.chain_id, intent.sender, nonce):
-            return  # never with the order above; left bound for `doctor` rather than guessed at
+            await cancel.decide(s, row, reason, at=deps.clock.now())
+            return  # later nonces wait behind this one
         if refusal.rule == OTHER_POLICY:
             # The policy was replaced since the decision: decide anew, under today's.
             await move(s, intent.id, IntentState.BOUND, IntentState.QUEUED, nonce=None)
@@ -227,8 +236,8 @@ async def log_signed(
 
 async def broadcast(deps: SettlementDeps, row: IntentRow) -> bool:
     """Send the stored bytes, first time or again: whatever a node says, always the same ones."""
-    if row.raw is None:
-        return False
+    if row.raw is None or (row.cancel_reason is not None and not versions.is_cancel(row.raw)):
+        return False  # given up: the payment's bytes are not sent once more
     new = IntentState.SENT
     try:
         await deps.clients[row.intent.chain_id].send_raw(row.raw)

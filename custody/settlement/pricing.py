@@ -36,6 +36,10 @@ def first(intent: Intent, quote: Fees, bound: int) -> Fees:
     if intent.kind is IntentKind.SWEEP_NATIVE:
         # Tip equal to the cap makes the price exact, so the sweep leaves not one wei behind.
         return Fees(bound, bound)
+    return within(quote, bound)
+
+
+def within(quote: Fees, bound: int) -> Fees:
     cap = min(quote.max_fee_per_gas, bound)
     return Fees(cap, min(quote.max_priority_fee_per_gas, cap))
 

@@ -100,6 +100,13 @@ def dearest(found: list[Version]) -> Version:
     return max(found, key=lambda v: v.fees.max_fee_per_gas)
 
 
+def is_cancel(raw: str) -> bool:
+    """Whether these bytes move nothing to the sender itself."""
+    read = decode_raw(raw)
+    t = read.transaction
+    return (t.to, t.value, t.data) == (read.sender, 0, b"")
+
+
 async def settle(s: WriteSession, intent_id: IntentId, tx_hash: str) -> None:
     """One version is final, so the others can never be."""
     await s.execute(

@@ -213,5 +213,8 @@ class PayoutEffects:
         self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
     ) -> None:
         w = await rows.by_intent(s, intent.id)
-        end = State.REFUSED if receipt is None else State.FAILED
+        if receipt is None:
+            end = State.REFUSED
+        else:
+            end = State.CANCELLED if receipt.status == 1 else State.FAILED
         await let_go(s, self._clock, w, end, reason)

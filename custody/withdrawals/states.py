@@ -27,7 +27,7 @@ class State(StrEnum):
 
 
 _OUT = frozenset({State.SIGNED, State.SENT, State.UNKNOWN, State.CONFIRMED})
-_END = frozenset({State.SETTLED, State.FAILED})
+_END = frozenset({State.SETTLED, State.FAILED, State.CANCELLED})
 MOVES: dict[State, frozenset[State]] = {
     State.REQUESTED: frozenset({State.SCREENED, State.REFUSED, State.CANCELLED, State.EXPIRED}),
     State.SCREENED: frozenset({State.APPROVED, State.REFUSED, State.CANCELLED, State.EXPIRED}),

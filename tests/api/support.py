@@ -63,6 +63,9 @@ class FakeSigner:
     ) -> SignedTransaction:
         raise SignerRefused("test", "this signer signs nothing")
 
+    async def sign_cancel(self, intent: Intent, nonce: int, fees: Fees) -> SignedTransaction:
+        raise AssertionError("not used here")
+
     async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
         return self._key.sign(TreeHead(origin, size, root).text().encode())
 

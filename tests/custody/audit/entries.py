@@ -12,7 +12,8 @@ from custody.audit.checkpoint import Checkpoint
 from custody.core.clock import FixedClock
 from custody.core.db import Database
 from custody.core.ids import format_id, new_uuid7
-from custody.core.ports import SignedTransaction
+from custody.core.intents import Intent
+from custody.core.ports import Fees, SignedTransaction
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 TENANT = UUID("01900000-0000-7000-8000-000000000001")
@@ -37,6 +38,9 @@ class LogSigner:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self.key = note.LogKey(ORIGIN, self._key.public_key().public_bytes_raw())
         self.signed: dict[int, bytes] = {}
+
+    async def sign_cancel(self, intent: Intent, nonce: int, fees: Fees) -> SignedTransaction:
+        raise AssertionError("not used here")
 
     async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
         assert self.signed.setdefault(size, root) == root, "two roots for one size"
