@@ -28,7 +28,7 @@ app.command("sign-approval")(people_commands.sign_approval)
 LOCAL = frozenset(
     {
         *("serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck"),
-        *("sign-approval", "kek"),
+        *("sign-approval", "kek", "doctor"),
     }
 )
 """Commands that need no OpenAPI document: building one would only make them start late."""
@@ -146,6 +146,21 @@ def fsck() -> None:
         report = asyncio.run(command.check(settings))
     typer.echo(command.as_text(report))
     raise typer.Exit(0 if report["ok"] else 1)
+
+
+@app.command()
+def doctor(
+    repair: Annotated[bool, typer.Option(help="do the repairs; else nothing changes")] = False,
+) -> None:
+    """Compare our nonces, the signer's store and the chain. Needs a running signer."""
+    from api.commands import doctor as command
+    from api.embedded import left_as_found
+
+    settings = Settings()
+    with left_as_found(settings):
+        report = asyncio.run(command.run(settings, repair=repair))
+    typer.echo("\n".join(report.lines) or "nothing found")
+    raise typer.Exit(1 if report.left else 0)
 
 
 def attach_routes() -> typer.Typer:

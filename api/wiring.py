@@ -161,6 +161,10 @@ def effects_table(p: Parts) -> EffectsTable:
     return EffectsTable(owners)
 
 
+def settlement_deps(p: Parts) -> SettlementDeps:
+    return SettlementDeps(p.db, p.clock, p.registry, p.clients, p.signer, effects_table(p))
+
+
 def _origin(p: Parts) -> str:
     return LogKey.parse(p.installation.log_vkey).name
 
@@ -171,7 +175,7 @@ def jobs(p: Parts) -> list[Job]:
     listed = [
         job for chain_id in sorted(p.registry.chains) for job in _chain_jobs(p, chain_id, every)
     ]
-    settlement = SettlementDeps(p.db, p.clock, p.registry, p.clients, p.signer, effects_table(p))
+    settlement = settlement_deps(p)
     withdrawals, router = p.withdrawals, p.router
     anchors = anchor.AnchorDeps(
         p.db,

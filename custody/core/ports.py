@@ -1,7 +1,7 @@
 """Ports: what custody needs from parts that are wired in from outside (api/wiring.py)."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from custody.core.intents import Decision, Intent
 
@@ -20,6 +20,23 @@ class SignedTransaction:
 
     raw: str
     tx_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignerEntry:
+    """What the signer's store has of one nonce: whose it is, and all bytes that exist at it.
+
+    `body` and `decision` are the intent's and its decision's JSON; None where the signer refused
+    before it kept them (a cancel has no decision).
+    """
+
+    nonce: int
+    intent: str
+    digest: str
+    body: dict[str, Any] | None
+    decision: dict[str, Any] | None
+    payments: tuple[SignedTransaction, ...]
+    cancels: tuple[SignedTransaction, ...]
 
 
 class SignerRefused(Exception):
@@ -45,6 +62,10 @@ class Signer(Protocol):
     async def sign_cancel(self, intent: Intent, nonce: int, fees: Fees) -> SignedTransaction:
         """Nothing, from the intent's sender to itself, at its nonce; then the intent is never
         signed, or never again. Raises SignerRefused or SignerUnavailable."""
+        ...
+
+    async def history(self, chain_id: int, sender: str, first_nonce: int) -> list[SignerEntry]:
+        """All nonces of an address from `first_nonce` on, in order. Raises SignerUnavailable."""
         ...
 
     async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from custody.core.intents import Decision, Intent
-from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
+from custody.core.ports import (
+    Fees,
+    SignedTransaction,
+    SignerEntry,
+    SignerRefused,
+    SignerUnavailable,
+)
 from custody.core.serialization import dumps, loads
 
 LINE_BYTES_MAX = 2**20
@@ -50,6 +56,19 @@ class SignerClient:
             max_priority_fee_per_gas=str(fees.max_priority_fee_per_gas),
         )
         return SignedTransaction(answer["raw"], answer["tx_hash"])
+
+    async def history(self, chain_id: int, sender: str, first_nonce: int) -> list[SignerEntry]:
+        """All nonces of an address from `first_nonce` on, in order; asked page by page."""
+        found: list[SignerEntry] = []
+        while True:
+            answer = await self.request(
+                "history", chain_id=str(chain_id), sender=sender, first_nonce=str(first_nonce)
+            )
+            page = [_entry(row) for row in answer["entries"]]
+            found += page
+            if not page:
+                return found
+            first_nonce = page[-1].nonce + 1
 
     async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
         """The raw 64-byte Ed25519 signature over the note body."""
@@ -100,6 +119,22 @@ class SignerClient:
             return await reader.readuntil(b"\n")
         finally:
             writer.close()
+
+
+def _entry(row: dict[str, Any]) -> SignerEntry:
+    payments, cancels = (
+        tuple(SignedTransaction(v["raw"], v["tx_hash"]) for v in row[name])
+        for name in ("payments", "cancels")
+    )
+    return SignerEntry(
+        int(row["nonce"]),
+        row["intent"],
+        row["digest"],
+        row["body"],
+        row["decision"],
+        payments,
+        cancels,
+    )
 
 
 def _opened(op: str, answer: Any) -> dict[str, Any]:

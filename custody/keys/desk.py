@@ -14,6 +14,7 @@ from chains.evm.transactions import Authorization, UnsignedTransaction, authoriz
 from custody.core.clock import Clock, iso_us
 from custody.core.ids import parse_id
 from custody.core.intents import Intent, IntentKind, Outcome
+from custody.core.serialization import dumps_text, loads
 from custody.keys import decode
 from custody.keys.authority import PolicyBook, enrol
 from custody.keys.evidence import require_approvals
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 FROZEN = "frozen"
 CANCELLED = "cancelled"
+HISTORY_PAGE = 50
+"""An answer is one line of at most 1 MiB."""
 UNFREEZE_ROLE = "treasury"
 ANCHOR_AHEAD_MAX_S = 2 * 365 * 86_400
 """The contract takes no time before the last one, so an anchor at 2^64-1 would be the log's last.
@@ -112,6 +115,28 @@ class Desk:
         in_range = type(account_index) is int and 0 <= account_index < 2**31
         require(in_range, "bad_request", "account: must be 0 to 2^31-1")
         return self._keyring.account_xpub(account_index)
+
+    def history(self, chain_id: int, sender: str, first_nonce: int) -> list[dict[str, Any]]:
+        """At most HISTORY_PAGE nonces of an address, with all bytes that exist at each.
+
+        The service that asks has lost what it had: bytes that were given to it are no secret from
+        it. A freeze does not stop it.
+        """
+        require(0 <= first_nonce < 2**63, "bad_request", "first_nonce: out of range")
+        found = self._store.bindings_from(chain_id, sender, first_nonce, HISTORY_PAGE)
+        return [self._entry(binding) for binding in found]
+
+    def _entry(self, b: Binding) -> dict[str, Any]:
+        body, decision = self._store.body(b.intent) or (None, None)
+        return {
+            "nonce": str(b.nonce),
+            "intent": b.intent,
+            "digest": b.digest,
+            "body": None if body is None else loads(body),
+            "decision": None if decision is None else loads(decision),
+            "payments": [_bytes(s) for s in self._store.signed(b.intent)],
+            "cancels": [_bytes(s) for s in self._store.cancels(b.intent)],
+        }
 
     def load_policy(self, signed: dict[str, Any]) -> str:
         """The hash of the policy now in force."""
@@ -283,6 +308,12 @@ class Desk:
                 unattended,
             )
         )
+        decision = request.decision.to_json() if isinstance(request, SignRequest) else None
+        self._store.add_body(
+            request.intent_id,
+            dumps_text(intent.to_json()),
+            None if decision is None else dumps_text(decision),
+        )
 
     def _require_few(self, intent_id: str) -> None:
         made = len(self._store.signed(intent_id)) + len(self._store.cancels(intent_id))
@@ -366,6 +397,10 @@ class Desk:
 
     def _now_s(self) -> int:
         return int(self._now().timestamp())
+
+
+def _bytes(signed: Signed) -> dict[str, str]:
+    return {"raw": signed.raw, "tx_hash": signed.tx_hash}
 
 
 def _require_decision(request: SignRequest, policy_hash: str, verdict: Verdict) -> None:

@@ -51,6 +51,7 @@ class Service:
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "sign": lambda q: _signed(desk, q),
             "sign_cancel": lambda q: _cancelled(desk, q),
+            "history": lambda q: _history(desk, q),
             "sign_checkpoint": lambda q: _checkpoint(desk, q),
             "account_xpub": lambda q: {"xpub": desk.account_xpub(q["account"])},
             "status": lambda q: desk.status(),
@@ -102,6 +103,11 @@ def _signed(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
 def _cancelled(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
     made = desk.sign_cancel(parse_cancel(q))
     return {"raw": made.raw, "tx_hash": made.tx_hash}
+
+
+def _history(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
+    chain_id, first = int(q["chain_id"]), int(q["first_nonce"])
+    return {"entries": desk.history(chain_id, str(q["sender"]), first)}
 
 
 def _checkpoint(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:

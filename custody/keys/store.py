@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS policies (
 CREATE TABLE IF NOT EXISTS bindings (
     intent TEXT PRIMARY KEY, digest TEXT NOT NULL, chain TEXT NOT NULL, sender TEXT NOT NULL,
     nonce TEXT NOT NULL, unattended INTEGER NOT NULL, UNIQUE (chain, sender, nonce)) STRICT;
+CREATE TABLE IF NOT EXISTS bodies (
+    intent TEXT PRIMARY KEY REFERENCES bindings (intent), body TEXT NOT NULL, decision TEXT)
+    STRICT;
 CREATE TABLE IF NOT EXISTS signed (
     intent TEXT NOT NULL REFERENCES bindings (intent), max_fee TEXT NOT NULL,
     max_priority_fee TEXT NOT NULL, raw TEXT NOT NULL, tx_hash TEXT NOT NULL,
@@ -186,6 +189,26 @@ class Store:
             "INSERT INTO bindings VALUES (?, ?, ?, ?, ?, ?)",
             (b.intent, b.digest, str(b.chain_id), b.sender, str(b.nonce), int(b.unattended)),
         )
+
+    def bindings_from(
+        self, chain_id: int, sender: str, first_nonce: int, limit: int
+    ) -> list[Binding]:
+        """An address's bindings in the order of nonces."""
+        rows = self._db.execute(
+            "SELECT intent, digest, chain, sender, nonce, unattended FROM bindings"
+            " WHERE chain = ? AND sender = ? AND CAST(nonce AS INTEGER) >= ?"
+            " ORDER BY CAST(nonce AS INTEGER) LIMIT ?",
+            (str(chain_id), sender, first_nonce, limit),
+        )
+        return [_binding(row) for row in rows.fetchall()]
+
+    def add_body(self, intent: str, body: str, decision: str | None) -> None:
+        """What an intent says, so that a database that lost it can have it back."""
+        self._db.execute("INSERT INTO bodies VALUES (?, ?, ?)", (intent, body, decision))
+
+    def body(self, intent: str) -> tuple[str, str | None] | None:
+        row = self._one("SELECT body, decision FROM bodies WHERE intent = ?", intent)
+        return None if row is None else (str(row[0]), row[1])
 
     def signed(self, intent: str) -> list[Signed]:
         """Every transaction that was signed for an intent, cheapest first; cancels apart."""

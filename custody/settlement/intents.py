@@ -13,7 +13,7 @@ from custody.core.intents import Decision, Intent, Outcome
 from custody.core.ports import SignedTransaction
 from custody.core.serialization import dumps_text
 from custody.policy import decisions
-from custody.settlement.states import IntentState, move
+from custody.settlement.states import REBINDABLE, IntentState, move
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +197,70 @@ async def put_newest(s: WriteSession, row: IntentRow, signed: SignedTransaction)
         " WHERE id = :id AND state = :state",
         {**columns, "id": row.intent.id, "state": row.state.value},
     )
+
+
+async def restore(
+    s: WriteSession, intent: Intent, decision: dict[str, Any] | None, *, at: datetime
+) -> None:
+    """A row for an intent that was decided before, when this database did not know it.
+
+    It is `bound`; its nonce and bytes follow in the same commit.
+    """
+    await s.execute(
+        "INSERT INTO intents (id, tenant_id, chain_id, kind, state, body, digest, sender,"
+        " decision, reference, created_at) VALUES (:id, :tenant, :chain, :kind, 'bound',"
+        " CAST(:body AS jsonb), :digest, :sender, CAST(:decision AS jsonb), :reference, :at)",
+        {
+            "id": intent.id,
+            "tenant": intent.tenant_id,
+            "chain": intent.chain_id,
+            "kind": intent.kind.value,
+            "body": dumps_text(intent.to_json()),
+            "digest": intent.digest(),
+            "sender": intent.sender,
+            "decision": None if decision is None else dumps_text(decision),
+            "reference": intent.reference,
+            "at": at,
+        },
+    )
+    await log.append(
+        s,
+        intent.tenant_id,
+        "intent.created",
+        {
+            "intent": format_id("intent", intent.id),
+            "digest": intent.digest(),
+            "body": intent.to_json(),
+            "reference": intent.reference,
+        },
+        at=at,
+    )
+
+
+async def rebind(s: WriteSession, intent_id: IntentId, nonce: int, raw: str, tx_hash: str) -> bool:
+    """Take over a nonce with bytes that may have left long ago: `unknown`, so receipts decide."""
+    result = await s.execute(
+        "UPDATE intents SET state = 'unknown', nonce = :nonce, raw = :raw, tx_hash = :tx"
+        " WHERE id = :id AND state = ANY(:states)",
+        {
+            "nonce": nonce,
+            "raw": raw,
+            "tx": tx_hash,
+            "id": intent_id,
+            "states": [state.value for state in REBINDABLE],
+        },
+    )
+    return result.rowcount == 1
+
+
+async def of_sender(s: ReadSession, chain_id: int, sender: str) -> list[IntentRow]:
+    """All that has a nonce, in the order of nonces."""
+    rows = await s.all(
+        f"SELECT {_COLUMNS} FROM intents WHERE chain_id = :chain AND sender = :sender"
+        " AND nonce IS NOT NULL ORDER BY nonce",
+        {"chain": chain_id, "sender": sender},
+    )
+    return [_row(row) for row in rows]
 
 
 async def get(

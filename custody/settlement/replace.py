@@ -45,6 +45,14 @@ async def step(deps: SettlementDeps) -> int:
     return await each(logger, "replacement", known, look)
 
 
+async def now(deps: SettlementDeps, row: IntentRow) -> bool:
+    """A dearer version at once, whatever the patience. Raises ChainError."""
+    quote, _ = await _market(deps, row.intent.chain_id)
+    async with deps.db.read() as s:
+        known = await versions.of(s, row.intent.id)
+    return await _replace(deps, row, known, quote)
+
+
 async def _market(deps: SettlementDeps, chain_id: int) -> tuple[Fees, int]:
     """What the chain asks for now, and its base fee. Raises ChainError."""
     client = deps.clients[chain_id]

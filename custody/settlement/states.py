@@ -39,6 +39,10 @@ MOVES: dict[IntentState, frozenset[IntentState]] = {
 }
 PENDING = (_S.BOUND, _S.SIGNED, _S.SENT, _S.UNKNOWN)
 """Has a nonce that no block is known to have used."""
+REBINDABLE = (
+    *(_S.AWAITING_APPROVAL, _S.APPROVED, _S.QUEUED, _S.BOUND, _S.SIGNED, _S.SENT, _S.UNKNOWN),
+)
+"""Nothing is decided yet: a nonce that the signer gave it elsewhere, or before a restore, fits."""
 OPEN = tuple(state.value for state in _S if MOVES[state])
 
 

@@ -14,7 +14,7 @@ from custody.core.db import Database
 from custody.core.ids import AccountId, CustomerId, TenantId, TransferId, new_uuid7
 from custody.core.intents import Decision, Intent
 from custody.core.money import AssetId, erc20_asset, native_asset
-from custody.core.ports import Fees, SignedTransaction, SignerRefused
+from custody.core.ports import Fees, SignedTransaction, SignerEntry, SignerRefused
 from custody.ledger import accounts, balances, chart, posting
 from custody.ledger.posting import Transfer
 from custody.policy.document import split_signed
@@ -65,6 +65,9 @@ class FakeSigner:
 
     async def sign_cancel(self, intent: Intent, nonce: int, fees: Fees) -> SignedTransaction:
         raise AssertionError("not used here")
+
+    async def history(self, chain_id: int, sender: str, first_nonce: int) -> list[SignerEntry]:
+        return []
 
     async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
         return self._key.sign(TreeHead(origin, size, root).text().encode())

@@ -13,7 +13,7 @@ from custody.core.clock import FixedClock
 from custody.core.db import Database
 from custody.core.ids import format_id, new_uuid7
 from custody.core.intents import Intent
-from custody.core.ports import Fees, SignedTransaction
+from custody.core.ports import Fees, SignedTransaction, SignerEntry
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 TENANT = UUID("01900000-0000-7000-8000-000000000001")
@@ -41,6 +41,9 @@ class LogSigner:
 
     async def sign_cancel(self, intent: Intent, nonce: int, fees: Fees) -> SignedTransaction:
         raise AssertionError("not used here")
+
+    async def history(self, chain_id: int, sender: str, first_nonce: int) -> list[SignerEntry]:
+        return []
 
     async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
         assert self.signed.setdefault(size, root) == root, "two roots for one size"
