@@ -109,6 +109,14 @@ class ReferencePrice:
     lower: Price
 
     @property
+    def asset_id(self) -> AssetId:
+        return self.higher.asset_id
+
+    @property
+    def currency(self) -> str:
+        return self.higher.currency
+
+    @property
     def value(self) -> int:
         return self.higher.value
 
@@ -127,6 +135,9 @@ class ReferencePrice:
         price = ReferencePrice(Price.from_json(body["higher"]), Price.from_json(body["lower"]))
         if _at_scale(price.higher) < _at_scale(price.lower):
             raise ValueError("not a reference price: the higher is the lower")
+        a, b = price.higher, price.lower
+        if (a.asset_id, a.currency) != (b.asset_id, b.currency) or a.source == b.source:
+            raise ValueError("not a reference price: not two sources of one price")
         return price
 
 

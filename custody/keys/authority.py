@@ -15,7 +15,8 @@ from custody.core.ids import format_id, parse_id
 from custody.keys.people import ENROLMENT_SCHEMA, is_signed
 from custody.keys.refusal import Refusal, require
 from custody.keys.store import Store
-from custody.policy.document import Policy, hex_bytes, split_signed
+from custody.policy.document import Policy, split_signed
+from custody.policy.strict import hex_bytes
 
 _ENROLMENT = {"schema", "version", "tenant", "account", "people", "revoked"}
 

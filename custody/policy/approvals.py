@@ -16,7 +16,7 @@ from custody.core.errors import Forbidden, InvalidInput, Refused
 from custody.core.ids import ApprovalId, TenantId, format_id, new_uuid7
 from custody.core.intents import Approval, approval_payload
 from custody.parties import people
-from custody.policy.document import hex_bytes
+from custody.policy.strict import hex_bytes
 
 _INSERT = """
 INSERT INTO approvals

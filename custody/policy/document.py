@@ -1,19 +1,26 @@
 """The policy document: a closed, typed table. What it does not say is refused.
 
-    {"schema": "moorage.policy/1", "tenant": "ten_…", "version": 1, "previous": null,
-     "rules":  [{"name", "kind", "asset", "amount_max", "approvals", "roles"}],
+    {"schema": "moorage.policy/2", "tenant": "ten_…", "version": 1, "previous": null,
+     "rules":  [{"name", "effect": "allow" | "deny", "kind", "asset", "when": {CONDITION: …},
+                 "quorum": [{"roles": [ROLE, …], "approvals": N}, …]}],
      "limits": [{"asset", "window_s", "amount_max"}],
      "places": {"<chain id>": {"treasury", "payout", "gas", "allocator", "anchorer",
                                "guards": {"<address>": "<asset>"}, "sweeper", "anchor", "payees"}}}
 
 The authority signs the canonical bytes (Ed25519); the signature travels beside the document:
-`{"policy": {…}, "signature": "<hex>"}`. Amounts are decimal strings in base units.
+`{"policy": {…}, "signature": "<hex>"}`. Amounts are decimal strings in base units. What rules
+mean is written in SEMANTICS.md; conditions are a closed table in `conditions.py`.
+
+Schema `moorage.policy/1` has the older rules, `{"name", "kind", "asset", "amount_max",
+"approvals", "roles"}`: each allows, `amount_max` is its only condition and its people are one
+group. Documents of that form are in logs and stay valid.
 """
 
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -23,11 +30,14 @@ from custody.core.errors import InvalidInput
 from custody.core.ids import parse_id
 from custody.core.intents import IntentKind
 from custody.core.money import parse_amount
+from custody.policy import conditions
+from custody.policy.conditions import AMOUNT_MAX_TEST, Condition
+from custody.policy.strict import LIST_MAX, fields, hex_bytes, integer, items, require, text
 
 SCHEMA = "moorage.policy/1"
+SCHEMA_2 = "moorage.policy/2"
 ANY = "*"
 APPROVALS_MAX = 10
-RULES_MAX = 1000
 WINDOW_MAX_S = 31 * 86_400
 OUTWARD = frozenset({IntentKind.PAYOUT, IntentKind.RELEASE})
 """Kinds whose money can reach somebody outside; all others end at a place of ours."""
@@ -39,23 +49,41 @@ _GAS = re.compile(r"gas@[1-9][0-9]{0,19}")
 _ASSET = re.compile(r"eip155:[1-9][0-9]{0,19}/(erc20:0x[0-9a-f]{40}|slip44:60)")
 
 
+class Effect(StrEnum):
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """So many distinct people of these roles. No role is in two groups of a rule, so that a
+    person counts in exactly one."""
+
+    roles: tuple[str, ...]
+    approvals: int
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Allows one kind of intent up to `amount_max` (None: any) with so many people's approvals."""
+    """Denies, or allows with every group's approvals, what all its conditions hold for.
+
+    `kind` None is every kind, which only a rule that denies may say.
+    """
 
     name: str
-    kind: IntentKind
+    effect: Effect
+    kind: IntentKind | None
     asset: str
-    amount_max: int | None
-    approvals: int
-    roles: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    groups: tuple[Group, ...]
 
-    def matches(self, kind: IntentKind, asset: str, amount: int) -> bool:
-        return (
-            self.kind is kind
-            and self.asset in (ANY, asset)
-            and (self.amount_max is None or amount <= self.amount_max)
-        )
+    @property
+    def approvals(self) -> int:
+        return sum(g.approvals for g in self.groups)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(role for g in self.groups for role in g.roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +141,24 @@ class Policy:
 
 def parse(body: object) -> Policy:
     """Check a document strictly. Raises InvalidInput naming the field and the rule it breaks."""
-    doc = _object(body, "policy", _DOCUMENT)
-    _require(doc["schema"] == SCHEMA, "schema", f"must be {SCHEMA}")
-    tenant = parse_id("tenant", _text(doc["tenant"], "tenant"), "tenant")
-    version = _integer(doc["version"], "version", 1, 2**31)
+    doc = fields(body, "policy", _DOCUMENT)
+    schemas = (SCHEMA, SCHEMA_2)
+    require(doc["schema"] in schemas, "schema", f"must be {' or '.join(schemas)}")
+    tenant = parse_id("tenant", text(doc["tenant"], "tenant"), "tenant")
+    version = integer(doc["version"], "version", 1, 2**31)
     previous = doc["previous"]
     if version == 1:
-        _require(previous is None, "previous", "must be null in version 1")
+        require(previous is None, "previous", "must be null in version 1")
     else:
-        text = _text(previous, "previous")
-        _require(_HASH.fullmatch(text) is not None, "previous", "must be sha256: and 64 hex digits")
-    rules = tuple(_rule(r, f"rules[{i}]") for i, r in enumerate(_list(doc["rules"], "rules")))
-    _require(len({r.name for r in rules}) == len(rules), "rules", "names must be unique")
-    limits = tuple(_limit(x, f"limits[{i}]") for i, x in enumerate(_list(doc["limits"], "limits")))
-    _require(isinstance(doc["places"], dict), "places", "must be an object")
+        before = text(previous, "previous")
+        require(
+            _HASH.fullmatch(before) is not None, "previous", "must be sha256: and 64 hex digits"
+        )
+    read = _rule if doc["schema"] == SCHEMA else _rule_2
+    rules = tuple(read(r, f"rules[{i}]") for i, r in enumerate(items(doc["rules"], "rules")))
+    require(len({r.name for r in rules}) == len(rules), "rules", "names must be unique")
+    limits = tuple(_limit(x, f"limits[{i}]") for i, x in enumerate(items(doc["limits"], "limits")))
+    require(isinstance(doc["places"], dict), "places", "must be an object")
     places = {_chain(k): _places(v, k) for k, v in doc["places"].items()}
     digest = "sha256:" + hashlib.sha256(canonical.encode(doc)).hexdigest()
     policy = Policy(tenant, version, previous, rules, limits, places, digest, doc)
@@ -136,125 +168,124 @@ def parse(body: object) -> Policy:
 
 def split_signed(signed: object) -> tuple[Policy, bytes]:
     """Policy and signature of `{"policy", "signature"}`. The signature is not verified here."""
-    outer = _object(signed, "document", frozenset({"policy", "signature"}))
+    outer = fields(signed, "document", frozenset({"policy", "signature"}))
     return parse(outer["policy"]), hex_bytes(outer["signature"], "signature", 64)
-
-
-def hex_bytes(value: object, field: str, length: int) -> bytes:
-    """Bytes from lower-case hex of an exact length. Raises InvalidInput."""
-    text = _text(value, field)
-    if not re.fullmatch(f"[0-9a-f]{{{2 * length}}}", text):
-        raise InvalidInput(field, f"must be {2 * length} lowercase hex digits")
-    return bytes.fromhex(text)
 
 
 _DOCUMENT = frozenset({"schema", "tenant", "version", "previous", "rules", "limits", "places"})
 _RULE = frozenset({"name", "kind", "asset", "amount_max", "approvals", "roles"})
+_RULE_2 = frozenset({"name", "effect", "kind", "asset", "when", "quorum"})
+_GROUP = frozenset({"roles", "approvals"})
 _LIMIT = frozenset({"asset", "window_s", "amount_max"})
 _WALLETS = ("treasury", "payout", "gas", "allocator", "anchorer")
 _CONTRACTS = ("sweeper", "anchor")
 _PLACES = frozenset({*_WALLETS, *_CONTRACTS, "guards", "payees"})
 
 
-def _require(holds: bool, field: str, rule: str) -> None:
-    if not holds:
-        raise InvalidInput(field, rule)
-
-
-def _object(value: object, field: str, names: frozenset[str]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidInput(field, "must be an object")
-    prefix = "" if field == "policy" else f"{field}."
-    for name in sorted(names - set(value)):
-        raise InvalidInput(f"{prefix}{name}", "is missing")
-    for name in sorted(set(map(str, value)) - names):
-        raise InvalidInput(f"{prefix}{name}", "is not a field here")
-    return value
-
-
-def _list(value: object, field: str) -> list[Any]:
-    if not isinstance(value, list) or len(value) > RULES_MAX:
-        raise InvalidInput(field, f"must be a list of at most {RULES_MAX}")
-    return value
-
-
-def _text(value: object, field: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidInput(field, "must be a string")
-    return value
-
-
-def _integer(value: object, field: str, low: int, high: int) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise InvalidInput(field, f"must be a whole number from {low} to {high}")
-    return value
-
-
 def _address(value: object, field: str) -> str:
-    text = _text(value, field)
-    _require(is_checksummed(text), field, "must be an address with a valid EIP-55 checksum")
-    _require(int(text, 16) != 0, field, "must not be the zero address")
-    return text
+    found = text(value, field)
+    require(is_checksummed(found), field, "must be an address with a valid EIP-55 checksum")
+    require(int(found, 16) != 0, field, "must not be the zero address")
+    return found
 
 
 def _chain(key: str) -> int:
-    _require(re.fullmatch(r"[1-9][0-9]{0,19}", key) is not None, "places", "keys are chain ids")
+    require(re.fullmatch(r"[1-9][0-9]{0,19}", key) is not None, "places", "keys are chain ids")
     return int(key)
 
 
+def _named(r: Mapping[str, Any], field: str, kinds: frozenset[str]) -> tuple[str, str, str]:
+    """Name, kind and asset of a rule of either schema."""
+    name, kind, asset = (text(r[k], f"{field}.{k}") for k in ("name", "kind", "asset"))
+    require(_NAME.fullmatch(name) is not None, f"{field}.name", "must be a-z 0-9 . _ -, up to 64")
+    require(kind in kinds, f"{field}.kind", f"must be one of {', '.join(sorted(kinds))}")
+    known = asset == ANY or _ASSET.fullmatch(asset) is not None
+    require(known, f"{field}.asset", "must be * or a CAIP-19 asset id")
+    return name, kind, asset
+
+
+_KINDS = frozenset(k.value for k in IntentKind)
+
+
 def _rule(value: object, field: str) -> Rule:
-    r = _object(value, field, _RULE)
-    name, kind, asset = (_text(r[k], f"{field}.{k}") for k in ("name", "kind", "asset"))
-    _require(_NAME.fullmatch(name) is not None, f"{field}.name", "must be a-z 0-9 . _ -, up to 64")
-    kinds = {k.value for k in IntentKind}
-    _require(kind in kinds, f"{field}.kind", f"must be one of {', '.join(sorted(kinds))}")
-    _require(
-        asset == ANY or _ASSET.fullmatch(asset) is not None,
-        f"{field}.asset",
-        "must be * or a CAIP-19 asset id",
-    )
+    """A rule of schema 1."""
+    r = fields(value, field, _RULE)
+    name, kind, asset = _named(r, field, _KINDS)
     limit = r["amount_max"]
     amount_max = None if limit is None else parse_amount(limit, f"{field}.amount_max", 0)
-    approvals = _integer(r["approvals"], f"{field}.approvals", 0, APPROVALS_MAX)
-    roles = tuple(_text(x, f"{field}.roles") for x in _list(r["roles"], f"{field}.roles"))
-    good = all(_ROLE.fullmatch(x) for x in roles) and len(set(roles)) == len(roles)
-    _require(good, f"{field}.roles", "must be distinct role names of a-z and _")
-    _require(
+    approvals = integer(r["approvals"], f"{field}.approvals", 0, APPROVALS_MAX)
+    roles = _roles(r["roles"], f"{field}.roles")
+    require(
         bool(roles) == (approvals > 0),
         f"{field}.roles",
         "must name roles exactly when approvals are required",
     )
-    return Rule(name, IntentKind(kind), asset, amount_max, approvals, roles)
+    when = () if amount_max is None else (Condition("amount_max", amount_max, AMOUNT_MAX_TEST),)
+    groups = (Group(roles, approvals),) if approvals else ()
+    return Rule(name, Effect.ALLOW, IntentKind(kind), asset, when, groups)
+
+
+def _rule_2(value: object, field: str) -> Rule:
+    r = fields(value, field, _RULE_2)
+    effect = text(r["effect"], f"{field}.effect")
+    require(effect in set(Effect), f"{field}.effect", "must be allow or deny")
+    denies = effect == Effect.DENY
+    name, kind, asset = _named(r, field, _KINDS | {ANY} if denies else _KINDS)
+    when = conditions.read(r["when"], f"{field}.when")
+    quorum = items(r["quorum"], f"{field}.quorum")
+    require(not (denies and quorum), f"{field}.quorum", "must be empty where the rule denies")
+    groups = tuple(_group(g, f"{field}.quorum[{i}]") for i, g in enumerate(quorum))
+    roles = [role for g in groups for role in g.roles]
+    require(len(set(roles)) == len(roles), f"{field}.quorum", "a role is in one group only")
+    total = sum(g.approvals for g in groups)
+    require(total <= APPROVALS_MAX, f"{field}.quorum", f"must ask for at most {APPROVALS_MAX}")
+    return Rule(
+        name, Effect(effect), None if kind == ANY else IntentKind(kind), asset, when, groups
+    )
+
+
+def _group(value: object, field: str) -> Group:
+    g = fields(value, field, _GROUP)
+    roles = _roles(g["roles"], f"{field}.roles")
+    require(bool(roles), f"{field}.roles", "must name a role")
+    return Group(roles, integer(g["approvals"], f"{field}.approvals", 1, APPROVALS_MAX))
+
+
+def _roles(value: object, field: str) -> tuple[str, ...]:
+    roles = tuple(text(x, field) for x in items(value, field))
+    good = all(_ROLE.fullmatch(x) for x in roles) and len(set(roles)) == len(roles)
+    require(good, field, "must be distinct role names of a-z and _")
+    return roles
 
 
 def _limit(value: object, field: str) -> Limit:
-    x = _object(value, field, _LIMIT)
-    asset = _text(x["asset"], f"{field}.asset")
+    x = fields(value, field, _LIMIT)
+    asset = text(x["asset"], f"{field}.asset")
     known = asset == ANY or _ASSET.fullmatch(asset) or _GAS.fullmatch(asset)
-    _require(bool(known), f"{field}.asset", "must be *, a CAIP-19 asset id or gas@<chain id>")
+    require(bool(known), f"{field}.asset", "must be *, a CAIP-19 asset id or gas@<chain id>")
     return Limit(
         asset,
-        _integer(x["window_s"], f"{field}.window_s", 1, WINDOW_MAX_S),
+        integer(x["window_s"], f"{field}.window_s", 1, WINDOW_MAX_S),
         parse_amount(x["amount_max"], f"{field}.amount_max", 0),
     )
 
 
 def _places(value: object, chain: str) -> Places:
     field = f"places.{chain}"
-    p = _object(value, field, _PLACES)
+    p = fields(value, field, _PLACES)
     wallets = {k: _address(p[k], f"{field}.{k}") for k in _WALLETS}
     contracts = {k: None if p[k] is None else _address(p[k], f"{field}.{k}") for k in _CONTRACTS}
     guards = _guards(p["guards"], chain, f"{field}.guards")
-    payees = tuple(_address(x, f"{field}.payees") for x in _list(p["payees"], f"{field}.payees"))
+    payees = tuple(_address(x, f"{field}.payees") for x in items(p["payees"], f"{field}.payees"))
     named = [*wallets.values(), *guards, *(c for c in contracts.values() if c)]
-    _require(len(set(named)) == len(named), field, "places are never mixed: addresses must differ")
+    require(len(set(named)) == len(named), field, "places are never mixed: addresses must differ")
     return Places(**wallets, **contracts, guards=guards, payees=payees)  # type: ignore[arg-type]
 
 
 def _guards(value: object, chain: str, field: str) -> dict[str, str]:
     """Guard -> its asset. Address and asset are strict: one guard and one asset have one form."""
-    if not isinstance(value, dict) or len(value) > RULES_MAX:
-        raise InvalidInput(field, f"must be an object of at most {RULES_MAX}: guard to its asset")
+    if not isinstance(value, dict) or len(value) > LIST_MAX:
+        raise InvalidInput(field, f"must be an object of at most {LIST_MAX}: guard to its asset")
     return {
         _address(guard, field): _asset_on(asset, chain, f"{field}.{guard}")
         for guard, asset in value.items()
@@ -262,18 +293,18 @@ def _guards(value: object, chain: str, field: str) -> dict[str, str]:
 
 
 def _asset_on(value: object, chain: str, field: str) -> str:
-    text = _text(value, field)
-    good = _ASSET.fullmatch(text) is not None and text.startswith(f"eip155:{chain}/")
-    _require(good, field, f"must be a CAIP-19 asset id of chain {chain}")
-    return text
+    found = text(value, field)
+    good = _ASSET.fullmatch(found) is not None and found.startswith(f"eip155:{chain}/")
+    require(good, field, f"must be a CAIP-19 asset id of chain {chain}")
+    return found
 
 
 def _require_bounds(policy: Policy) -> None:
     """What leaves without a person must be bounded, or the policy is no policy."""
     for rule in policy.rules:
-        if rule.approvals == 0 and rule.kind in OUTWARD:
+        if rule.effect is Effect.ALLOW and not rule.groups and rule.kind in OUTWARD:
             asset = rule.asset
             bound = any(x.asset in (asset, ANY) for x in policy.limits)
-            _require(
+            require(
                 bound, "limits", f"must bound {asset}, which rule {rule.name} lets pass unattended"
             )

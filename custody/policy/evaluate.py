@@ -1,14 +1,16 @@
-"""The decision itself: pure, deny by default, the first rule that matches decides.
+"""The decision itself: pure, deny by default, deny wins. SEMANTICS.md says it in words.
 
-The service and the signer both call this with their own copy of the policy.
+The service and the signer both call this with their own copy of the policy; `audit/verify.py` has
+an evaluator of its own.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from custody.core.facts import NO_FACTS, Facts
 from custody.core.intents import Intent, IntentKind, Outcome
-from custody.policy.document import OUTWARD, Policy
+from custody.policy.document import ANY, OUTWARD, Effect, Group, Policy, Rule
 
 DEFAULT_DENY = "default_deny"
 WRONG_TENANT = "wrong_tenant"
@@ -17,33 +19,56 @@ UNKNOWN_CHAIN = "unknown_chain"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the policy says before anybody has approved. `rule` names the rule that decided."""
+    """What the policy says before anybody has approved. `rule` names the rule that decided.
+
+    `unknown` are the conditions of that rule whose facts are not known, which is why it refuses.
+    """
 
     outcome: Outcome
     rule: str
-    approvals_required: int = 0
-    roles: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def approvals_required(self) -> int:
+        return sum(g.approvals for g in self.groups)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(role for g in self.groups for role in g.roles)
 
 
-def evaluate(policy: Policy, intent: Intent) -> Verdict:
-    """Checks in this order: tenant, chain, rules in the document's order, then refusal."""
+def evaluate(policy: Policy, intent: Intent, facts: Facts = NO_FACTS) -> Verdict:
+    """Checks in this order: tenant, chain, rules that deny, rules that allow, then refusal.
+
+    Within each, the document's order; the first rule that is not known to miss decides.
+    """
     if policy.tenant_id != intent.tenant_id:
         return Verdict(Outcome.REFUSE, WRONG_TENANT)
     if intent.chain_id not in policy.places:
         return Verdict(Outcome.REFUSE, UNKNOWN_CHAIN)
-    for rule in policy.rules:
-        if rule.matches(intent.kind, intent.asset_id, intent.amount):
-            outcome = Outcome.NEEDS_APPROVAL if rule.approvals else Outcome.ALLOW
-            return Verdict(outcome, rule.name, rule.approvals, rule.roles)
+    for effect in (Effect.DENY, Effect.ALLOW):
+        for rule in policy.rules:
+            if rule.effect is not effect or not _concerns(rule, intent):
+                continue
+            unknown = _unknown(rule, intent, facts)
+            if unknown is not None:
+                return _decided(rule, unknown)
     return Verdict(Outcome.REFUSE, DEFAULT_DENY)
 
 
-def conclude(verdict: Verdict, approvers: Mapping[UUID, str]) -> Outcome:
-    """The outcome once these distinct people (id -> role) have validly approved."""
+def conclude(
+    verdict: Verdict, approvers: Mapping[UUID, str], initiator: UUID | None = None
+) -> Outcome:
+    """The outcome once these distinct people (id -> role) have validly approved.
+
+    Who asked does not count. Each group needs its own number of people.
+    """
     if verdict.outcome is not Outcome.NEEDS_APPROVAL:
         return verdict.outcome
-    count = sum(role in verdict.roles for role in approvers.values())
-    return Outcome.ALLOW if count >= verdict.approvals_required else Outcome.NEEDS_APPROVAL
+    roles = [role for person, role in approvers.items() if person != initiator]
+    met = all(sum(role in g.roles for role in roles) >= g.approvals for g in verdict.groups)
+    return Outcome.ALLOW if met else Outcome.NEEDS_APPROVAL
 
 
 def is_outward(policy: Policy, intent: Intent) -> bool:
@@ -54,3 +79,27 @@ def is_outward(policy: Policy, intent: Intent) -> bool:
     if intent.kind is IntentKind.RELEASE:
         return intent.beneficiary != policy.places[intent.chain_id].treasury
     return intent.kind in OUTWARD
+
+
+def _concerns(rule: Rule, intent: Intent) -> bool:
+    return rule.kind in (None, intent.kind) and rule.asset in (ANY, intent.asset_id)
+
+
+def _unknown(rule: Rule, intent: Intent, facts: Facts) -> tuple[str, ...] | None:
+    """None if a condition does not hold; else the names of those that cannot be told."""
+    unknown: tuple[str, ...] = ()
+    for condition in rule.conditions:
+        holds = condition.test(condition.operand, intent, facts)
+        if holds is False:
+            return None
+        if holds is None:
+            unknown += (condition.name,)
+    return unknown
+
+
+def _decided(rule: Rule, unknown: tuple[str, ...]) -> Verdict:
+    """What a rule says that applies, or may apply."""
+    if rule.effect is Effect.DENY or unknown:
+        return Verdict(Outcome.REFUSE, rule.name, unknown=unknown)
+    outcome = Outcome.NEEDS_APPROVAL if rule.groups else Outcome.ALLOW
+    return Verdict(outcome, rule.name, rule.groups)

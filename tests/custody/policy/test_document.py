@@ -33,7 +33,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 BROKEN: list[tuple[str, Any, str]] = [
-    ("schema", "moorage.policy/2", "schema"),
+    ("schema", "moorage.policy/3", "schema"),
     ("schema", ..., "schema"),
     ("extra", 1, "extra"),
     ("tenant", "ten_1", "tenant"),

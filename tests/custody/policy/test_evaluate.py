@@ -8,7 +8,7 @@ import pytest
 from custody.core.ids import IntentId, TenantId
 from custody.core.intents import Intent, IntentKind, Outcome
 from custody.core.money import AssetId
-from custody.policy.document import parse
+from custody.policy.document import Group, parse
 from custody.policy.evaluate import Verdict, conclude, evaluate, is_outward
 from tests.custody.policy.documents import (
     CHAIN,
@@ -79,7 +79,7 @@ def test_the_order_of_rules_decides() -> None:
 
 
 A, B, C = uuid4(), uuid4(), uuid4()
-TWO = Verdict(Outcome.NEEDS_APPROVAL, "r", 2, ("treasurer", "board"))
+TWO = Verdict(Outcome.NEEDS_APPROVAL, "r", (Group(("treasurer", "board"), 2),))
 
 
 @pytest.mark.parametrize(
