@@ -30,6 +30,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -698,7 +699,8 @@ class Bundle:
     def _decision(self, entry: Entry) -> None:
         """Evidence behind an allowed intent, and the policy's rule, independently evaluated."""
         decision, where = entry.data["decision"], entry.where
-        if decision["schema"] != "moorage.decision/1" or decision["intent"] != entry.data["digest"]:
+        known = decision["schema"] in ("moorage.decision/1", "moorage.decision/2")
+        if not known or decision["intent"] != entry.data["digest"]:
             raise Wrong(where, "the decision is about another intent")
         if decision["outcome"] != "allow":
             return
@@ -708,7 +710,7 @@ class Bundle:
                 raise Wrong(where, "carries an approval of another intent")
             if approval["expires_at"] <= decision["decided_at"]:
                 raise Wrong(where, f"the approval by {approval['person']} had expired")
-            if approval["person"] == entry.data.get("initiator"):
+            if approval["person"] == (decision.get("facts") or {}).get("initiator"):
                 raise Wrong(where, "who asked has approved")
             roles[approval["person"]] = self._approval(approval, entry)
         if len(roles) < decision["approvals_required"]:
@@ -730,13 +732,18 @@ class Bundle:
         intent = self.intent(decision["intent"])
         if intent is None:
             raise Wrong(entry.where, "the intent that was decided on is not in the log")
-        rule = first_rule(loaded[-1], intent)
-        if rule is None or rule["name"] != decision["rule"]:
-            said = rule["name"] if rule else "refusal"
+        document = loaded[-1]
+        older = document["schema"] == "moorage.policy/1"
+        if older is not (decision["schema"] == "moorage.decision/1"):
+            raise Wrong(entry.where, "the record has not the form that its policy asks for")
+        said, rule, _ = judge(document, intent, decision.get("facts") or {})
+        if rule is None or said != decision["rule"] or decision.get("unknown"):
             raise Wrong(entry.where, f"policy says {said}, the decision {decision['rule']}")
-        counted = sum(role in rule["roles"] for role in roles.values())
-        if decision["approvals_required"] != rule["approvals"] or counted < rule["approvals"]:
-            raise Wrong(entry.where, f"rule {rule['name']} asks for {rule['approvals']} approvals")
+        people = list(roles.values())
+        missing = [g for g in rule["quorum"] if have(people, g["roles"]) < g["approvals"]]
+        total = sum(g["approvals"] for g in rule["quorum"])
+        if decision["approvals_required"] != total or missing:
+            raise Wrong(entry.where, f"rule {said} asks for {total} approvals")
 
     def intent(self, digest: str) -> dict[str, Any] | None:
         """The body of the intent with this digest, as it was logged."""
@@ -892,19 +899,111 @@ def pays(body: dict[str, Any]) -> bool:
     return (body["to"].lower(), body["value"], body["data"].lower()) == (token, "0", call)
 
 
-def first_rule(document: dict[str, Any], intent: dict[str, Any]) -> dict[str, Any] | None:
-    """The first rule of moorage.policy/1 that matches; none means refusal."""
+# --- policies: custody/policy/SEMANTICS.md, told once more ------------------------------------
+
+YES, NO, DONT_KNOW = "yes", "no", "don't know"
+WINDOWS = {"velocity_within": (YES, NO), "velocity_above": (NO, YES)}
+
+
+def have(people: list[str], roles: list[str]) -> int:
+    return sum(1 for role in people if role in roles)
+
+
+def judge(
+    document: dict[str, Any], intent: dict[str, Any], facts: dict[str, Any]
+) -> tuple[str, dict[str, Any] | None, list[str]]:
+    """The result's name, the rule if it lets the intent pass (once its quorum is met), and what
+    the deciding rule could not be told."""
+    if intent["tenant"] != document["tenant"]:
+        return "wrong_tenant", None, []
     if intent["chain_id"] not in document["places"]:
+        return "unknown_chain", None, []
+    rules = [modern(rule) for rule in document["rules"]]
+    # A stable sort brings what denies to the front and keeps the document's order otherwise.
+    for rule in sorted(rules, key=lambda r: r["effect"] != "deny"):
+        if rule["kind"] not in ("*", intent["kind"]) or rule["asset"] not in ("*", intent["asset"]):
+            continue
+        told = {name: tell(name, value, intent, facts) for name, value in rule["when"].items()}
+        if NO in told.values():
+            continue
+        unknown = sorted(name for name in told if told[name] == DONT_KNOW)
+        passes = rule["effect"] == "allow" and not unknown
+        return rule["name"], rule if passes else None, unknown
+    return "default_deny", None, []
+
+
+def modern(rule: dict[str, Any]) -> dict[str, Any]:
+    """A rule of moorage.policy/1 in the form of moorage.policy/2."""
+    if "effect" in rule:
+        return rule
+    group = {"roles": rule["roles"], "approvals": rule["approvals"]}
+    return {
+        "name": rule["name"],
+        "effect": "allow",
+        "kind": rule["kind"],
+        "asset": rule["asset"],
+        "when": {} if rule["amount_max"] is None else {"amount_max": rule["amount_max"]},
+        "quorum": [group] if rule["approvals"] else [],
+    }
+
+
+def tell(name: str, value: Any, intent: dict[str, Any], facts: dict[str, Any]) -> str:
+    """Whether a condition holds. A name that is not in the table is an error, not an answer."""
+    amount = int(intent["amount"])
+    if name in ("amount_max", "amount_above"):
+        return sided(name, amount <= int(value))
+    if name == "destination":
+        return YES if intent["beneficiary"] in value else NO
+    if name in ("book", "code", "initiator", "initiator_role"):
+        fact = facts.get(name)
+        return DONT_KNOW if fact is None else YES if fact in value else NO
+    if name == "look_alike":
+        fact = facts.get(name)
+        return DONT_KNOW if fact is None else YES if fact == value else NO
+    if name in WINDOWS:
+        kept, passed = WINDOWS[name]
+        answer = windows_kept(value, amount, facts.get("moved"))
+        return DONT_KNOW if answer is None else kept if answer else passed
+    if name in ("share_max_bps", "share_above_bps"):
+        balance = facts.get("balance")
+        if balance is None:
+            return DONT_KNOW
+        return sided(name, amount <= Fraction(value, 10_000) * int(balance))
+    if name in ("value_max", "value_above"):
+        price = dearest(facts.get("price"), intent["asset"], value["currency"])
+        if price is None:
+            return DONT_KNOW
+        return sided(name, amount * price <= Fraction(int(value["amount"]), 10**6))
+    raise ValueError(f"{name} is no condition of moorage.policy/2")
+
+
+def sided(name: str, at_most: bool) -> str:
+    """For a pair of conditions, `…_max…` and `…_above…`, of which one is the other's denial."""
+    return YES if at_most is ("above" not in name) else NO
+
+
+def windows_kept(windows: list[Any], amount: int, moved: list[Any] | None) -> bool | None:
+    """Looked at in order, so one that is passed tells whatever follows it. None: not counted."""
+    counted = {(m["scope"], m["window_s"]): m for m in moved or []}
+    for window in windows:
+        before = counted.get((window["scope"], window["window_s"]))
+        if before is None:
+            return None
+        after = {
+            "amount_max": int(before["amount"]) + amount,
+            "count_max": int(before["count"]) + 1,
+        }
+        if any(window[k] is not None and after[k] > int(window[k]) for k in after):
+            return False
+    return True
+
+
+def dearest(price: dict[str, Any] | None, asset: str, currency: str) -> Fraction | None:
+    """The dearer of the two prices of a base unit, if both are of this asset and currency."""
+    both = [] if price is None else [price["higher"], price["lower"]]
+    if not both or any((p["asset"], p["currency"]) != (asset, currency) for p in both):
         return None
-    for rule in document["rules"]:
-        limit = rule["amount_max"]
-        if (
-            rule["kind"] == intent["kind"]
-            and rule["asset"] in ("*", intent["asset"])
-            and (limit is None or int(intent["amount"]) <= int(limit))
-        ):
-            return dict(rule)
-    return None
+    return max(Fraction(int(p["value"]), 10 ** p["scale"]) for p in both)
 
 
 # --- a node of the auditor's (only with --rpc) ------------------------------------------------

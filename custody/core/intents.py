@@ -14,10 +14,12 @@ from uuid import UUID
 
 from custody.core import canonical
 from custody.core.clock import iso_us
+from custody.core.facts import Facts
 from custody.core.ids import DecisionId, IntentId, TenantId, format_id, parse_id
 from custody.core.money import AssetId
 
 SCHEMA = "moorage.intent/1"
+DECISION_SCHEMA, DECISION_SCHEMA_2 = "moorage.decision/1", "moorage.decision/2"
 
 
 class IntentKind(StrEnum):
@@ -177,7 +179,12 @@ def approval_payload(person_id: UUID, intent_digest: str, expires_at: datetime) 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The record of what was decided on what input, and why. Appended to the audit log."""
+    """The record of what was decided on what input, and why. Appended to the audit log.
+
+    `facts` are what a policy of schema 2 was asked with; None under one of schema 1, which asks
+    for none, and then the record has the older form. `unknown` are the deciding rule's conditions
+    that could not be told.
+    """
 
     id: DecisionId
     intent_digest: str
@@ -187,10 +194,12 @@ class Decision:
     approvals_required: int
     approvals: tuple[Approval, ...]
     decided_at: datetime
+    facts: Facts | None = None
+    unknown: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "schema": "moorage.decision/1",
+        body: dict[str, Any] = {
+            "schema": DECISION_SCHEMA,
             "id": format_id("decision", self.id),
             "intent": self.intent_digest,
             "policy": self.policy_hash,
@@ -200,3 +209,8 @@ class Decision:
             "approvals": [a.to_json() for a in self.approvals],
             "decided_at": iso_us(self.decided_at),
         }
+        if self.facts is not None:
+            body["schema"] = DECISION_SCHEMA_2
+            body["facts"] = self.facts.to_json()
+            body["unknown"] = list(self.unknown)
+        return body

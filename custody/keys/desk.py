@@ -12,12 +12,14 @@ from typing import Any
 
 from chains.evm.transactions import Authorization, UnsignedTransaction, authorization_hash
 from custody.core.clock import Clock, iso_us
+from custody.core.facts import NO_FACTS
 from custody.core.ids import parse_id
 from custody.core.intents import Intent, IntentKind, Outcome
 from custody.core.serialization import dumps_text, loads
 from custody.keys import decode
 from custody.keys.authority import PolicyBook, enrol
 from custody.keys.evidence import require_approvals
+from custody.keys.facts import facts_of
 from custody.keys.keyring import Keyring
 from custody.keys.limits import bounds, require_within, spendings
 from custody.keys.people import is_signed, unfreeze_payload
@@ -32,7 +34,7 @@ from custody.keys.request import (
 )
 from custody.keys.store import OWNER_SWITCH, Binding, Signed, Store
 from custody.policy.document import Places
-from custody.policy.evaluate import Verdict, evaluate
+from custody.policy.evaluate import Verdict, evaluate, is_outward
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +202,8 @@ class Desk:
         if places is None:
             raise Refusal("unknown_chain", f"the policy has no places on chain {intent.chain_id}")
         self._require_sound(request, places)
-        verdict = evaluate(policy, intent)
+        facts = facts_of(self._store, policy, request, self._now_s())
+        verdict = evaluate(policy, intent, facts or NO_FACTS)
         _require_decision(request, policy.hash, verdict)
         require_approvals(self._store, request.decision, verdict, request.tenant, self._now())
         unattended = verdict.approvals_required == 0
@@ -212,6 +215,8 @@ class Desk:
             self._bind(request, unattended=unattended)
             self._keep_delegation(request)
             self._keep(request, made, spent)
+            if is_outward(policy, intent):
+                self._store.move(request.tenant, intent, self._now_s())
         return made
 
     def _again(self, account: int, request: SignRequest, known: Binding) -> Signed:

@@ -14,22 +14,27 @@ from custody.policy.evaluate import Verdict, conclude
 def require_approvals(
     store: Store, decision: Decision, verdict: Verdict, tenant: str, now: datetime
 ) -> None:
-    """Refuse unless enough distinct people of the rule's roles have validly signed.
+    """Refuse unless enough distinct people of the rule's groups have validly signed.
+
+    Who asked, by the record's facts, does not count.
 
     Bad evidence does not count; if what is left is too little, the first fault is the reason.
     """
     approvers: dict[UUID, str] = {}
+    initiator = None if decision.facts is None else decision.facts.initiator
     fault: Refusal | None = None
     for approval in decision.approvals:
         try:
             role = _role_of(store, approval, decision.intent_digest, tenant, now)
             require(role in verdict.roles, "approval_role", f"role {role} does not count")
+            other = approval.person_id != initiator
+            require(other, "approval_initiator", "is by who asked for it")
             fresh = approval.person_id not in approvers
             require(fresh, "approval_duplicate", "one person counts once")
             approvers[approval.person_id] = role
         except Refusal as refusal:
             fault = fault or refusal
-    if conclude(verdict, approvers) is not Outcome.ALLOW:
+    if conclude(verdict, approvers, initiator) is not Outcome.ALLOW:
         raise fault or Refusal(
             "approvals_missing", f"{len(approvers)} of {verdict.approvals_required} approvals"
         )

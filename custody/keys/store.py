@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from custody.core.facts import Moved
+from custody.core.ids import format_id
+from custody.core.intents import Intent
+
 OWNER_SWITCH = "envelope_owner"
 """The founding tenant: whose envelope belongs here, and whose people may lift a freeze."""
 
@@ -45,6 +49,10 @@ CREATE TABLE IF NOT EXISTS spent (
     tenant TEXT NOT NULL, asset TEXT NOT NULL, at INTEGER NOT NULL, amount TEXT NOT NULL,
     intent TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS spent_window ON spent (tenant, asset, at);
+CREATE TABLE IF NOT EXISTS moved (
+    intent TEXT PRIMARY KEY, tenant TEXT NOT NULL, asset TEXT NOT NULL, destination TEXT NOT NULL,
+    at INTEGER NOT NULL, amount TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS moved_window ON moved (tenant, asset, at);
 CREATE TABLE IF NOT EXISTS checkpoints (
     origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL,
     PRIMARY KEY (origin, size)) STRICT;
@@ -260,6 +268,33 @@ class Store:
             delegate,
         )
         return row is not None
+
+    # What went to somebody outside, approved or not
+
+    def moved_since(
+        self, tenant: str, asset: str, since: int, destination: str | None = None
+    ) -> Moved:
+        """Base units and count; to one destination, or to any where that is None."""
+        rows = self._db.execute(
+            "SELECT amount FROM moved WHERE tenant = ? AND asset = ? AND at >= ?"
+            " AND (? IS NULL OR destination = ?)",
+            (tenant, asset, since, destination, destination),
+        )
+        amounts = [int(row[0]) for row in rows]
+        return Moved(sum(amounts), len(amounts))
+
+    def move(self, tenant: str, intent: Intent, at: int) -> None:
+        self._db.execute(
+            "INSERT INTO moved VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                format_id("intent", intent.id),
+                tenant,
+                intent.asset_id,
+                intent.beneficiary,
+                at,
+                str(intent.amount),
+            ),
+        )
 
     # What passed without a person
 

@@ -6,12 +6,13 @@ from uuid import UUID
 from custody.audit import log
 from custody.core.canonical import Json
 from custody.core.db import ReadSession, WriteSession
+from custody.core.facts import NO_FACTS, Facts
 from custody.core.ids import DecisionId, format_id, new_uuid7
 from custody.core.intents import Approval, Decision, Intent
 from custody.core.serialization import dumps_text
 from custody.policy import approvals, policies
 from custody.policy.document import Policy
-from custody.policy.evaluate import Verdict, conclude, evaluate
+from custody.policy.evaluate import Verdict, conclude, evaluate, facts_for
 from custody.policy.record import decision_from_json
 
 from_json = decision_from_json
@@ -49,20 +50,32 @@ async def decide(s: WriteSession, intent: Intent, *, now: datetime) -> Decision:
 
 
 def decide_on(
-    policy: Policy, intent: Intent, signed: list[tuple[Approval, str]], *, now: datetime
+    policy: Policy,
+    intent: Intent,
+    signed: list[tuple[Approval, str]],
+    *,
+    now: datetime,
+    facts: Facts | None = None,
 ) -> Decision:
-    """The pure part: the record that follows. `signed` are valid approvals and their roles."""
-    verdict = evaluate(policy, intent)
-    counted = [(a, role) for a, role in signed if role in verdict.roles]
+    """The pure part: the record that follows. `signed` are valid approvals and their roles.
+
+    Approvals by who asked, and by roles that do not count, are left out of it.
+    """
+    asked = facts_for(policy, facts)
+    initiator = None if asked is None else asked.initiator
+    verdict = evaluate(policy, intent, asked or NO_FACTS)
+    counted = [(a, r) for a, r in signed if r in verdict.roles and a.person_id != initiator]
     return Decision(
         id=DecisionId(new_uuid7()),
         intent_digest=intent.digest(),
         policy_hash=policy.hash,
-        outcome=conclude(verdict, {a.person_id: role for a, role in counted}),
+        outcome=conclude(verdict, {a.person_id: role for a, role in counted}, initiator),
         rule=verdict.rule,
         approvals_required=verdict.approvals_required,
         approvals=tuple(a for a, _ in counted),
         decided_at=now,
+        facts=asked,
+        unknown=verdict.unknown,
     )
 
 
@@ -73,7 +86,16 @@ async def latest(s: ReadSession, tenant_id: UUID, intent_digest: str) -> Decisio
 
 
 def _substance(d: Decision) -> tuple[object, ...]:
-    return (d.intent_digest, d.policy_hash, d.outcome, d.rule, d.approvals_required, d.approvals)
+    return (
+        d.intent_digest,
+        d.policy_hash,
+        d.outcome,
+        d.rule,
+        d.approvals_required,
+        d.approvals,
+        d.facts,
+        d.unknown,
+    )
 
 
 async def _store(s: WriteSession, policy: Policy, intent: Intent, decision: Decision) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from custody.core.facts import NO_FACTS, Facts
 from custody.core.intents import Intent, IntentKind, Outcome
-from custody.policy.document import ANY, OUTWARD, Effect, Group, Policy, Rule
+from custody.policy.document import ANY, OUTWARD, SCHEMA, Effect, Group, Policy, Rule
 
 DEFAULT_DENY = "default_deny"
 WRONG_TENANT = "wrong_tenant"
@@ -71,6 +71,13 @@ def conclude(
     return Outcome.ALLOW if met else Outcome.NEEDS_APPROVAL
 
 
+def facts_for(policy: Policy, facts: Facts | None) -> Facts | None:
+    """What a decision under this policy records of them: schema 1 asks for none, 2 always does."""
+    if policy.body["schema"] == SCHEMA:
+        return None
+    return NO_FACTS if facts is None else facts
+
+
 def is_outward(policy: Policy, intent: Intent) -> bool:
     """Whether the money ends with somebody outside, so that limits count it.
 
@@ -100,6 +107,6 @@ def _unknown(rule: Rule, intent: Intent, facts: Facts) -> tuple[str, ...] | None
 def _decided(rule: Rule, unknown: tuple[str, ...]) -> Verdict:
     """What a rule says that applies, or may apply."""
     if rule.effect is Effect.DENY or unknown:
-        return Verdict(Outcome.REFUSE, rule.name, unknown=unknown)
+        return Verdict(Outcome.REFUSE, rule.name, unknown=tuple(sorted(unknown)))
     outcome = Outcome.NEEDS_APPROVAL if rule.groups else Outcome.ALLOW
     return Verdict(outcome, rule.name, rule.groups)

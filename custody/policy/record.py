@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from custody.core.facts import Facts
 from custody.core.ids import DecisionId, parse_id
 from custody.core.intents import Approval, Decision, Outcome
 
@@ -32,6 +33,7 @@ def approval_from_json(body: dict[str, Any]) -> Approval:
 def decision_from_json(body: dict[str, Any]) -> Decision:
     """Inverse of `Decision.to_json`. Raises ValueError or InvalidInput on any other form."""
     try:
+        facts = body.get("facts")
         decision = Decision(
             id=DecisionId(parse_id("decision", body["id"], "decision")),
             intent_digest=body["intent"],
@@ -41,6 +43,8 @@ def decision_from_json(body: dict[str, Any]) -> Decision:
             approvals_required=body["approvals_required"],
             approvals=tuple(approval_from_json(a) for a in body["approvals"]),
             decided_at=parse_time(body["decided_at"]),
+            facts=None if facts is None else Facts.from_json(facts),
+            unknown=tuple(body.get("unknown", ())),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not a decision record") from error

@@ -1,0 +1,48 @@
+"""The facts by which the signer decides: the record's, but never less moved than it remembers."""
+
+from dataclasses import replace
+
+from custody.core.facts import WINDOWS_S, Facts, Moved, Scope, Windows
+from custody.core.intents import Intent
+from custody.keys.refusal import Refusal
+from custody.keys.request import SignRequest
+from custody.keys.store import Store
+from custody.policy.document import Policy
+from custody.policy.evaluate import facts_for
+
+
+def facts_of(store: Store, policy: Policy, request: SignRequest, now_s: int) -> Facts | None:
+    """None under a policy of schema 1. Refuses a record whose form is not the policy's."""
+    claimed = request.decision.facts
+    asked = facts_for(policy, claimed)
+    if asked != claimed:
+        raise Refusal("decision_facts", "the record has not the facts that the policy asks for")
+    if asked is None or asked.moved is None:
+        return asked
+    return _with(asked, _remembered(store, request.tenant, request.intent, now_s))
+
+
+def _remembered(store: Store, tenant: str, intent: Intent, now_s: int) -> Windows:
+    """What this signer signed of the intent's asset: base units and count, by window."""
+    return {
+        (scope, window_s): store.moved_since(
+            tenant,
+            intent.asset_id,
+            now_s - window_s,
+            intent.beneficiary if scope is Scope.DESTINATION else None,
+        )
+        for scope in Scope
+        for window_s in WINDOWS_S
+    }
+
+
+def _with(facts: Facts, own: Windows) -> Facts:
+    """The larger of both in each window that was claimed."""
+    assert facts.moved is not None
+    moved = {
+        key: Moved(max(m.amount, own[key].amount), max(m.count, own[key].count))
+        if key in own
+        else m
+        for key, m in facts.moved.items()
+    }
+    return replace(facts, moved=moved)
