@@ -73,6 +73,16 @@ def test_what_is_wrapped_opens_under_the_same_names_alone(keeper: Keeper) -> Non
             envelope.open_(replace(sealed, wrapped_key=spoiled), NAME, kek)
 
 
+def test_the_keeper_itself_binds_a_data_key_to_its_names(keeper: Keeper) -> None:
+    """Without the second layer, which binds the secrets: a data key is not moved either."""
+    kek = keeper.make()
+    blob = kek.wrap(b"k" * 32, NAME.associated("data-key"))
+    assert kek.unwrap(blob, NAME.associated("data-key")) == b"k" * 32
+    for other in OTHERS:
+        with pytest.raises(CannotOpen):
+            kek.unwrap(blob, other.associated("data-key"))
+
+
 def test_blobs_of_two_tenants_do_not_change_places(keeper: Keeper) -> None:
     """Property 42: the same KEK wrapped both, and still neither opens as the other."""
     kek, theirs = keeper.make(), KeyName("ten_b", "root", 1)
@@ -181,6 +191,18 @@ def test_a_rotation_that_cannot_open_changes_nothing(home: Home) -> None:
     before = (homes.folder(home.home) / "envelope.json").read_bytes()
     with pytest.raises(CannotOpen):
         rotation.rotate(home.home, home.keeper.make(), home.keeper.make())
+    assert (homes.folder(home.home) / "envelope.json").read_bytes() == before
+
+
+def test_a_new_kek_that_cannot_open_what_it_wrapped_does_not_take_over(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found out before the envelope is replaced: afterwards nothing would open it."""
+    before = (homes.folder(home.home) / "envelope.json").read_bytes()
+    new = home.keeper.make()
+    monkeypatch.setattr(type(new), "wrap", lambda *_: b"w" * 60)
+    with pytest.raises(CannotOpen):
+        rotation.rotate(home.home, home.kek, new)
     assert (homes.folder(home.home) / "envelope.json").read_bytes() == before
 
 
