@@ -50,9 +50,11 @@ def worker() -> None:
     from api import wiring
     from api import worker as jobs
     from custody.core.telemetry import setup_logging
+    from custody.settlement import standstill
 
     async def run() -> None:
         parts = wiring.parts(Settings())
+        await standstill.begin(parts.db, parts.clock, parts.registry.chains)
         await jobs.run(parts.db, wiring.jobs(parts))
         await parts.close()
 

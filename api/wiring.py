@@ -29,7 +29,7 @@ from custody.deposits.deps import DepositDeps
 from custody.keys.client import SignerClient
 from custody.ledger import holds, postings
 from custody.parties import tenants
-from custody.settlement import confirm, outbound, replace
+from custody.settlement import confirm, outbound, replace, standstill
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.effects import Effects, EffectsTable
 from custody.withdrawals import settle
@@ -187,8 +187,13 @@ def jobs(p: Parts) -> list[Job]:
         ANCHOR_INTERVAL_S,
     )
     anchor_chain_id = p.installation.anchor_chain_id
+
+    async def log_ahead() -> str | None:
+        return await anchor.ahead(anchors, anchor_chain_id)
+
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
+        Job("settlement.standstill", lambda: standstill.step(settlement, log_ahead), every),
         Job("settlement.replace", lambda: replace.step(settlement), SLOW_MS),
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
         Job("withdrawals", lambda: settle.step(withdrawals), every),

@@ -2,6 +2,7 @@
 
 from fastapi import Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import Field
 from starlette.responses import Response
 
 from api import edge
@@ -16,14 +17,16 @@ routes = Routes("health")
 class Health(Shape):
     status: str
     database: str
+    signing: str = Field(description="on, or stopped: this database may lack payments")
 
 
 @routes.get("/v1/health", access=PUBLIC, command="health show", answer=Health)
 async def show(request: Request) -> Response:
     """Answers 200 when the database answers; any error is a 5xx."""
     async with deps_of(request).hot.session() as s:
-        await s.scalar("SELECT 1")
-    return answer({"status": "ok", "database": "ok"})
+        stopped = await s.scalar("SELECT EXISTS (SELECT FROM signing_stops)")
+    signing = "stopped" if stopped else "on"
+    return answer({"status": "ok", "database": "ok", "signing": signing})
 
 
 @routes.get("/v1/metrics", access=PUBLIC, command="health metrics", answer="text/plain")

@@ -140,6 +140,23 @@ async def _on_chain(deps: AnchorDeps, chain_id: int, contract: str) -> AnchoredC
     return there
 
 
+async def ahead(deps: AnchorDeps, chain_id: int) -> str | None:
+    """What the chain says of our log that this database does not have; None if nothing.
+
+    Raises ChainError.
+    """
+    async with deps.db.read() as s:
+        try:
+            contract = await places.place(s, deps.tenant_id, chain_id, places.ANCHOR)
+        except NotFound:
+            return None
+    try:
+        await _on_chain(deps, chain_id, contract.address)
+    except Broken as broken:
+        return broken.detail
+    return None
+
+
 def _call(deps: AnchorDeps, there: AnchoredCheckpoint, head: Checkpoint) -> bytes:
     """The calldata. The time may not go back; the first anchor has nothing to be consistent with.
 

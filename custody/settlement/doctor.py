@@ -152,12 +152,13 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def knows_more(sight: Sight) -> bool:
-    """Whether signer or chain know of nonces that our counter has not reached.
+def unknown_here(sight: Sight) -> list[Finding]:
+    """What signer or chain know and this database does not: with it, a payment could be made twice.
 
-    After a restore that is what makes a second payment possible; nothing may be signed then.
+    That is what a restore leaves; nothing may be signed then.
     """
-    return sight.mined > sight.next_nonce or any(n >= sight.next_nonce for n in sight.entries)
+    more = (Ailment.SIGNER_AHEAD, Ailment.FOREIGN_USE)
+    return [finding for finding in compare(sight) if finding.ailment in more]
 
 
 async def examine(deps: SettlementDeps) -> list[Finding]:

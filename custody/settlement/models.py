@@ -63,6 +63,14 @@ nonces = Table(
     PrimaryKeyConstraint("chain_id", "address"),
 )
 
+signing_stops = Table(
+    "signing_stops",
+    metadata,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+)
+
 transfer_versions = Table(
     "transfer_versions",
     metadata,

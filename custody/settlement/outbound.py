@@ -22,7 +22,7 @@ from custody.core.intents import Intent, IntentKind
 from custody.core.isolation import each
 from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
 from custody.policy import decisions
-from custody.settlement import cancel, intents, nonces, pricing, versions
+from custody.settlement import cancel, intents, nonces, pricing, standstill, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import IntentState, move
@@ -40,7 +40,9 @@ async def step(deps: SettlementDeps) -> int:
     """Advance everything that waits to be bound, signed or sent; how many rows moved."""
     moved = await _ask_policy_again(deps)
     async with deps.db.read() as s:
-        waiting = await intents.in_states(s, [IntentState.QUEUED, IntentState.BOUND])
+        stopped = await standstill.stops(s)
+        found = await intents.in_states(s, [IntentState.QUEUED, IntentState.BOUND])
+    waiting = [row for row in found if row.intent.chain_id not in stopped]
     jammed: set[tuple[int, str]] = {
         (row.intent.chain_id, row.intent.sender)
         for row in waiting

@@ -14,7 +14,7 @@ from chains.errors import ChainError
 from custody.core.isolation import each
 from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
 from custody.policy import decisions
-from custody.settlement import intents, outbound, pricing, versions
+from custody.settlement import intents, outbound, pricing, standstill, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import PENDING, IntentState
@@ -29,7 +29,9 @@ SENDABLE = (IntentState.SIGNED, IntentState.SENT, IntentState.UNKNOWN)
 async def step(deps: SettlementDeps) -> int:
     """Look at everything that waits for a block; how many were replaced."""
     async with deps.db.read() as s:
-        pending = await intents.in_states(s, list(PENDING))
+        stopped = await standstill.stops(s)
+        found = await intents.in_states(s, list(PENDING))
+    pending = [row for row in found if row.intent.chain_id not in stopped]
     rows = [row for row in pending if row.cancel_reason is not None or row.state in _OUTSIDE]
     market: dict[int, tuple[Fees, int]] = {}
     for chain_id in {row.intent.chain_id for row in rows}:

@@ -49,6 +49,14 @@ def upgrade() -> None:
             FOR EACH ROW EXECUTE FUNCTION transfer_versions_guard();
 
         ALTER TABLE intents ADD COLUMN underpriced_at timestamptz, ADD COLUMN cancel_reason text;
+        -- Chains on which nothing is signed until this database is known to lack nothing.
+        CREATE TABLE signing_stops (
+            chain_id bigint NOT NULL,
+            reason text NOT NULL,
+            since timestamptz NOT NULL,
+            CONSTRAINT pk_signing_stops PRIMARY KEY (chain_id)
+        );
+        GRANT SELECT, INSERT, UPDATE, DELETE ON signing_stops TO {script.APP};
         GRANT SELECT, INSERT, UPDATE ON transfer_versions TO {script.APP};
         """
     )
@@ -56,6 +64,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     script.run(
-        "DROP TABLE transfer_versions; DROP FUNCTION transfer_versions_guard;"
+        "DROP TABLE signing_stops; DROP TABLE transfer_versions;"
+        "DROP FUNCTION transfer_versions_guard;"
         "ALTER TABLE intents DROP COLUMN underpriced_at, DROP COLUMN cancel_reason"
     )
