@@ -1,5 +1,6 @@
 """Decisions: what policy said about an intent on what evidence, kept for ever and logged."""
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -8,11 +9,11 @@ from custody.core.canonical import Json
 from custody.core.db import ReadSession, WriteSession
 from custody.core.facts import NO_FACTS, Facts
 from custody.core.ids import DecisionId, format_id, new_uuid7
-from custody.core.intents import Approval, Decision, Intent
+from custody.core.intents import Approval, Decision, Intent, Outcome
 from custody.core.serialization import dumps_text
-from custody.policy import approvals, policies
+from custody.policy import approvals, movements, policies
 from custody.policy.document import Policy
-from custody.policy.evaluate import Verdict, conclude, evaluate, facts_for
+from custody.policy.evaluate import Verdict, conclude, evaluate, facts_for, is_outward
 from custody.policy.record import decision_from_json
 
 from_json = decision_from_json
@@ -33,15 +34,25 @@ async def verdict_for(s: ReadSession, intent: Intent) -> Verdict:
     return evaluate(await policies.current(s, intent.tenant_id), intent)
 
 
-async def decide(s: WriteSession, intent: Intent, *, now: datetime) -> Decision:
+async def decide(
+    s: WriteSession, intent: Intent, *, now: datetime, facts: Facts | None = None
+) -> Decision:
     """Decide on the current policy and the approvals valid now; store and log the record.
 
+    `facts` are what the caller knows; windows are counted here, and what passes is counted in.
     A decision equal to the last one about this intent is that one: nothing new is written.
     Raises Unavailable where no policy is loaded.
     """
     policy = await policies.current(s, intent.tenant_id)
+    asked = facts_for(policy, facts)
+    counts = asked is not None and intent.chain_id in policy.places and is_outward(policy, intent)
+    if asked is not None and counts:
+        await movements.lock(s, intent.tenant_id)
+        asked = replace(asked, moved=await movements.before(s, intent, now=now))
     signed = await approvals.valid_for(s, intent.tenant_id, intent.digest(), now=now)
-    decision = decide_on(policy, intent, signed, now=now)
+    decision = decide_on(policy, intent, signed, now=now, facts=asked)
+    if counts and decision.outcome is not Outcome.REFUSE:
+        await movements.add(s, intent, at=now)
     last = await latest(s, intent.tenant_id, decision.intent_digest)
     if last is not None and _substance(last) == _substance(decision):
         return last
@@ -86,6 +97,7 @@ async def latest(s: ReadSession, tenant_id: UUID, intent_digest: str) -> Decisio
 
 
 def _substance(d: Decision) -> tuple[object, ...]:
+    """Without the facts: windows move all the time, and a job that asks again would write again."""
     return (
         d.intent_digest,
         d.policy_hash,
@@ -93,7 +105,6 @@ def _substance(d: Decision) -> tuple[object, ...]:
         d.rule,
         d.approvals_required,
         d.approvals,
-        d.facts,
         d.unknown,
     )
 

@@ -1,4 +1,4 @@
-"""Tables of policy: documents, people's approvals, and decisions. All three only grow."""
+"""Tables of policy: documents, people's approvals, and decisions. All only grow."""
 
 from sqlalchemy import (
     Column,
@@ -6,6 +6,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    Numeric,
     PrimaryKeyConstraint,
     String,
     Table,
@@ -67,3 +68,17 @@ decisions = Table(
     Column("decided_at", _AT, nullable=False),
     Index("ix_decisions_tenant_id_intent_digest", "tenant_id", "intent_digest", "id"),
 )
+
+movements = Table(
+    "policy_movements",
+    metadata,
+    Column("tenant_id", Uuid, nullable=False),
+    Column("intent_id", Uuid, nullable=False),
+    Column("asset_id", Text, nullable=False),
+    Column("destination", String(42), nullable=False),
+    Column("amount", Numeric(78, 0), nullable=False),
+    Column("at", _AT, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "intent_id"),
+    Index("ix_policy_movements_window", "tenant_id", "asset_id", "at"),
+)
+"""What policy let go out, from when it was first not refused; rolling windows count it."""
