@@ -30,8 +30,10 @@ VALUES (:id, :tenant, :intent, :digest, :policy, :outcome, :rule, CAST(:body AS 
 
 
 async def verdict_for(s: ReadSession, intent: Intent) -> Verdict:
-    """What the current policy asks for: rule, how many approvals, of which roles."""
-    return evaluate(await policies.current(s, intent.tenant_id), intent)
+    """What the current policy asks for on the last decision's facts: rule, approvals, roles."""
+    last = await latest(s, intent.tenant_id, intent.digest())
+    facts = None if last is None else last.facts
+    return evaluate(await policies.current(s, intent.tenant_id), intent, facts or NO_FACTS)
 
 
 async def decide(

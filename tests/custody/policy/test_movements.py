@@ -59,6 +59,16 @@ async def test_windows_hold_under_parallel_requests(database: Database, windows:
     assert made.count(Outcome.ALLOW) == 4
 
 
+async def test_who_may_approve_is_asked_on_the_same_facts(
+    database: Database, windows: Office
+) -> None:
+    item = paying(windows, 20)
+    async with database.write() as s:
+        assert (await decisions.verdict_for(s, item)).unknown == ("velocity_within",)
+        await decisions.decide(s, item, now=NOW)
+        assert (await decisions.verdict_for(s, item)).outcome is Outcome.ALLOW
+
+
 async def test_windows_roll_and_an_intent_does_not_count_against_itself(
     database: Database, windows: Office
 ) -> None:
