@@ -227,6 +227,27 @@ async def test_a_lost_answer_is_asked_for_again(
     await made.close()
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_client_in_disorder_is_a_lost_connection(
+    books: Books, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Alone in its batch: a larger one would be halved and its halves sent again anyhow."""
+    real = native.connect
+
+    async def connect(url: str, **options: Any) -> Any:
+        return _Faulty(await real(url, **options))
+
+    monkeypatch.setattr(batch, "connect", connect)
+    disorder = asyncpg.InternalClientError("another operation is in progress")
+    monkeypatch.setattr(_Faulty, "faults", [(when, disorder)])
+    made = Batcher(books.database.url)
+    (result,) = await made.post([books.transfer("cash", "bob", 1)])
+    assert result.stored
+    assert _Faulty.faults == []
+    assert (await books.balance("bob")).posted == 1
+    await made.close()
+
+
 async def test_gives_up_in_time(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was sent has an unknown outcome; what never was, has none, and its callers are told."""
 
