@@ -99,6 +99,14 @@ async def create(
     if decision.outcome is Outcome.REFUSE:
         raise Refused("intent", decision.rule, f"policy refuses: {decision.rule}")
     state = _state_for(decision, hold_back=hold_back)
+    await _insert(s, intent, state, dumps_text(decision.to_json()), at)
+    return decision
+
+
+async def _insert(
+    s: WriteSession, intent: Intent, state: IntentState, decision: str | None, at: datetime
+) -> None:
+    """The row and its entry in the log. `decision` is a record as JSON, None if it is not known."""
     await s.execute(
         "INSERT INTO intents (id, tenant_id, chain_id, kind, state, body, digest, sender,"
         " decision, reference, created_at) VALUES (:id, :tenant, :chain, :kind, :state,"
@@ -112,7 +120,7 @@ async def create(
             "body": dumps_text(intent.to_json()),
             "digest": intent.digest(),
             "sender": intent.sender,
-            "decision": dumps_text(decision.to_json()),
+            "decision": decision,
             "reference": intent.reference,
             "at": at,
         },
@@ -129,7 +137,6 @@ async def create(
         },
         at=at,
     )
-    return decision
 
 
 async def reconsider(
@@ -206,35 +213,8 @@ async def restore(
 
     It is `bound`; its nonce and bytes follow in the same commit.
     """
-    await s.execute(
-        "INSERT INTO intents (id, tenant_id, chain_id, kind, state, body, digest, sender,"
-        " decision, reference, created_at) VALUES (:id, :tenant, :chain, :kind, 'bound',"
-        " CAST(:body AS jsonb), :digest, :sender, CAST(:decision AS jsonb), :reference, :at)",
-        {
-            "id": intent.id,
-            "tenant": intent.tenant_id,
-            "chain": intent.chain_id,
-            "kind": intent.kind.value,
-            "body": dumps_text(intent.to_json()),
-            "digest": intent.digest(),
-            "sender": intent.sender,
-            "decision": None if decision is None else dumps_text(decision),
-            "reference": intent.reference,
-            "at": at,
-        },
-    )
-    await log.append(
-        s,
-        intent.tenant_id,
-        "intent.created",
-        {
-            "intent": format_id("intent", intent.id),
-            "digest": intent.digest(),
-            "body": intent.to_json(),
-            "reference": intent.reference,
-        },
-        at=at,
-    )
+    state = IntentState.BOUND
+    await _insert(s, intent, state, None if decision is None else dumps_text(decision), at)
 
 
 async def rebind(s: WriteSession, intent_id: IntentId, nonce: int, raw: str, tx_hash: str) -> bool:

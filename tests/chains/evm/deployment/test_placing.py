@@ -39,10 +39,10 @@ class FakeNode:
         return self._code.get(address, self._deployed if self.sent else b"")
 
     def call(self, to: str, data: bytes, block: BlockRef) -> bytes:
-        raise NotImplementedError
+        raise AssertionError("placing asks for code and nothing else")
 
     def logs(self, address: str, topics: Sequence[str], until: BlockRef) -> Sequence[Log]:
-        raise NotImplementedError
+        raise AssertionError("placing asks for code and nothing else")
 
     def send(self, to: str, data: bytes) -> None:
         self.sent.append(data)
