@@ -18,7 +18,7 @@ from custody.core.facts import Facts
 from custody.core.ids import DecisionId, IntentId, TenantId, format_id, parse_id
 from custody.core.money import AssetId
 
-SCHEMA = "moorage.intent/1"
+SCHEMA, SCHEMA_2 = "moorage.intent/1", "moorage.intent/2"
 DECISION_SCHEMA, DECISION_SCHEMA_2 = "moorage.decision/1", "moorage.decision/2"
 
 
@@ -48,11 +48,26 @@ class Delegation:
 
 
 @dataclass(frozen=True, slots=True)
+class Payout:
+    """One of many payouts that a transaction makes. `reference` says what it is for."""
+
+    recipient: str
+    amount: int
+    reference: str
+
+    def to_json(self) -> dict[str, str]:
+        amount = str(self.amount)
+        return {"recipient": self.recipient, "amount": amount, "reference": self.reference}
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """What is to happen. Addresses are EIP-55; amounts are base units; `value` is wei.
 
     `sender_path` is `branch/index` below the tenant's hardened account. `beneficiary` is who has
-    the money afterwards; `fee_max_wei` bounds gas limit times fee per gas.
+    the money afterwards; `fee_max_wei` bounds gas limit times fee per gas. `initiator` is the
+    printed id of the person or customer who asked, None for a job's own; an intent that says who,
+    or that has `payouts`, is of schema 2.
     """
 
     id: IntentId
@@ -71,6 +86,8 @@ class Intent:
     fee_max_wei: int
     reference: str
     delegation: Delegation | None = None
+    initiator: str | None = None
+    payouts: tuple[Payout, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Canonical object; every int that can be large is a decimal string."""
@@ -100,15 +117,23 @@ class Intent:
                 "delegate": self.delegation.delegate,
                 "nonce": str(self.delegation.nonce),
             }
+        if self.initiator is not None or self.payouts:
+            body["schema"] = SCHEMA_2
+            body["initiator"] = self.initiator
+            body["payouts"] = [p.to_json() for p in self.payouts]
         return body
 
     @staticmethod
     def from_json(body: dict[str, Any]) -> "Intent":
         """Inverse of `to_json`; the fields must be exactly those of the schema."""
+        if body["schema"] not in (SCHEMA, SCHEMA_2):
+            raise ValueError("not an intent of a known schema")
         expected = {f.name for f in fields(Intent)} - {"tenant_id", "asset_id"}
         expected |= {"schema", "tenant", "asset"}
-        if set(body) != expected or body["schema"] != SCHEMA:
-            raise ValueError(f"not an intent of schema {SCHEMA}")
+        if body["schema"] == SCHEMA:
+            expected -= {"initiator", "payouts"}
+        if set(body) != expected:
+            raise ValueError(f"not an intent of schema {body['schema']}")
         delegation = body["delegation"]
         return Intent(
             id=IntentId(parse_id("intent", body["id"])),
@@ -133,6 +158,11 @@ class Intent:
                 authority_path=delegation["authority_path"],
                 delegate=delegation["delegate"],
                 nonce=int(delegation["nonce"]),
+            ),
+            initiator=body.get("initiator"),
+            payouts=tuple(
+                Payout(p["recipient"], int(p["amount"]), p["reference"])
+                for p in body.get("payouts", ())
             ),
         )
 

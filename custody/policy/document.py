@@ -5,7 +5,8 @@
                  "quorum": [{"roles": [ROLE, …], "approvals": N}, …]}],
      "limits": [{"asset", "window_s", "amount_max"}],
      "places": {"<chain id>": {"treasury", "payout", "gas", "allocator", "anchorer",
-                               "guards": {"<address>": "<asset>"}, "sweeper", "anchor", "payees"}}}
+                               "guards": {"<address>": "<asset>"}, "sweeper", "anchor", "payees",
+                               ["payouts", "safe"]}}}
 
 The authority signs the canonical bytes (Ed25519); the signature travels beside the document:
 `{"policy": {…}, "signature": "<hex>"}`. Amounts are decimal strings in base units. What rules
@@ -97,7 +98,9 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where money may be on one chain. `sweeper` and `anchor` are None where not deployed.
+    """Where money may be on one chain. Contracts are None where not deployed: the deposit
+    wallets' `sweeper`, the log's `anchor`, `payouts` for many payouts at once, and the treasury's
+    `safe`, whose owners' keys are nobody's here.
 
     `guards` maps a guard's address to the one asset that it holds: a guard's call does not name
     its asset, so this table is how the signer knows which limit a release counts against.
@@ -112,6 +115,8 @@ class Places:
     sweeper: str | None
     anchor: str | None
     payees: tuple[str, ...]
+    payouts: str | None = None
+    safe: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,8 @@ _GROUP = frozenset({"roles", "approvals"})
 _LIMIT = frozenset({"asset", "window_s", "amount_max"})
 _WALLETS = ("treasury", "payout", "gas", "allocator", "anchorer")
 _CONTRACTS = ("sweeper", "anchor")
+_LATER_CONTRACTS = ("payouts", "safe")
+"""Documents of before these existed do not name them, and stay valid."""
 _PLACES = frozenset({*_WALLETS, *_CONTRACTS, "guards", "payees"})
 
 
@@ -272,9 +279,12 @@ def _limit(value: object, field: str) -> Limit:
 
 def _places(value: object, chain: str) -> Places:
     field = f"places.{chain}"
-    p = fields(value, field, _PLACES)
+    p = fields(value, field, _PLACES, frozenset(_LATER_CONTRACTS))
     wallets = {k: _address(p[k], f"{field}.{k}") for k in _WALLETS}
-    contracts = {k: None if p[k] is None else _address(p[k], f"{field}.{k}") for k in _CONTRACTS}
+    contracts = {
+        k: None if p.get(k) is None else _address(p[k], f"{field}.{k}")
+        for k in (*_CONTRACTS, *_LATER_CONTRACTS)
+    }
     guards = _guards(p["guards"], chain, f"{field}.guards")
     payees = tuple(_address(x, f"{field}.payees") for x in items(p["payees"], f"{field}.payees"))
     named = [*wallets.values(), *guards, *(c for c in contracts.values() if c)]

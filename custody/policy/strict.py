@@ -14,14 +14,17 @@ def require(holds: bool, field: str, rule: str) -> None:
         raise InvalidInput(field, rule)
 
 
-def fields(value: object, field: str, names: frozenset[str]) -> dict[str, Any]:
-    """An object of exactly these names. The outermost one's fields are named without it."""
+def fields(
+    value: object, field: str, names: frozenset[str], optional: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """An object of exactly these names, `optional` ones or not. The outermost one's fields are
+    named without it."""
     if not isinstance(value, dict):
         raise InvalidInput(field, "must be an object")
     prefix = "" if field == "policy" else f"{field}."
     for name in sorted(names - set(value)):
         raise InvalidInput(f"{prefix}{name}", "is missing")
-    for name in sorted(set(map(str, value)) - names):
+    for name in sorted(set(map(str, value)) - names - optional):
         raise InvalidInput(f"{prefix}{name}", "is not a field here")
     return value
 
