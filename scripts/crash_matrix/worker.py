@@ -1,0 +1,129 @@
+"""A process of a trial: the API, its clients and the worker's jobs, until all is ended or it dies."""
+
+import asyncio
+import json
+import logging
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chains.devnet.rpc import rpc
+from chains.devnet.scenario.chain import Fate, reorg
+from custody.settlement import confirm
+from scripts.crash_matrix import sabotage
+from scripts.crash_matrix.faults import RPC_FAULTS, Fault, SpoiledNode, strike
+from scripts.crash_matrix.harbour import Harbour
+from scripts.crash_matrix.probe import Points
+from scripts.crash_matrix.service import Service, Unexpected, open_service
+from scripts.crash_matrix.traffic import Traffic
+
+BLOCKS_A_ROUND = 3
+ROUNDS_MAX = 60
+JAMMED = 3
+"""The exit code of a process that used up its rounds."""
+REORG = "reorg"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a trial happens: everything in `folder` is thrown away after it."""
+
+    harbour: Harbour
+    folder: Path
+    database_url: str
+    rpc_url: str
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def struck(self) -> Path:
+        """Written just before the fault strikes."""
+        return self.folder / "struck"
+
+    @property
+    def seen(self) -> Path:
+        """Points that the process passed, written when it ends; for the discovery."""
+        return self.folder / "seen.json"
+
+    @property
+    def signer_pid(self) -> Path:
+        return self.folder / "signer.pid"
+
+
+def work(site: Site, fault: Fault | None, planted: str | None, jitter: int | None = None) -> None:
+    """Run until all is ended (exit 0) or the rounds are used up (exit JAMMED)."""
+    logging.disable(logging.CRITICAL)
+    # No restart of a trial may wait for a clock that only a person's patience needs.
+    confirm.RESEND_AFTER_S = 0
+    if planted is not None:
+        sabotage.plant(planted)
+    with asyncio.Runner() as runner:
+        points = Points(_strike(site, fault, jitter))
+        node = SpoiledNode(fault if fault and fault.do in RPC_FAULTS else None, _noter(site))
+        node.install()
+        points.watch(runner.get_loop())
+        done = runner.run(_run(site, fault))
+    site.seen.write_text(json.dumps({"points": points.passed, "rpc": node.asked}))
+    sys.exit(0 if done else JAMMED)
+
+
+def _noter(site: Site) -> Callable[[], None]:
+    return lambda: site.struck.touch()
+
+
+def _strike(site: Site, fault: Fault | None, jitter: int | None) -> Callable[[str, int], Any]:
+    if fault is not None and fault.do not in (*RPC_FAULTS, REORG):
+        hit = strike(fault, _noter(site), lambda: int(site.signer_pid.read_text()))
+    else:
+        hit = None
+    dice = None if jitter is None else random.Random(jitter)
+
+    def at(point: str, before: int) -> None:
+        if dice is not None and dice.random() < 0.05:
+            import time
+
+            time.sleep(dice.random() / 200)  # so that two workers meet differently each time
+        if hit is not None:
+            hit(point, before)
+
+    return at
+
+
+async def _run(site: Site, fault: Fault | None) -> bool:
+    """The body is a task of its own, made after the loop is watched."""
+    return await asyncio.create_task(_live(site, fault))
+
+
+async def _live(site: Site, fault: Fault | None) -> bool:
+    traffic = Traffic(site.harbour, site.folder / "client.json")
+    async with open_service(site.home, site.database_url) as service:
+        for number in range(ROUNDS_MAX):
+            if await _round(service, site, traffic, fault, number):
+                return True
+    return False
+
+
+async def _round(
+    service: Service, site: Site, traffic: Traffic, fault: Fault | None, number: int
+) -> bool:
+    """One round of everybody; True once all is ended. What a client meets, it tries again."""
+    rpc(site.rpc_url, "anvil_mine", hex(BLOCKS_A_ROUND))
+    if fault is not None and fault.do == REORG and number == fault.nth:
+        site.struck.touch()
+        fate, depth = fault.point.split(" ")
+        reorg(site.rpc_url, int(depth), Fate[fate])
+    try:
+        await traffic.ask(service)
+        await traffic.people(service)
+    except Unexpected:
+        pass
+    await service.step(service.way())
+    try:
+        return await traffic.ended(service)
+    except Unexpected:
+        return False
