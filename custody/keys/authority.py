@@ -126,6 +126,12 @@ def enrolment_hash(body: dict[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(canonical.encode(body)).hexdigest()
 
 
+def last_enrolment(store: Store, tenant: str) -> str | None:
+    """Hash of the last change of people; None before the first."""
+    hash_ = store.switch(_switch(tenant))
+    return None if hash_ is None else f"sha256:{hash_}"
+
+
 def _switch(tenant: str) -> str:
     return f"enrolment:{tenant}"
 

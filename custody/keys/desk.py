@@ -18,7 +18,7 @@ from custody.core.ids import format_id, parse_id
 from custody.core.intents import Intent, IntentKind, Outcome
 from custody.core.serialization import dumps_text, loads
 from custody.keys import decode
-from custody.keys.authority import PolicyBook
+from custody.keys.authority import PolicyBook, last_enrolment
 from custody.keys.book import AddressBook, require_own
 from custody.keys.changes import Changes
 from custody.keys.evidence import require_approvals
@@ -229,7 +229,7 @@ class Desk:
             "account": self._store.account_of(tenant),
             "policy_version": policy.version if policy else None,
             "policy_hash": policy.hash if policy else None,
-            "enrolment": self._store.enrolment_version(tenant),
+            "enrolment_hash": last_enrolment(self._store, tenant),
             "pending": self._changes.pending(tenant),
             "freezes": self._freezes.of(tenant),
             "bounds": bounds(self._store, policy, tenant, self._now_s()) if policy else [],
