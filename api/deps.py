@@ -1,6 +1,6 @@
 """What the routes work with. Built once in `api/wiring.py`; nothing here is made at import."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
@@ -10,6 +10,7 @@ from api.auth.cache import TokenCache
 from chains.registry import Registry
 from custody.core.clock import Clock
 from custody.core.db import Database
+from custody.core.governance import Address, Signature
 from custody.core.ids import AccountId, CustomerId, TenantId
 from custody.core.money import AssetId
 from custody.core.native import NativePool
@@ -37,6 +38,18 @@ class ServiceSigner(Signer, Protocol):
     async def freeze(self) -> str: ...
 
     async def unfreeze(self, person: str, signature: str) -> None: ...
+
+    async def veto(self, tenant: str, what: str, hash_: str, by: Signature) -> None: ...
+
+    async def add_address(
+        self, entry: Address, signature: str, consents: Sequence[Signature] = ()
+    ) -> int: ...
+
+    async def remove_address(self, tenant: str, entry: str, by: Signature) -> None: ...
+
+    async def freeze_scope(self, tenant: str, scope: str, value: str) -> tuple[str, str]: ...
+
+    async def lift(self, tenant: str, freeze: str, signatures: Sequence[Signature]) -> None: ...
 
 
 class AccountIds:

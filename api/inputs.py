@@ -1,9 +1,29 @@
 """Checks of values that many requests carry. Each raises InvalidInput naming field and rule."""
 
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from api.answers import Shape
 from chains.evm.address import is_checksummed
 from chains.registry import ChainInfo, Registry
 from custody.core.errors import InvalidInput
+from custody.core.governance import Signature
+from custody.core.ids import parse_id
 from custody.core.money import AssetId
+
+
+class PersonSignature(Shape):
+    """A person's Ed25519 signature, made outside the service."""
+
+    person: str
+    signature: str = Field(pattern="^[0-9a-f]{128}$")
+
+
+def signatures(given: Sequence[PersonSignature]) -> list[Signature]:
+    for one in given:
+        parse_id("person", one.person, "person")
+    return [Signature(one.person, one.signature) for one in given]
 
 
 def known_asset(registry: Registry, asset: str, field: str = "asset") -> AssetId:

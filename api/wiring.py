@@ -29,6 +29,7 @@ from custody.deposits.deps import DepositDeps
 from custody.keys.client import SignerClient
 from custody.ledger import holds, postings
 from custody.parties import tenants
+from custody.policy import changes
 from custody.settlement import confirm, outbound, replace, standstill
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.effects import Effects, EffectsTable
@@ -194,6 +195,7 @@ def jobs(p: Parts) -> list[Job]:
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
         Job("settlement.standstill", lambda: standstill.step(settlement, log_ahead), every),
+        Job("policy.changes", lambda: changes.step(p.db, p.clock, p.signer.status), SLOW_MS),
         Job("settlement.replace", lambda: replace.step(settlement), SLOW_MS),
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
         Job("withdrawals", lambda: settle.step(withdrawals), every),

@@ -7,8 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from api.inputs import checked_address
+from custody.core import governance
 from custody.core.clock import iso_us
-from custody.core.ids import parse_id
+from custody.core.governance import Address, Changing
+from custody.core.ids import new_uuid7, parse_id
 from custody.core.intents import Intent
 from custody.keys import people
 from custody.keys.people import PersonKey
@@ -85,6 +88,88 @@ def sign_unfreeze(
 ) -> None:
     """Sign the lifting of one freeze."""
     payload = people.unfreeze_payload(parse_id("person", person, "person"), frozen_at)
+    _print({"person": person, "signature": PersonKey.read(key).sign(payload).hex()})
+
+
+@app.command("sign-address")
+def sign_address(
+    tenant: Annotated[str, typer.Option(help="ten_…")],
+    chain_id: Annotated[int, typer.Option(min=1)],
+    address: Annotated[str, typer.Option(help="with its EIP-55 checksum")],
+    label: Annotated[str, typer.Option(help="whose it is")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+) -> None:
+    """Sign an entry of the address book; the output is what `address-book add` takes.
+
+    `hash` is what others of treasury agree to with `people sign-consent address`.
+    """
+    entry = Address(
+        new_uuid7(),
+        parse_id("tenant", tenant, "tenant"),
+        chain_id,
+        checked_address(address, "address"),
+        label,
+        parse_id("person", person, "person"),
+    )
+    body = {k: v for k, v in entry.to_json().items() if k not in ("schema", "tenant")}
+    signature = PersonKey.read(key).sign(entry.payload()).hex()
+    typer.echo(f"hash {entry.hash()}", err=True)
+    _print({**body, "signature": signature})
+
+
+@app.command("sign-removal")
+def sign_removal(
+    entry: Annotated[str, typer.Argument(help="adr_…")],
+    tenant: Annotated[str, typer.Option(help="ten_…")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+) -> None:
+    """Sign that an entry of the address book is to go."""
+    parse_id("address", entry, "entry")
+    _print_signed(key, person, governance.removal_payload(tenant, entry, person))
+
+
+@app.command("sign-lift")
+def sign_lift(
+    freeze: Annotated[str, typer.Argument(help="frz_…, as `moorage freezes list` prints it")],
+    scope: Annotated[str, typer.Option(help="tenant, asset or destination")],
+    tenant: Annotated[str, typer.Option(help="ten_…")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    value: Annotated[str, typer.Option(help="as it was listed; empty for the tenant")] = "",
+) -> None:
+    """Sign the lifting of one freeze. Scope and value are signed too: what you name is lifted."""
+    payload = governance.lift_payload(tenant, freeze, scope, value.lower(), person)
+    _print_signed(key, person, payload)
+
+
+@app.command("sign-consent")
+def sign_consent(
+    what: Annotated[Changing, typer.Argument(help="what the document changes")],
+    hash_: Annotated[str, typer.Argument(metavar="HASH", help="of the document: sha256:…")],
+    tenant: Annotated[str, typer.Option(help="ten_…")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+) -> None:
+    """Agree to a loosening of the policy or the people, or to an entry of the address book."""
+    _print_signed(key, person, governance.consent_payload(tenant, what, hash_, person))
+
+
+@app.command("sign-veto")
+def sign_veto(
+    what: Annotated[Changing, typer.Argument(help="what the document changes")],
+    hash_: Annotated[str, typer.Argument(metavar="HASH", help="as `policies pending` prints it")],
+    tenant: Annotated[str, typer.Option(help="ten_…")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+) -> None:
+    """Veto a loosening that waits; the output is what `policies veto` takes."""
+    _print_signed(key, person, governance.veto_payload(tenant, what, hash_, person))
+
+
+def _print_signed(key: Path, person: str, payload: bytes) -> None:
+    parse_id("person", person, "person")
     _print({"person": person, "signature": PersonKey.read(key).sign(payload).hex()})
 
 

@@ -9,12 +9,18 @@ from api.answers import Shape, answer
 from api.auth.access import TREASURY
 from api.auth.guard import Who
 from api.deps import UseDeps
+from api.inputs import PersonSignature
+from api.routes.policies import waits
 from api.routing import Routes
+from custody.core.clock import iso_us
 from custody.core.db import ReadSession
 from custody.core.errors import Conflict, InvalidInput, NotFound
+from custody.core.governance import Changing
 from custody.core.ids import PersonId, TenantId, parse_id
+from custody.keys.authority import enrolment_hash
 from custody.parties import people, tenants
 from custody.parties.people import Person
+from custody.policy import changes
 
 routes = Routes("enrolments")
 PEOPLE_MAX = 100
@@ -41,6 +47,9 @@ class Enrolment(Shape):
 class SignedEnrolment(Shape):
     enrolment: Enrolment
     signature: str = Field(pattern="^[0-9a-f]{128}$", description="the authority's, hex")
+    consents: list[PersonSignature] = Field(
+        default=[], max_length=10, description="of treasury, where the policy asks for them"
+    )
 
 
 class LoadedEnrolment(Shape):
@@ -48,6 +57,8 @@ class LoadedEnrolment(Shape):
     version: int
     enrolled: list[str]
     removed: list[str]
+    in_force: bool
+    due_at: str | None
 
 
 def _person(text: str, field: str) -> PersonId:
@@ -116,7 +127,15 @@ async def load(body: SignedEnrolment, who: Who, deps: UseDeps) -> Response:
     tenant_id = _tenant(document, who)
     async with deps.db.read() as s:
         await _check(s, tenant_id, document)
-    version = await deps.signer.enrol(body.model_dump(by_alias=True))
+    await changes.step(deps.db, deps.clock, deps.signer.status)
+    given = body.model_dump(by_alias=True)
+    if not body.consents:
+        del given["consents"]
+    version = await deps.signer.enrol(given)
+    if version < document.version:
+        hash_ = enrolment_hash(given["enrolment"])
+        due = await waits(deps, tenant_id, Changing.ENROLMENT, hash_, document.version, given)
+        return answer({**_view(document, version), "in_force": False, "due_at": iso_us(due)}, 201)
     now = deps.clock.now()
     # Its own transaction, opened only now: the signer has answered.
     async with deps.db.write() as s:
@@ -124,7 +143,7 @@ async def load(body: SignedEnrolment, who: Who, deps: UseDeps) -> Response:
             await people.ensure(s, tenant_id, id_, new.role, bytes.fromhex(new.public_key), at=now)
         for id_ in _removed(document):
             await people.remove(s, tenant_id, id_, at=now)
-    return answer(_view(document, version), 201)
+    return answer({**_view(document, version), "in_force": True, "due_at": None}, 201)
 
 
 def _view(document: Enrolment, version: int) -> dict[str, Any]:

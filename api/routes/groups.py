@@ -2,12 +2,14 @@
 
 from api.routes import (
     accounts,
+    address_book,
     allocations,
     audit,
     balances,
     customers,
     deposits,
     enrolments,
+    freezes,
     health,
     intents,
     ledger,
@@ -25,6 +27,8 @@ from api.routes import (
 )
 
 GROUPS = (
+    address_book.routes,
+    freezes.routes,
     accounts.routes,
     transfers.routes,
     health.routes,

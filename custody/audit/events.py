@@ -49,6 +49,12 @@ class EventKind(StrEnum):
     WITHDRAWAL_FAILED = "withdrawal.failed"
     WITHDRAWAL_SETTLED = "withdrawal.settled"
     POLICY_LOADED = "policy.loaded"
+    CHANGE_PROPOSED = "change.proposed"
+    CHANGE_ENDED = "change.ended"
+    ADDRESS_ENTERED = "address.entered"
+    ADDRESS_REMOVED = "address.removed"
+    FREEZE_SET = "freeze.set"
+    FREEZE_LIFTED = "freeze.lifted"
     RISK_LOADED = "risk.loaded"
     POOL_CREATED = "pool.created"
     POOL_OPTED_IN = "pool.opted_in"
@@ -174,6 +180,21 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.POLICY_LOADED: _schema(
         1, "version:number hash:digest previous?:digest document:object signature?:signature"
     ),
+    # The alert to owners: what waits, who agreed, and until when one of them may veto it.
+    EventKind.CHANGE_PROPOSED: _schema(
+        1, "changes:text hash:digest version:number due_at:time document:object consents:list"
+    ),
+    EventKind.CHANGE_ENDED: _schema(
+        1, "changes:text hash:digest state:text person?:id.person signature?:signature"
+    ),
+    EventKind.ADDRESS_ENTERED: _schema(
+        1,
+        "entry:id.address chain_id:number address:address label:text person:id.person "
+        "signature:signature consents?:list",
+    ),
+    EventKind.ADDRESS_REMOVED: _schema(1, "entry:id.address person:id.person signature:signature"),
+    EventKind.FREEZE_SET: _schema(1, "freeze:id.freeze scope:text value?:text"),
+    EventKind.FREEZE_LIFTED: _schema(1, "freeze:id.freeze signatures:list"),
     EventKind.RISK_LOADED: _schema(
         1,
         "pool:id.pool version:number hash:digest previous?:digest document:object loaded_by?:text",

@@ -29,6 +29,8 @@ PolicyId = NewType("PolicyId", UUID)
 PlanId = NewType("PlanId", UUID)
 LegId = NewType("LegId", UUID)
 EntryId = NewType("EntryId", UUID)
+AddressId = NewType("AddressId", UUID)
+FreezeId = NewType("FreezeId", UUID)
 
 PREFIXES = {
     "tenant": "ten",
@@ -50,6 +52,8 @@ PREFIXES = {
     "entry": "ent",
     "reconciliation": "rec",
     "redemption": "red",
+    "address": "adr",
+    "freeze": "frz",
 }
 
 _lock = threading.Lock()

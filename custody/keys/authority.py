@@ -1,6 +1,9 @@
 """What the policy authority may tell the signer: policies and enrolments, each signed by its key.
 
 Both only move forward: a version follows the one before it, and nothing is taken back silently.
+
+Where the policy in force says how it may be changed (`change`), what loosens needs people too,
+and waits: see `changes.py`, which decides when something is put here.
 """
 
 import hashlib
@@ -41,25 +44,37 @@ class PolicyBook:
     def find(self, tenant: str) -> Policy | None:
         return self._pinned.get(tenant)
 
-    def load(self, signed: dict[str, Any]) -> Policy:
-        """Take a new version. The one in force again changes nothing."""
+    def check(self, signed: dict[str, Any]) -> Policy:
+        """A policy that may come next, or is in force. Refuses any other."""
         policy = self._verified(signed)
         tenant = format_id("tenant", policy.tenant_id)
         known = self._store.account_of(tenant) is not None
         require(known, "unknown_tenant", f"{tenant} is not enrolled")
-        with self._store.transaction():
-            head = self._store.policy_head(tenant)
-            if head is None or head[1] != policy.hash:
-                expected = (1, None) if head is None else (head[0] + 1, head[1])
-                follows = (policy.version, policy.previous) == expected
-                require(
-                    follows,
-                    "policy_version",
-                    f"must be version {expected[0]} and name {expected[1]} as the previous",
-                )
-                text = json.dumps(signed, ensure_ascii=False)
-                self._store.add_policy(tenant, policy.version, policy.hash, text)
-        self._pinned[tenant] = policy
+        head = self._store.policy_head(tenant)
+        if head is None or head[1] != policy.hash:
+            expected = (1, None) if head is None else (head[0] + 1, head[1])
+            follows = (policy.version, policy.previous) == expected
+            require(
+                follows,
+                "policy_version",
+                f"must be version {expected[0]} and name {expected[1]} as the previous",
+            )
+        return policy
+
+    def put(self, signed: dict[str, Any]) -> Policy:
+        """Store a new version; the one in force changes nothing. Requires a transaction, and `pin`
+        once that has ended."""
+        policy = self.check(signed)
+        tenant = format_id("tenant", policy.tenant_id)
+        head = self._store.policy_head(tenant)
+        if head is None or head[1] != policy.hash:
+            text = json.dumps(signed, ensure_ascii=False)
+            self._store.add_policy(tenant, policy.version, policy.hash, text)
+        return policy
+
+    def pin(self, policy: Policy) -> Policy:
+        """From here on this is the policy in force."""
+        self._pinned[format_id("tenant", policy.tenant_id)] = policy
         return policy
 
     def _read(self, tenant: str) -> None:
@@ -81,23 +96,44 @@ class PolicyBook:
         return policy
 
 
-def enrol(store: Store, authority: bytes, signed: dict[str, Any]) -> int:
-    """Take a change of tenants or people; its version. The last one again changes nothing."""
+def check_enrolment(store: Store, authority: bytes, signed: dict[str, Any]) -> tuple[str, bool]:
+    """Hash of a change of tenants or people that may come next, and whether it was the last one."""
     body = _verified_enrolment(authority, signed)
     tenant, version = body["tenant"], body["version"]
-    digest = hashlib.sha256(canonical.encode(body)).hexdigest()
-    switch = f"enrolment:{tenant}"
-    with store.transaction():
-        current = store.enrolment_version(tenant)
-        if version == current and store.switch(switch) == digest:
-            return current
-        require(version == current + 1, "enrolment_version", f"must be version {current + 1}")
+    hash_ = enrolment_hash(body)
+    current = store.enrolment_version(tenant)
+    if version == current and store.switch(_switch(tenant)) == hash_.removeprefix("sha256:"):
+        return hash_, True
+    require(version == current + 1, "enrolment_version", f"must be version {current + 1}")
+    return hash_, False
+
+
+def put_enrolment(store: Store, authority: bytes, signed: dict[str, Any]) -> int:
+    """Take it; its version. The last one again changes nothing. Requires a transaction."""
+    hash_, is_known = check_enrolment(store, authority, signed)
+    body = signed["enrolment"]
+    if not is_known:
         try:
             _apply(store, body)
         except sqlite3.IntegrityError as error:
             raise Refusal("enrolment_conflict", "account, person or key is enrolled") from error
-        store.set_switch(switch, digest)
-    return version if type(version) is int else current
+        store.set_switch(_switch(body["tenant"]), hash_.removeprefix("sha256:"))
+    return store.enrolment_version(body["tenant"])
+
+
+def enrolment_hash(body: dict[str, Any]) -> str:
+    """What people who agree to an enrolment sign over."""
+    return "sha256:" + hashlib.sha256(canonical.encode(body)).hexdigest()
+
+
+def last_enrolment(store: Store, tenant: str) -> str | None:
+    """Hash of the last change of people; None before the first."""
+    hash_ = store.switch(_switch(tenant))
+    return None if hash_ is None else f"sha256:{hash_}"
+
+
+def _switch(tenant: str) -> str:
+    return f"enrolment:{tenant}"
 
 
 def _apply(store: Store, body: dict[str, Any]) -> None:

@@ -6,10 +6,11 @@ so that a kill switch holds intents back and does not fail them.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from custody.core.governance import Address, Signature
 from custody.core.intents import Decision, Intent
 from custody.core.ports import (
     Fees,
@@ -100,6 +101,36 @@ class SignerClient:
     async def enrol(self, signed: Mapping[str, Any]) -> int:
         """Give the signer a change of people or tenants signed by the authority; its version."""
         return int((await self.request("enrol", signed=dict(signed)))["version"])
+
+    async def veto(self, tenant: str, what: str, hash_: str, by: Signature) -> None:
+        """Stop a change that waits. `by` is over `governance.veto_payload`."""
+        await self.request("veto", tenant=tenant, changes=what, hash=hash_, by=by.to_json())
+
+    async def add_address(
+        self, entry: Address, signature: str, consents: Sequence[Signature] = ()
+    ) -> int:
+        """Since when, by the signer's clock in Unix seconds, the entry is in its book."""
+        answer = await self.request(
+            "add_address",
+            entry=entry.to_json(),
+            signature=signature,
+            consents=[c.to_json() for c in consents],
+        )
+        return int(answer["since_s"])
+
+    async def remove_address(self, tenant: str, entry: str, by: Signature) -> None:
+        """`by` is over `governance.removal_payload`."""
+        await self.request("remove_address", tenant=tenant, entry=entry, by=by.to_json())
+
+    async def freeze_scope(self, tenant: str, scope: str, value: str) -> tuple[str, str]:
+        """Stop one tenant, asset or destination, across restarts: the freeze's id and time."""
+        answer = await self.request("freeze_scope", tenant=tenant, scope=scope, value=value)
+        return str(answer["freeze"]), str(answer["frozen_at"])
+
+    async def lift(self, tenant: str, freeze: str, signatures: Sequence[Signature]) -> None:
+        """Each signature is over `governance.lift_payload`."""
+        signed = [x.to_json() for x in signatures]
+        await self.request("lift", tenant=tenant, freeze=freeze, signatures=signed)
 
     async def request(self, op: str, **fields: object) -> dict[str, Any]:
         """One question, one answer. Raises SignerRefused or SignerUnavailable."""

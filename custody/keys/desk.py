@@ -13,13 +13,17 @@ from typing import Any
 from chains.evm.transactions import Authorization, UnsignedTransaction, authorization_hash
 from custody.core.clock import Clock, iso_us
 from custody.core.facts import NO_FACTS
-from custody.core.ids import parse_id
+from custody.core.governance import Address, Signature
+from custody.core.ids import format_id, parse_id
 from custody.core.intents import Intent, IntentKind, Outcome
 from custody.core.serialization import dumps_text, loads
 from custody.keys import decode
-from custody.keys.authority import PolicyBook, enrol
+from custody.keys.authority import PolicyBook, last_enrolment
+from custody.keys.book import AddressBook, require_own
+from custody.keys.changes import Changes
 from custody.keys.evidence import require_approvals
 from custody.keys.facts import facts_of
+from custody.keys.freezes import Freezes
 from custody.keys.keyring import Keyring
 from custody.keys.limits import bounds, require_within, spendings
 from custody.keys.people import is_signed, unfreeze_payload
@@ -60,14 +64,19 @@ class Desk:
         self._keyring = keyring
         self._clock = clock
         self._policies = PolicyBook(store, keyring.authority)
+        self._changes = Changes(store, self._policies, keyring.authority)
+        self._book = AddressBook(store)
+        self._freezes = Freezes(store)
 
     def sign(self, request: SignRequest) -> Signed:
         """Sign or refuse. The same request: the same bytes, whatever happened in between."""
         self._require_thawed()
+        self._changes.ripen(self._now_s())
         account = self._store.account_of(request.tenant)
         if account is None:
             raise Refusal("unknown_tenant", f"{request.tenant} is not enrolled")
         known = self._store.binding(request.intent_id)
+        self._freezes.require_none(request.intent, has_bytes=known is not None)
         if known is not None:
             return self._again(account, request, known)
         require_fees(request, request.intent.gas_limit)
@@ -141,11 +150,41 @@ class Desk:
         }
 
     def load_policy(self, signed: dict[str, Any]) -> str:
-        """The hash of the policy now in force."""
-        return self._policies.load(signed).hash
+        """The hash of the policy now in force: the one before, where this one has to wait."""
+        self._changes.ripen(self._now_s())
+        return self._changes.load_policy(signed, self._now_s()).hash
 
     def enrol(self, signed: dict[str, Any]) -> int:
-        return enrol(self._store, self._keyring.authority, signed)
+        """The version now in force: the one before, where this one has to wait."""
+        self._changes.ripen(self._now_s())
+        return self._changes.enrol(signed, self._now_s())
+
+    def veto(self, tenant: str, what: str, hash_: str, signature: Signature) -> None:
+        """Stop a loosening that waits; once it is in force it is too late."""
+        self._changes.ripen(self._now_s())
+        self._changes.veto(tenant, what, hash_, signature)
+
+    def add_address(self, entry: Address, signature: str, consents: Sequence[Signature]) -> int:
+        """Since when (Unix time of this clock) the entry is in the book."""
+        self._changes.ripen(self._now_s())
+        least = self._people_needed(format_id("tenant", entry.tenant_id))
+        return self._book.add(entry, signature, self._now_s(), consents, least)
+
+    def remove_address(self, tenant: str, entry: str, by: Signature) -> None:
+        self._book.remove(tenant, entry, by.person, by.signature, self._now_s())
+
+    def freeze_scope(self, tenant: str, scope: str, value: str) -> tuple[str, str]:
+        """Id and time of the freeze of a tenant, an asset or a destination of it."""
+        return self._freezes.add(tenant, scope, value, iso_us(self._now()))
+
+    def lift(self, tenant: str, freeze: str, signatures: Sequence[Signature]) -> None:
+        """As many people of the tenant's treasury as its policy asks for a change; at least one."""
+        self._changes.ripen(self._now_s())
+        self._freezes.lift(tenant, freeze, signatures, self._people_needed(tenant))
+
+    def _people_needed(self, tenant: str) -> int:
+        policy = self._policies.find(tenant)
+        return 1 if policy is None or policy.change is None else policy.change.approvals
 
     def freeze(self) -> str:
         """Stop signing transactions until a person lifts it; the time of the (first) freeze."""
@@ -174,7 +213,8 @@ class Desk:
             self._store.set_switch(FROZEN, None)
 
     def status(self) -> dict[str, Any]:
-        """What is in force; `bounds` is all that can pass without a person."""
+        """What is in force, and what waits; `bounds` is all that can pass without a person."""
+        self._changes.ripen(self._now_s())
         return {
             "frozen_at": self._store.switch(FROZEN),
             "origin": self._keyring.origin,
@@ -189,6 +229,9 @@ class Desk:
             "account": self._store.account_of(tenant),
             "policy_version": policy.version if policy else None,
             "policy_hash": policy.hash if policy else None,
+            "enrolment_hash": last_enrolment(self._store, tenant),
+            "pending": self._changes.pending(tenant),
+            "freezes": self._freezes.of(tenant),
             "bounds": bounds(self._store, policy, tenant, self._now_s()) if policy else [],
         }
 
@@ -203,6 +246,8 @@ class Desk:
             raise Refusal("unknown_chain", f"the policy has no places on chain {intent.chain_id}")
         self._require_sound(request, places)
         facts = facts_of(self._store, policy, request, self._now_s())
+        if facts is not None:
+            require_own(facts, self._book.of(intent, policy.cooling_s, self._now_s()))
         verdict = evaluate(policy, intent, facts or NO_FACTS)
         _require_decision(request, policy.hash, verdict)
         require_approvals(self._store, request.decision, verdict, request.tenant, self._now())

@@ -1,14 +1,18 @@
 """Evidence that the API cannot make: signatures of people enrolled in the signer's own store."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from custody.core.governance import TREASURY, Signature, consent_payload
 from custody.core.ids import format_id
 from custody.core.intents import Approval, Decision, Outcome, approval_payload
 from custody.keys.people import is_signed
 from custody.keys.refusal import Refusal, require
 from custody.keys.store import Store
 from custody.policy.evaluate import Verdict, conclude
+
+CONSENTERS = frozenset({TREASURY})
 
 
 def require_approvals(
@@ -38,6 +42,37 @@ def require_approvals(
         raise fault or Refusal(
             "approvals_missing", f"{len(approvers)} of {verdict.approvals_required} approvals"
         )
+
+
+def require_person(
+    store: Store,
+    tenant: str,
+    person: str,
+    roles: frozenset[str],
+    payload: bytes,
+    signature: str,
+    *,
+    rule: str,
+) -> None:
+    """Refuse by `rule` unless a person of these roles, enrolled and not revoked, signed this."""
+    found = store.person(tenant, person)
+    if found is None or found.revoked or found.role not in roles:
+        raise Refusal(rule, f"{person[:40]} is enrolled as none of {', '.join(sorted(roles))}")
+    raw = bytes.fromhex(signature)
+    require(is_signed(found.public_key, payload, raw), rule, "is not that person's signature")
+
+
+def require_consents(
+    store: Store, tenant: str, what: str, hash_: str, given: Sequence[Signature], least: int
+) -> None:
+    """Refuse unless so many distinct people of treasury agreed to the document of this hash."""
+    for c in given:
+        payload = consent_payload(tenant, what, hash_, c.person)
+        require_person(
+            *(store, tenant, c.person, CONSENTERS, payload, c.signature), rule="change_consent"
+        )
+    people = len({c.person for c in given})
+    require(people >= least, "change_consent", f"{people} of {least} people agreed")
 
 
 def _role_of(store: Store, approval: Approval, digest: str, tenant: str, now: datetime) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 from custody.core.clock import SystemClock
 from custody.core.errors import InvalidInput
+from custody.core.governance import Address, Signature
 from custody.core.serialization import dumps, loads
 from custody.core.telemetry import setup_logging
 from custody.keys import homes
@@ -59,6 +60,11 @@ class Service:
             "unfreeze": lambda q: _unfrozen(desk, q),
             "load_policy": lambda q: {"hash": desk.load_policy(q["signed"])},
             "enrol": lambda q: {"version": desk.enrol(q["signed"])},
+            "veto": lambda q: _vetoed(desk, q),
+            "add_address": lambda q: _entered(desk, q),
+            "remove_address": lambda q: _removed(desk, q),
+            "freeze_scope": lambda q: _scope_frozen(desk, q),
+            "lift": lambda q: _lifted(desk, q),
         }
 
     def answer(self, line: bytes) -> bytes:
@@ -117,6 +123,32 @@ def _checkpoint(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
 
 def _unfrozen(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
     desk.unfreeze(q["person"], bytes.fromhex(q["signature"]))
+    return {}
+
+
+def _vetoed(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
+    desk.veto(str(q["tenant"]), q["changes"], str(q["hash"]), Signature.from_json(q["by"]))
+    return {}
+
+
+def _entered(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
+    consents = [Signature.from_json(c) for c in q["consents"]]
+    return {"since_s": desk.add_address(Address.from_json(q["entry"]), q["signature"], consents)}
+
+
+def _removed(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
+    desk.remove_address(str(q["tenant"]), str(q["entry"]), Signature.from_json(q["by"]))
+    return {}
+
+
+def _scope_frozen(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
+    freeze, at = desk.freeze_scope(str(q["tenant"]), q["scope"], str(q["value"]))
+    return {"freeze": freeze, "frozen_at": at}
+
+
+def _lifted(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
+    signatures = [Signature.from_json(x) for x in q["signatures"]]
+    desk.lift(str(q["tenant"]), str(q["freeze"]), signatures)
     return {}
 
 

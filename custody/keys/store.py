@@ -113,6 +113,10 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
+    def run(self, statement: str, *values: str | int) -> list[tuple[Any, ...]]:
+        """One statement of a room that keeps a table of its own here; its rows."""
+        return self._db.execute(statement, values).fetchall()
+
     # Tenants and people
 
     def account_of(self, tenant: str) -> int | None:

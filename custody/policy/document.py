@@ -6,7 +6,8 @@
      "limits": [{"asset", "window_s", "amount_max"}],
      "places": {"<chain id>": {"treasury", "payout", "gas", "allocator", "anchorer",
                                "guards": {"<address>": "<asset>"}, "sweeper", "anchor", "payees",
-                               ["payouts", "safe"]}}}
+                               ["payouts", "safe"]}},
+     ["book": {"cooling_s"}, "change": {"delay_s", "approvals"}]}
 
 The authority signs the canonical bytes (Ed25519); the signature travels beside the document:
 `{"policy": {…}, "signature": "<hex>"}`. Amounts are decimal strings in base units. What rules
@@ -40,6 +41,11 @@ SCHEMA_2 = "moorage.policy/2"
 ANY = "*"
 APPROVALS_MAX = 10
 WINDOW_MAX_S = 31 * 86_400
+COOLING_S = 86_400
+COOLING_RANGE_S = (60, 30 * 86_400)
+DELAY_RANGE_S = (60, 30 * 86_400)
+"""Less than a minute is no time to look at anything; a month is longer than anybody waits."""
+CHANGE_APPROVALS_MIN = 2
 OUTWARD = frozenset({IntentKind.PAYOUT, IntentKind.RELEASE})
 """Kinds whose money can reach somebody outside; all others end at a place of ours."""
 
@@ -120,8 +126,21 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """How the policy in force lets itself be loosened: so many of treasury, then so long a wait,
+    in which one person may veto."""
+
+    delay_s: int
+    approvals: int
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """A checked document. `hash` is `sha256:` and the hex SHA-256 of its canonical bytes."""
+    """A checked document. `hash` is `sha256:` and the hex SHA-256 of its canonical bytes.
+
+    `cooling_s` is how long a new entry of the address book waits. `change` None: the authority's
+    signature alone changes it, at once.
+    """
 
     tenant_id: UUID
     version: int
@@ -131,6 +150,8 @@ class Policy:
     places: Mapping[int, Places]
     hash: str
     body: Mapping[str, Any]
+    cooling_s: int = COOLING_S
+    change: Change | None = None
 
     def payload(self) -> bytes:
         """The exact bytes that the authority signs."""
@@ -146,7 +167,8 @@ class Policy:
 
 def parse(body: object) -> Policy:
     """Check a document strictly. Raises InvalidInput naming the field and the rule it breaks."""
-    doc = fields(body, "policy", _DOCUMENT)
+    modern = isinstance(body, dict) and body.get("schema") == SCHEMA_2
+    doc = fields(body, "policy", _DOCUMENT, _GOVERNING if modern else frozenset())
     schemas = (SCHEMA, SCHEMA_2)
     require(doc["schema"] in schemas, "schema", f"must be {' or '.join(schemas)}")
     tenant = parse_id("tenant", text(doc["tenant"], "tenant"), "tenant")
@@ -166,7 +188,11 @@ def parse(body: object) -> Policy:
     require(isinstance(doc["places"], dict), "places", "must be an object")
     places = {_chain(k): _places(v, k) for k, v in doc["places"].items()}
     digest = "sha256:" + hashlib.sha256(canonical.encode(doc)).hexdigest()
-    policy = Policy(tenant, version, previous, rules, limits, places, digest, doc)
+    cooling_s = _cooling(doc["book"]) if "book" in doc else COOLING_S
+    change = _change(doc["change"]) if "change" in doc else None
+    policy = Policy(
+        tenant, version, previous, rules, limits, places, digest, doc, cooling_s, change
+    )
     _require_bounds(policy)
     return policy
 
@@ -178,6 +204,8 @@ def split_signed(signed: object) -> tuple[Policy, bytes]:
 
 
 _DOCUMENT = frozenset({"schema", "tenant", "version", "previous", "rules", "limits", "places"})
+_GOVERNING = frozenset({"book", "change"})
+"""Documents of before these existed do not name them, and stay valid."""
 _RULE = frozenset({"name", "kind", "asset", "amount_max", "approvals", "roles"})
 _RULE_2 = frozenset({"name", "effect", "kind", "asset", "when", "quorum"})
 _GROUP = frozenset({"roles", "approvals"})
@@ -187,6 +215,19 @@ _CONTRACTS = ("sweeper", "anchor")
 _LATER_CONTRACTS = ("payouts", "safe")
 """Documents of before these existed do not name them, and stay valid."""
 _PLACES = frozenset({*_WALLETS, *_CONTRACTS, "guards", "payees"})
+
+
+def _cooling(value: object) -> int:
+    book = fields(value, "book", frozenset({"cooling_s"}))
+    return integer(book["cooling_s"], "book.cooling_s", *COOLING_RANGE_S)
+
+
+def _change(value: object) -> Change:
+    c = fields(value, "change", frozenset({"delay_s", "approvals"}))
+    return Change(
+        integer(c["delay_s"], "change.delay_s", *DELAY_RANGE_S),
+        integer(c["approvals"], "change.approvals", CHANGE_APPROVALS_MIN, APPROVALS_MAX),
+    )
 
 
 def _address(value: object, field: str) -> str:

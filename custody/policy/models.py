@@ -1,6 +1,9 @@
-"""Tables of policy: documents, people's approvals, and decisions. All only grow."""
+"""Tables of policy: documents, people's approvals, and decisions. The
+first ones only grow; of the others only the end is written later."""
 
 from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
     Column,
     DateTime,
     ForeignKeyConstraint,
@@ -13,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -82,3 +86,54 @@ movements = Table(
     Index("ix_policy_movements_window", "tenant_id", "asset_id", "at"),
 )
 """What policy let go out, from when it was first not refused; rolling windows count it."""
+
+address_book = Table(
+    "address_book",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("address", String(42), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("person_id", Uuid, nullable=False),
+    Column("signature", String(128), nullable=False),
+    Column("entered_at", _AT, nullable=False),
+    Column("removed_at", _AT),
+    Index(
+        "ix_address_book_live",
+        "tenant_id",
+        "chain_id",
+        "address",
+        unique=True,
+        postgresql_where=text("removed_at IS NULL"),
+    ),
+)
+"""The service's copy; `entered_at` is the signer's own time, so both cool alike."""
+
+freezes = Table(
+    "policy_freezes",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("frozen_at", _AT, nullable=False),
+    Column("lifted_at", _AT),
+)
+"""The service's copy, so that it binds no nonce to what the signer would hold back."""
+
+changes = Table(
+    "policy_changes",
+    metadata,
+    Column("tenant_id", Uuid, nullable=False),
+    Column("hash", _DIGEST, nullable=False),
+    Column("changes", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("proposed_at", _AT, nullable=False),
+    Column("due_at", _AT, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "hash"),
+    CheckConstraint("state IN ('pending', 'in_force', 'vetoed', 'dropped')", name="state"),
+)
+"""Loosenings that the signer holds back, with their signatures."""

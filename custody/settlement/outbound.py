@@ -21,7 +21,7 @@ from custody.core.ids import format_id
 from custody.core.intents import Intent, IntentKind
 from custody.core.isolation import each
 from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
-from custody.policy import decisions
+from custody.policy import decisions, freezes
 from custody.settlement import cancel, intents, nonces, pricing, standstill, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 APPROVAL_WAIT = timedelta(hours=24)
 BOUND_ELSEWHERE = frozenset({"nonce_taken", "other_nonce", "intent_changed", "cancelled"})
 """Refusals by which the signer says that it has signed something with this nonce or intent."""
-OTHER_POLICY = "decision_policy"
+DECIDE_AGAIN = frozenset({"decision_policy", "decision_book", "held_back"})
+"""The policy or the address book is another since the decision, or a freeze came between."""
+HELD_WITH_BYTES = "held_with_bytes"
 
 
 async def step(deps: SettlementDeps) -> int:
@@ -42,7 +44,14 @@ async def step(deps: SettlementDeps) -> int:
     async with deps.db.read() as s:
         stopped = await standstill.stops(s)
         found = await intents.in_states(s, [IntentState.QUEUED, IntentState.BOUND])
-    waiting = [row for row in found if row.intent.chain_id not in stopped]
+        frozen = await freezes.in_force(s)
+    # What is frozen gets no nonce, which others would then wait behind.
+    waiting = [
+        row
+        for row in found
+        if row.intent.chain_id not in stopped
+        and not (row.state is IntentState.QUEUED and freezes.holds(frozen, row.intent))
+    ]
     jammed: set[tuple[int, str]] = {
         (row.intent.chain_id, row.intent.sender)
         for row in waiting
@@ -170,11 +179,14 @@ async def _refused(
     if refusal.rule in BOUND_ELSEWHERE:
         return  # the signer knows this nonce or intent better than we do: a person must look
     async with deps.db.write() as s:
+        if refusal.rule == HELD_WITH_BYTES:
+            # Frozen, but the signer has bytes at this nonce: only a cancel frees the address.
+            await cancel.decide(s, row, reason, at=deps.clock.now())
+            return
         if not await nonces.hand_back(s, intent.chain_id, intent.sender, nonce):
             await cancel.decide(s, row, reason, at=deps.clock.now())
             return  # later nonces wait behind this one
-        if refusal.rule == OTHER_POLICY:
-            # The policy was replaced since the decision: decide anew, under today's.
+        if refusal.rule in DECIDE_AGAIN:
             await move(s, intent.id, IntentState.BOUND, IntentState.QUEUED, nonce=None)
             return
         moved = await move(

@@ -6,13 +6,14 @@ from typing import Any
 
 from custody.audit import checkpoint, sequence
 from custody.core.db import Database
+from custody.core.governance import Address
 from custody.core.ids import PoolId, TransferId, format_id, new_uuid7
 from custody.core.money import AssetId
 from custody.ledger import accounts
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places, tokens
 from custody.parties.places import Place
-from custody.policy import policies
+from custody.policy import addressbook, changes, freezes, policies
 from custody.withdrawals import quote
 from custody.withdrawals.request import RequestInput, request
 from router import models, pool
@@ -191,6 +192,24 @@ async def _plan(db: Database, item: Pool, at: datetime) -> str:
     return format_id("plan", id_)
 
 
+async def _governed(db: Database, party: Party) -> dict[str, str]:
+    """An entry of the address book, a freeze of another asset, and a change that waits."""
+    entry = Address(new_uuid7(), party.tenant, CHAIN, OUTSIDE, "p", party.person_key.id)
+    freeze, hash_ = new_uuid7(), "sha256:" + "9" * 64
+    waiting = changes.Waiting(
+        party.tenant, hash_, "policy", 2, {"policy": {}}, changes.PENDING, NOW, NOW
+    )
+    async with db.write() as s:
+        await addressbook.enter(s, entry, "00" * 64, [], entered_at=NOW, at=NOW)
+        await freezes.record(s, party.tenant, freeze, "asset", "none", at=NOW)
+        await changes.propose(s, waiting)
+    return {
+        "entry_id": format_id("address", entry.id),
+        "freeze_id": format_id("freeze", freeze),
+        "change_hash": hash_,
+    }
+
+
 async def _checkpoint(world: World) -> None:
     deps = world.deps
     signer = deps.signer
@@ -225,6 +244,7 @@ async def plant(world: World) -> Objects:
         secret = tokens.hash_secret(ours.tokens["alice"])
         own_token = await tokens.by_hash(s, secret)
     assert own_token is not None
+    ids |= await _governed(db, ours)
     ids["token_id"] = format_id("token", own_token.id)
     await _checkpoint(world)
     async with db.read() as s:

@@ -1,6 +1,6 @@
 """What the API's tests build on: a registry, a signer that signs nothing, money out of thin air."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,8 @@ from chains.registry import AssetInfo, ChainInfo, Registry
 from custody.audit.note import LogKey, TreeHead
 from custody.billing.fees import FeePlan, FeeTable
 from custody.core.db import Database
-from custody.core.ids import AccountId, CustomerId, TenantId, TransferId, new_uuid7
+from custody.core.governance import Address, Signature
+from custody.core.ids import AccountId, CustomerId, TenantId, TransferId, format_id, new_uuid7
 from custody.core.intents import Decision, Intent
 from custody.core.money import AssetId, erc20_asset, native_asset
 from custody.core.ports import Fees, SignedTransaction, SignerEntry, SignerRefused
@@ -92,6 +93,23 @@ class FakeSigner:
 
     async def unfreeze(self, person: str, signature: str) -> None:
         self.frozen_at = None
+
+    async def veto(self, tenant: str, what: str, hash_: str, by: Signature) -> None:
+        pass
+
+    async def add_address(
+        self, entry: Address, signature: str, consents: Sequence[Signature] = ()
+    ) -> int:
+        return 1_767_323_045
+
+    async def remove_address(self, tenant: str, entry: str, by: Signature) -> None:
+        pass
+
+    async def freeze_scope(self, tenant: str, scope: str, value: str) -> tuple[str, str]:
+        return format_id("freeze", new_uuid7()), "2026-01-02T03:04:05.000000Z"
+
+    async def lift(self, tenant: str, freeze: str, signatures: Sequence[Signature]) -> None:
+        pass
 
 
 async def credit(

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.postgres
 
 OWNED = {"customer_id", "account_id", "transfer_id", "deposit_id", "withdrawal_id"}
 TENANTS = OWNED | {"tenant_id", "token_id", "intent_id", "pool_id", "plan_id", "seq"}
+TENANTS |= {"entry_id", "freeze_id", "change_hash"}
 QUERIES = {
     "accounts history": {
         "start": "2026-01-01T00:00:00Z",
@@ -122,6 +123,17 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             "person": format_id("person", world.ours.person_key.id),
             "signature": "00" * 64,
         },
+        "address-book add": lambda: {
+            "entry": format_id("address", new_uuid7()),
+            "chain_id": str(CHAIN),
+            "address": OTHER_GUARD,
+            "label": "a payee",
+            **_by(world),
+        },
+        "address-book remove": lambda: _by(world),
+        "freezes set": lambda: {"scope": "asset", "value": USDC},
+        "freezes lift": lambda: {"signatures": [_by(world)]},
+        "policies veto": lambda: _by(world),
         "allocations plan": dict,
         "policies load": lambda: signed(policy(world.ours, 2, o.policy_hash)),
         "pools create": lambda: {
@@ -145,6 +157,10 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "risk-policies load": lambda: risk_policy(o),
         "enrolments load": lambda: enrolment_of(world.ours),
     }
+
+
+def _by(world: World) -> dict[str, str]:
+    return {"person": format_id("person", world.ours.person_key.id), "signature": "00" * 64}
 
 
 def path_of(rule: Rule, objects: Objects) -> str:
