@@ -27,6 +27,7 @@ QuoteId = NewType("QuoteId", UUID)
 PoolId = NewType("PoolId", UUID)
 PolicyId = NewType("PolicyId", UUID)
 PlanId = NewType("PlanId", UUID)
+SafeProposalId = NewType("SafeProposalId", UUID)
 LegId = NewType("LegId", UUID)
 EntryId = NewType("EntryId", UUID)
 
@@ -50,6 +51,7 @@ PREFIXES = {
     "entry": "ent",
     "reconciliation": "rec",
     "redemption": "red",
+    "safe_proposal": "sap",
 }
 
 _lock = threading.Lock()
