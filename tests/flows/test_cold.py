@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from chains.devnet import safe as devnet_safe
 from chains.devnet.rpc import impersonated, rpc, send
 from chains.devnet.scenario.chain import Fate, reorg
 from chains.evm.contracts.safe import Safe, SafeCall, rejection, transaction_hash
+from custody.audit import verify
 from custody.core.errors import Conflict, Forbidden, InvalidInput, Refused
 from custody.core.ids import CustomerId
 from custody.ledger import chart
@@ -101,6 +104,30 @@ async def test_over_the_hot_limit_the_safe_pays(town: Town) -> None:
     async with town.db.read() as s:
         decided = await intents.get(s, town.tenant_id, w.intent_id)
     assert decided.state is IntentState.CANCELLED
+    await _auditor_agrees(town, decided.intent.to_json())
+
+
+async def _auditor_agrees(town: Town, body: dict[str, Any]) -> None:
+    """The auditor's own tool computes the hash anew, and sees another call for what it is."""
+    async with town.db.read() as s:
+        found = await s.all(
+            "SELECT convert_from(body, 'UTF8')::jsonb AS body FROM audit_entries"
+            " WHERE kind IN ('safe.proposed', 'safe.state') ORDER BY id"
+        )
+    told = [row.body["data"] for row in found]
+    proposed = next(d for d in told if "nonce" in d)
+    executed = next(d for d in told if d.get("to") == "executed")
+
+    def check(data: dict[str, Any], approved: dict[str, Any]) -> None:
+        proposal, end = (SimpleNamespace(where="here", data=d) for d in (data, executed))
+        verify.check_safe_call(proposal, end, approved)  # type: ignore[arg-type]
+
+    check(proposed, body)
+    for changed in ({**proposed, "nonce": "99"}, {**proposed, "to": OUTSIDE}):
+        with pytest.raises(verify.Wrong):
+            check(changed, body)
+    with pytest.raises(verify.Wrong):
+        check(proposed, {**body, "data": "0x"})
 
 
 async def test_who_signs_and_what(town: Town) -> None:
