@@ -79,7 +79,11 @@ def _rejects(w: VaultWorld, inner: SafeCall, **changes: Any) -> Intent:
 
 
 def _stores(w: VaultWorld, to: str) -> Intent:
-    fields = {"kind": IntentKind.COLD_STORE, "sender": w.place("treasury"), "sender_path": "2/0"}
+    fields: dict[str, Any] = {
+        "kind": IntentKind.COLD_STORE,
+        "sender": w.place("treasury"),
+        "sender_path": "2/0",
+    }
     return replace(w.payout(SMALL, beneficiary=to), **fields)
 
 
