@@ -11,6 +11,7 @@ import typer
 
 from api.commands import generated
 from api.commands import keks as kek_commands
+from api.commands import owners as owner_commands
 from api.commands import people as people_commands
 from api.commands import policy as policy_commands
 from custody.core.errors import MoorageError
@@ -26,11 +27,12 @@ app.add_typer(people_commands.app, name="people")
 app.add_typer(kek_commands.app, name="kek")
 app.add_typer(policy_commands.app, name="policy")
 app.command("sign-approval")(people_commands.sign_approval)
+app.command("sign-safe")(owner_commands.sign_safe)
 
 LOCAL = frozenset(
     {
         *("serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck"),
-        *("sign-approval", "kek", "doctor", "policy"),
+        *("sign-approval", "sign-safe", "kek", "doctor", "policy"),
     }
 )
 """Commands that need no OpenAPI document: building one would only make them start late."""

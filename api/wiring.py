@@ -33,7 +33,7 @@ from custody.policy import changes
 from custody.settlement import confirm, outbound, replace, standstill
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.effects import Effects, EffectsTable
-from custody.withdrawals import settle
+from custody.withdrawals import cold, settle
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.liquidity import FillEffects
 from custody.withdrawals.settle import PayoutEffects
@@ -70,7 +70,9 @@ class Parts:
 
     @property
     def withdrawals(self) -> WithdrawalDeps:
-        return WithdrawalDeps(self.db, self.clock, self.registry, self.fees, addresses.is_ours)
+        return WithdrawalDeps(
+            self.db, self.clock, self.registry, self.fees, addresses.is_ours, self.clients
+        )
 
     async def close(self) -> None:
         """Let go of connections to chains and exchanges."""
@@ -152,6 +154,9 @@ def effects_table(p: Parts) -> EffectsTable:
     owners |= {
         IntentKind.PAYOUT: PayoutEffects(p.clock),
         IntentKind.PAYOUT_FILL: FillEffects(p.clock),
+        IntentKind.COLD_STORE: FillEffects(p.clock),
+        IntentKind.PAYOUT_SAFE: cold.ExecutionEffects(p.clock),
+        IntentKind.SAFE_REJECT: cold.ExecutionEffects(p.clock),
         IntentKind.SWEEP_NATIVE: sweep.SweepEffects(),
         IntentKind.SWEEP_TOKEN: sweep.SweepEffects(),
         IntentKind.ANCHOR: anchor.AnchorEffects(_origin(p), p.clock),
@@ -199,6 +204,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("settlement.replace", lambda: replace.step(settlement), SLOW_MS),
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
         Job("withdrawals", lambda: settle.step(withdrawals), every),
+        Job("withdrawals.safe", lambda: cold.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
         Job("router.funding", lambda: funding.step(router), every),

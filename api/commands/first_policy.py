@@ -22,6 +22,9 @@ INWARD = (
     IntentKind.SWEEP_NATIVE,
     IntentKind.SWEEP_TOKEN,
     IntentKind.PAYOUT_FILL,
+    IntentKind.COLD_STORE,
+    IntentKind.PAYOUT_SAFE,
+    IntentKind.SAFE_REJECT,
     IntentKind.POOL_FUND,
     IntentKind.ALLOCATE,
     IntentKind.DEALLOCATE,
@@ -91,6 +94,7 @@ def _places(founding: Founding, chain_id: int) -> dict[str, Any]:
         "guards": {ours["guard_usdc"]: usdc, ours["guard_eth"]: native_asset(chain_id)},
         "sweeper": ours["sweeper"],
         "anchor": ours["audit_anchor"],
+        "safe": ours["safe"],
         "payees": [exchange["deposit_address"]] if exchange["chain_id"] == chain_id else [],
     }
 

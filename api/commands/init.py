@@ -136,14 +136,15 @@ def _found(
     deployed = {}
     for chain_id, world in worlds.items():
         with instant_mining(rpc[chain_id]):
-            deployed[chain_id] = deploy_installation(
+            safe = owner_safe(rpc[chain_id], world)
+            ours = deploy_installation(
                 rpc[chain_id],
                 world,
                 treasury=keys.addresses["treasury"],
                 payout=keys.addresses["payout"],
                 allocator=keys.addresses["allocator"],
                 anchorer=keys.addresses["anchorer"],
-                owner=owner_safe(rpc[chain_id], world),
+                owner=safe,
                 guardian=keys.addresses["guardian"],
                 log_id=bytes.fromhex(log_id(LogKey.parse(keys.log_vkey).name)[2:]),
                 exchange_deposit_address=(
@@ -151,6 +152,7 @@ def _found(
                 ),
                 book=home / f"contracts-{chain_id}.json",
             )
+            deployed[chain_id] = {**ours, "safe": safe}
     pools = {
         (chain_id, name): PoolId(new_uuid7()) for chain_id in worlds for name in first_pools.NAMES
     }
@@ -252,6 +254,7 @@ async def _record_places(
         (role, founding.keys.addresses[role], path) for role, path in places.PATHS.items()
     ]
     rows += [(places.SWEEPER, ours["sweeper"], None), (places.ANCHOR, ours["audit_anchor"], None)]
+    rows.append((places.SAFE, ours["safe"], None))
     for (at_chain, name), pool_id in founding.pools.items():
         if at_chain == chain_id:
             rows.append((places.guard(pool_id.hex), ours[first_pools.GUARDS[name]], None))

@@ -99,6 +99,18 @@ def execute(
     return send(rpc_url, signers[0], safe, EXECUTE, *terms)
 
 
+def signature_of(
+    rpc_url: str, safe: str, signer: str, to: str, data: str, nonce: int, *, value: int = 0
+) -> bytes:
+    """An unlocked owner's EIP-712 signature of a plain call at one of the Safe's nonces.
+
+    The node computes the hash by itself, from the typed data.
+    """
+    body = bytes.fromhex(data.removeprefix("0x"))
+    terms = (to, value, body, int(Operation.CALL), 0, 0, 0, ZERO, ZERO, nonce)
+    return _sign(rpc_url, safe, signer, dict(zip(SAFE_TX, terms, strict=True)))
+
+
 def multi_send_data(calls: list[tuple[str, int, str]]) -> str:
     """Calldata of `multiSend` for (to, value in wei, data) calls, all or none."""
     packed = b"".join(

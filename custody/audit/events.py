@@ -66,6 +66,9 @@ class EventKind(StrEnum):
     YIELD_SHARED = "yield.shared"
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
     RECONCILE_DONE = "reconcile.done"
+    SAFE_PROPOSED = "safe.proposed"
+    SAFE_SIGNED = "safe.signed"
+    SAFE_STATE = "safe.state"
     SCREENING_LOADED = "screening.loaded"
     DATA_READ = "data.read"
     OPERATOR_FUNDED = "operator.funded"
@@ -244,6 +247,23 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     ),
     EventKind.RECONCILE_DONE: _schema(
         1, f"{_AT_BLOCK} breaks:number accounts?:number digest?:digest report?:object"
+    ),
+    # All that the hash is made of: an outsider computes it, and recovers the owners that signed.
+    EventKind.SAFE_PROPOSED: _schema(
+        1,
+        f"proposal:id.safe_proposal {_WDR} chain_id:number safe:address nonce:number "
+        "to:address value:amount data:text safe_tx_hash:hash",
+    ),
+    EventKind.SAFE_SIGNED: _schema(
+        1,
+        "proposal:id.safe_proposal safe_tx_hash:hash owner:address signature:text "
+        "chain_id:number block_number:number block_hash:hash",
+    ),
+    # `safe_tx_hash` is what used the nonce, `tx_hash` the transaction that executed it.
+    EventKind.SAFE_STATE: _schema(
+        1,
+        "proposal:id.safe_proposal from:text to:text reason?:text intent?:id.intent "
+        "chain_id:number safe_tx_hash?:hash tx_hash?:hash block_number?:number",
     ),
     # The list itself is not for the log: its hash shows which one was in force.
     EventKind.SCREENING_LOADED: _schema(1, "version:number addresses:number hash:digest"),

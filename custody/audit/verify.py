@@ -792,11 +792,20 @@ class Bundle:
         asked = {e.data["withdrawal"]: e for e in self.of("withdrawal.requested")}
         final = {e.data["intent"]: e for e in self.of("transfer.final")}
         created = {e.data["intent"]: e for e in self.of("intent.created")}
+        proposed = {e.data["withdrawal"]: e for e in self.of("safe.proposed")}
+        used = {e.data["proposal"]: e for e in self.of("safe.state") if e.data["to"] == "executed"}
+        by_safe = {
+            w: used[e.data["proposal"]] for w, e in proposed.items() if e.data["proposal"] in used
+        }
         paid: dict[str, str] = {}
         for entry in self.of("withdrawal.settled"):
             data, where = entry.data, entry.where
             request, sent = asked.get(data["withdrawal"]), final.get(data["intent"])
             intent = created.get(data["intent"])
+            if intent is not None and intent.data["body"]["sender_path"] == "":
+                sent = by_safe.get(data["withdrawal"])
+                if sent is not None:
+                    check_safe_call(proposed[data["withdrawal"]], sent, intent.data["body"])
             if request is None or intent is None or sent is None:
                 raise Wrong(where, "was settled without request, intent or final transaction")
             if data["withdrawal"] in paid or data["intent"] in paid.values():
@@ -887,6 +896,37 @@ def hash_list(values: Iterable[str], where: str) -> list[bytes]:
     if any(len(h) != 32 for h in hashes):
         raise Wrong(where, "a hash has not 32 bytes")
     return hashes
+
+
+def keccak256(data: bytes) -> bytes:
+    return keccak.new(digest_bits=256, data=data).digest()
+
+
+def word(decimal: str) -> bytes:
+    return int(decimal).to_bytes(32, "big")
+
+
+def padded(address: str) -> bytes:
+    return bytes.fromhex(f"{address[2:]:0>64}")
+
+
+def check_safe_call(proposed: Entry, executed: Entry, body: dict[str, Any]) -> None:
+    """What the Safe executed is the call that people approved: its hash is computed anew."""
+    p, where = proposed.data, proposed.where
+    call = (p["safe"], p["to"], p["value"], p["data"], p["chain_id"])
+    if call != (body["sender"], body["to"], body["value"], body["data"], body["chain_id"]):
+        raise Wrong(where, "proposes another call than the one that was approved")
+    domain = keccak256(b"EIP712Domain(uint256 chainId,address verifyingContract)")
+    domain = keccak256(domain + word(p["chain_id"]) + padded(p["safe"]))
+    kind = keccak256(
+        b"SafeTx(address to,uint256 value,bytes data,uint8 operation,uint256 safeTxGas,uint256"
+        b" baseGas,uint256 gasPrice,address gasToken,address refundReceiver,uint256 nonce)"
+    )
+    inner = keccak256(bytes.fromhex(p["data"][2:]))
+    struct = kind + padded(p["to"]) + word(p["value"]) + inner + bytes(6 * 32) + word(p["nonce"])
+    found = "0x" + keccak256(b"\x19\x01" + domain + keccak256(struct)).hex()
+    if found != p["safe_tx_hash"] or executed.data.get("safe_tx_hash") != found:
+        raise Wrong(executed.where, f"the Safe's transaction is {found}, by what was proposed")
 
 
 def pays(body: dict[str, Any]) -> bool:

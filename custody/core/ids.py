@@ -27,6 +27,7 @@ QuoteId = NewType("QuoteId", UUID)
 PoolId = NewType("PoolId", UUID)
 PolicyId = NewType("PolicyId", UUID)
 PlanId = NewType("PlanId", UUID)
+SafeProposalId = NewType("SafeProposalId", UUID)
 LegId = NewType("LegId", UUID)
 EntryId = NewType("EntryId", UUID)
 AddressId = NewType("AddressId", UUID)
@@ -54,6 +55,7 @@ PREFIXES = {
     "redemption": "red",
     "address": "adr",
     "freeze": "frz",
+    "safe_proposal": "sap",
 }
 
 _lock = threading.Lock()

@@ -29,6 +29,9 @@ class IntentKind(StrEnum):
     SWEEP_NATIVE = "sweep_native"  # deposit address -> treasury, to the last wei
     SWEEP_TOKEN = "sweep_token"  # deposit address (delegated, EIP-7702) -> treasury
     PAYOUT_FILL = "payout_fill"  # treasury -> payout wallet
+    COLD_STORE = "cold_store"  # treasury -> the treasury's Safe
+    PAYOUT_SAFE = "payout_safe"  # the gas wallet executes what the Safe's owners signed: a payout
+    SAFE_REJECT = "safe_reject"  # the same, for a call of nothing that uses the Safe's nonce up
     POOL_FUND = "pool_fund"  # treasury -> guard, opted-in money only
     ALLOCATE = "allocate"  # guard -> venue
     DEALLOCATE = "deallocate"  # venue -> guard (or an exit request where it queues)

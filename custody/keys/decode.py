@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from chains.evm.address import address_from_bytes, checksum, keccak
 from custody.core.intents import Intent, IntentKind
+from custody.keys import decode_safe
 from custody.keys.refusal import Refusal, require
 from custody.policy.document import Places
 
@@ -20,6 +21,9 @@ SENDERS = {
     K.PAYOUT: ("2/1", "payout"),
     K.SWEEP_TOKEN: ("2/2", "gas"),
     K.PAYOUT_FILL: ("2/0", "treasury"),
+    K.COLD_STORE: ("2/0", "treasury"),
+    K.PAYOUT_SAFE: ("2/2", "gas"),
+    K.SAFE_REJECT: ("2/2", "gas"),
     K.POOL_FUND: ("2/0", "treasury"),
     K.ALLOCATE: ("2/3", "allocator"),
     K.DEALLOCATE: ("2/3", "allocator"),
@@ -84,13 +88,15 @@ def check(intent: Intent, places: Places) -> AnchorCall | None:
     """
     require(_DATA.fullmatch(intent.data) is not None, "data", "must be lowercase 0x hex")
     data = bytes.fromhex(intent.data[2:])
-    token_of(intent)
+    token = token_of(intent)
     _check_sender(intent, places)
     _check_delegation(intent, places)
     match intent.kind:
-        case K.PAYOUT | K.SWEEP_NATIVE | K.PAYOUT_FILL | K.POOL_FUND:
+        case K.PAYOUT | K.SWEEP_NATIVE | K.PAYOUT_FILL | K.COLD_STORE | K.POOL_FUND:
             _check_transfer(intent, data)
             _check_transfer_destination(intent, places)
+        case K.PAYOUT_SAFE | K.SAFE_REJECT:
+            decode_safe.check(intent, places, token, data)
         case K.SWEEP_TOKEN:
             _check_sweep(intent, places, data)
         case K.ALLOCATE | K.DEALLOCATE | K.CLAIM:
@@ -148,8 +154,11 @@ def _check_transfer_destination(intent: Intent, places: Places) -> None:
             good = intent.beneficiary == places.treasury
         case K.PAYOUT_FILL:
             good = intent.beneficiary == places.payout
+        case K.COLD_STORE:
+            good = places.safe is not None and intent.beneficiary == places.safe
         case _:
             inside = own | set(places.guards) | {places.sweeper, places.anchor}
+            inside |= {places.payouts, places.safe}
             good = intent.beneficiary not in inside and int(intent.beneficiary, 16) != 0
             good = good and intent.beneficiary != token_of(intent)
     require(good, "place", f"{intent.kind.value} may not go to {intent.beneficiary}")

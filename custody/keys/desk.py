@@ -37,7 +37,7 @@ from custody.keys.request import (
     require_fees,
 )
 from custody.keys.store import OWNER_SWITCH, Binding, Signed, Store
-from custody.policy.document import Places
+from custody.policy.document import Places, Policy
 from custody.policy.evaluate import Verdict, evaluate, is_outward
 
 logger = logging.getLogger(__name__)
@@ -245,6 +245,7 @@ class Desk:
         if places is None:
             raise Refusal("unknown_chain", f"the policy has no places on chain {intent.chain_id}")
         self._require_sound(request, places)
+        _require_hot(policy, request.intent)
         facts = facts_of(self._store, policy, request, self._now_s())
         if facts is not None:
             require_own(facts, self._book.of(intent, policy.cooling_s, self._now_s()))
@@ -447,6 +448,15 @@ class Desk:
 
     def _now_s(self) -> int:
         return int(self._now().timestamp())
+
+
+def _require_hot(policy: Policy, intent: Intent) -> None:
+    """Above its limit an asset is paid by the treasury's Safe, whose owners are not here."""
+    paid = [p.amount for p in intent.payouts]
+    if intent.kind is IntentKind.PAYOUT:
+        paid.append(intent.amount)
+    good = all(policy.is_hot(intent.asset_id, amount) for amount in paid)
+    require(good, "hot_limit", f"a payout of {intent.asset_id} is over its hot limit")
 
 
 def _bytes(signed: Signed) -> dict[str, str]:

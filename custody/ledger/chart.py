@@ -26,7 +26,8 @@ def deposit(chain_id: int, address: str) -> str:
 
 
 def wallet(role: str, chain_id: int) -> str:
-    """An operational wallet by its role: treasury, payout, gas, allocator, anchorer, guardian."""
+    """An operational wallet by its role: treasury, payout, gas, allocator, anchorer, guardian;
+    or the treasury's Safe, which no key here opens."""
     return f"asset:{role}@{chain_id}"
 
 

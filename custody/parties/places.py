@@ -1,7 +1,7 @@
 """The named places on chain that an installation owns: wallets, guards, contracts, payees.
 
-Four of them are never mixed: deposit wallets (deposits/addresses.py), the treasury, one guard a
-pool, the payout wallet.
+Five of them are never mixed: deposit wallets (deposits/addresses.py), the treasury, one guard a
+pool, the payout wallet, and the treasury's Safe, where what is not needed at hand lies cold.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ ANCHORER = "anchorer"
 GUARDIAN = "guardian"
 SWEEPER = "sweeper"
 ANCHOR = "anchor"
+SAFE = "safe"
 
 PATHS = {
     TREASURY: "2/0",

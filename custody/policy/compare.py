@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from custody.policy.conditions import Condition
-from custody.policy.document import ANY, Effect, Group, Limit, Places, Policy, Rule
+from custody.policy.document import ANY, Effect, Group, HotLimit, Limit, Places, Policy, Rule
 
 
 def is_tightening(old: Policy, new: Policy) -> bool:
@@ -20,6 +20,7 @@ def is_tightening(old: Policy, new: Policy) -> bool:
         and _denies_all(old, new)
         and _allows_less(old, new)
         and _limits_hold(old.limits, new.limits)
+        and _hot_limits_hold(old.hot_limits, new.hot_limits)
         and _places_hold(old.places, new.places)
         and new.cooling_s >= old.cooling_s
         and _changes_as_hard(old, new)
@@ -117,6 +118,11 @@ def _limits_hold(old: tuple[Limit, ...], new: tuple[Limit, ...]) -> bool:
         )
         for o in old
     )
+
+
+def _hot_limits_hold(old: tuple[HotLimit, ...], new: tuple[HotLimit, ...]) -> bool:
+    """No hot limit is higher or gone. A new one only takes payments away from the hot wallet."""
+    return all(any(n.asset == o.asset and n.amount_max <= o.amount_max for n in new) for o in old)
 
 
 def _places_hold(old: Mapping[int, Places], new: Mapping[int, Places]) -> bool:

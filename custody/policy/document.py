@@ -4,6 +4,7 @@
      "rules":  [{"name", "effect": "allow" | "deny", "kind", "asset", "when": {CONDITION: …},
                  "quorum": [{"roles": [ROLE, …], "approvals": N}, …]}],
      "limits": [{"asset", "window_s", "amount_max"}],
+     ["hot_limits": [{"asset", "amount_max"}],]
      "places": {"<chain id>": {"treasury", "payout", "gas", "allocator", "anchorer",
                                "guards": {"<address>": "<asset>"}, "sweeper", "anchor", "payees",
                                ["payouts", "safe"]}},
@@ -103,6 +104,14 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class HotLimit:
+    """The most that one payout of an asset may be from the payout wallet; above, the Safe pays."""
+
+    asset: str
+    amount_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
     """Where money may be on one chain. Contracts are None where not deployed: the deposit
     wallets' `sweeper`, the log's `anchor`, `payouts` for many payouts at once, and the treasury's
@@ -152,10 +161,15 @@ class Policy:
     body: Mapping[str, Any]
     cooling_s: int = COOLING_S
     change: Change | None = None
+    hot_limits: tuple[HotLimit, ...] = ()
 
     def payload(self) -> bytes:
         """The exact bytes that the authority signs."""
         return canonical.encode(self.body)
+
+    def is_hot(self, asset: str, amount: int) -> bool:
+        """Whether the payout wallet may pay this much at once. An asset without a limit is hot."""
+        return all(amount <= x.amount_max for x in self.hot_limits if x.asset == asset)
 
     def limits_of(self, asset: str) -> tuple[Limit, ...]:
         """Limits that bind an asset: its own if it has any, else those for every asset."""
@@ -168,7 +182,8 @@ class Policy:
 def parse(body: object) -> Policy:
     """Check a document strictly. Raises InvalidInput naming the field and the rule it breaks."""
     modern = isinstance(body, dict) and body.get("schema") == SCHEMA_2
-    doc = fields(body, "policy", _DOCUMENT, _GOVERNING if modern else frozenset())
+    later = _HOT | _GOVERNING if modern else _HOT
+    doc = fields(body, "policy", _DOCUMENT, later)
     schemas = (SCHEMA, SCHEMA_2)
     require(doc["schema"] in schemas, "schema", f"must be {' or '.join(schemas)}")
     tenant = parse_id("tenant", text(doc["tenant"], "tenant"), "tenant")
@@ -185,13 +200,21 @@ def parse(body: object) -> Policy:
     rules = tuple(read(r, f"rules[{i}]") for i, r in enumerate(items(doc["rules"], "rules")))
     require(len({r.name for r in rules}) == len(rules), "rules", "names must be unique")
     limits = tuple(_limit(x, f"limits[{i}]") for i, x in enumerate(items(doc["limits"], "limits")))
+    hot = tuple(
+        _hot_limit(x, f"hot_limits[{i}]")
+        for i, x in enumerate(items(doc.get("hot_limits", []), "hot_limits"))
+    )
+    require(len({x.asset for x in hot}) == len(hot), "hot_limits", "one an asset")
     require(isinstance(doc["places"], dict), "places", "must be an object")
     places = {_chain(k): _places(v, k) for k, v in doc["places"].items()}
     digest = "sha256:" + hashlib.sha256(canonical.encode(doc)).hexdigest()
     cooling_s = _cooling(doc["book"]) if "book" in doc else COOLING_S
     change = _change(doc["change"]) if "change" in doc else None
     policy = Policy(
-        tenant, version, previous, rules, limits, places, digest, doc, cooling_s, change
+        *(tenant, version, previous, rules, limits, places, digest, doc),
+        cooling_s=cooling_s,
+        change=change,
+        hot_limits=hot,
     )
     _require_bounds(policy)
     return policy
@@ -205,11 +228,13 @@ def split_signed(signed: object) -> tuple[Policy, bytes]:
 
 _DOCUMENT = frozenset({"schema", "tenant", "version", "previous", "rules", "limits", "places"})
 _GOVERNING = frozenset({"book", "change"})
+_HOT = frozenset({"hot_limits"})
 """Documents of before these existed do not name them, and stay valid."""
 _RULE = frozenset({"name", "kind", "asset", "amount_max", "approvals", "roles"})
 _RULE_2 = frozenset({"name", "effect", "kind", "asset", "when", "quorum"})
 _GROUP = frozenset({"roles", "approvals"})
 _LIMIT = frozenset({"asset", "window_s", "amount_max"})
+_HOT_LIMIT = frozenset({"asset", "amount_max"})
 _WALLETS = ("treasury", "payout", "gas", "allocator", "anchorer")
 _CONTRACTS = ("sweeper", "anchor")
 _LATER_CONTRACTS = ("payouts", "safe")
@@ -316,6 +341,13 @@ def _limit(value: object, field: str) -> Limit:
         integer(x["window_s"], f"{field}.window_s", 1, WINDOW_MAX_S),
         parse_amount(x["amount_max"], f"{field}.amount_max", 0),
     )
+
+
+def _hot_limit(value: object, field: str) -> HotLimit:
+    x = fields(value, field, _HOT_LIMIT)
+    asset = text(x["asset"], f"{field}.asset")
+    require(_ASSET.fullmatch(asset) is not None, f"{field}.asset", "must be a CAIP-19 asset id")
+    return HotLimit(asset, parse_amount(x["amount_max"], f"{field}.amount_max", 0))
 
 
 def _places(value: object, chain: str) -> Places:

@@ -5,6 +5,7 @@ one fill at a time per asset, with exactly what the waiting withdrawals lack.
 """
 
 from datetime import datetime
+from typing import Protocol
 
 from chains.evm.contracts import erc20
 from chains.types import Receipt
@@ -25,18 +26,33 @@ from custody.withdrawals.rows import Withdrawal
 from custody.withdrawals.states import State, move
 
 
+class Wanted(Protocol):
+    """Which wallet of ours (its role in `payer`) is to hold which asset."""
+
+    @property
+    def tenant_id(self) -> TenantId: ...
+    @property
+    def chain_id(self) -> int: ...
+    @property
+    def asset_id(self) -> AssetId: ...
+    @property
+    def payer(self) -> str: ...
+
+
 async def advance(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     """Release the withdrawal if its money is there, else see to it that it comes."""
     if w.pool_amount and not w.redeemed:
         return await _wait(s, deps, w, "pooled funds are being recalled")
     token = deps.registry.asset(w.asset_id).address
-    wallet = await _wallet(s, w, places.PAYOUT, token)
+    wallet = await _wallet(s, w, w.payer, token)
     # A wallet that pays in the chain's own coin needs the gas beside the amount.
-    gas = GAS_NATIVE * GAS_PRICE_MAX_WEI if token is None else 0
+    own_gas = token is None and w.payer == places.PAYOUT
+    gas = GAS_NATIVE * GAS_PRICE_MAX_WEI if own_gas else 0
     lacking = w.net + gas - (await balances.balance(s, wallet)).available
     if lacking > 0:
-        filling = await _fill(s, deps, w, lacking, token)
-        reason = "the payout wallet is being filled" if filling else "the treasury lacks funds"
+        filling = await fill(s, deps, w, lacking, token)
+        holder = "the Safe" if w.payer == places.SAFE else "the payout wallet"
+        reason = f"{holder} is being filled" if filling else "the treasury lacks funds"
         return await _wait(s, deps, w, reason)
     return await _release(s, deps, w, wallet)
 
@@ -47,7 +63,7 @@ async def _wait(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, reason: st
     return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.AWAITING_LIQUIDITY, reason)
 
 
-async def _wallet(s: WriteSession, w: Withdrawal, role: str, token: str | None) -> AccountId:
+async def _wallet(s: WriteSession, w: Wanted, role: str, token: str | None) -> AccountId:
     holder = await places.place(s, w.tenant_id, w.chain_id, role)
     return await accounts.ensure(
         s,
@@ -87,7 +103,7 @@ async def _release(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, wallet:
         "UPDATE withdrawals SET payout_hold_id = :hold WHERE id = :id",
         {"hold": hold_id, "id": w.id},
     )
-    if not await intents.release(s, w.intent_id):
+    if w.payer == places.PAYOUT and not await intents.release(s, w.intent_id):
         raise Broken(f"withdrawal {w.id} is approved, its intent is not")
     return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.RELEASED)
 
@@ -114,12 +130,14 @@ async def void_hold(s: WriteSession, w: Withdrawal, hold_id: TransferId, at: dat
     await s.execute("UPDATE withdrawals SET payout_hold_id = NULL WHERE id = :id", {"id": w.id})
 
 
-async def _fill(
-    s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, amount: int, token: str | None
+async def fill(
+    s: WriteSession, deps: WithdrawalDeps, w: Wanted, amount: int, token: str | None
 ) -> bool:
-    """Start a fill of the payout wallet; False where the treasury has not got it."""
-    kind = IntentKind.PAYOUT_FILL
-    if await intents.is_under_way(s, w.tenant_id, kind.value, fill_reference(w.asset_id)):
+    """Start a fill of the wallet that pays; False where the treasury has not got it."""
+    cold = w.payer == places.SAFE
+    kind = IntentKind.COLD_STORE if cold else IntentKind.PAYOUT_FILL
+    reference = store_reference(w.asset_id) if cold else fill_reference(w.asset_id)
+    if await intents.is_under_way(s, w.tenant_id, kind.value, reference):
         return True
     treasury_account = await _wallet(s, w, places.TREASURY, token)
     gas = GAS_NATIVE if token is None else GAS_TOKEN
@@ -128,7 +146,7 @@ async def _fill(
     if (await balances.balance(s, treasury_account)).available < needed:
         return False
     treasury = await places.place(s, w.tenant_id, w.chain_id, places.TREASURY)
-    payout = await places.place(s, w.tenant_id, w.chain_id, places.PAYOUT)
+    payout = await places.place(s, w.tenant_id, w.chain_id, w.payer)
     intent = Intent(
         id=IntentId(new_uuid7()),
         tenant_id=TenantId(w.tenant_id),
@@ -144,7 +162,7 @@ async def _fill(
         beneficiary=payout.address,
         gas_limit=gas,
         fee_max_wei=fee_max,
-        reference=fill_reference(w.asset_id),
+        reference=reference,
     )
     await _hold_fill(s, deps, w, intent, treasury_account, token)
     await intents.create(s, intent, at=deps.clock.now())
@@ -159,10 +177,14 @@ def fill_reference(asset_id: AssetId) -> str:
     return f"fill:{asset_id}"
 
 
+def store_reference(asset_id: AssetId) -> str:
+    return f"store:{asset_id}"
+
+
 async def _hold_fill(
     s: WriteSession,
     deps: WithdrawalDeps,
-    w: Withdrawal,
+    w: Wanted,
     intent: Intent,
     treasury: AccountId,
     token: str | None,
@@ -174,7 +196,7 @@ async def _hold_fill(
             Transfer(
                 id=TransferId(intent.id),
                 tenant_id=w.tenant_id,
-                debit=await _wallet(s, w, places.PAYOUT, token),
+                debit=await _wallet(s, w, w.payer, token),
                 credit=treasury,
                 amount=intent.amount,
                 kind="pending",
@@ -187,7 +209,7 @@ async def _hold_fill(
 
 
 class FillEffects:
-    """asset:payout <- asset:treasury: the hold with the intent's id is posted or voided."""
+    """asset:payout or asset:safe <- asset:treasury: the hold with the intent's id ends."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -15,6 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 
 from custody.core.db import metadata
@@ -58,6 +59,7 @@ withdrawals = Table(
     Column("intent_id", Uuid, nullable=False),
     Column("payout_hold_id", Uuid),
     Column("initiator", Text, nullable=False),
+    Column("payer", Text, nullable=False, server_default=text("'payout'")),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     UniqueConstraint("quote_id"),
@@ -88,4 +90,48 @@ screening_entries = Table(
     Column("version", Integer, ForeignKey("screening_lists.version"), nullable=False),
     Column("address", Text, nullable=False),
     PrimaryKeyConstraint("version", "address"),
+)
+
+safe_proposals = Table(
+    "safe_proposals",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("withdrawal_id", Uuid, ForeignKey("withdrawals.id"), nullable=False),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("safe", Text, nullable=False),
+    Column("safe_nonce", BigInteger, nullable=False),
+    Column("to_address", Text, nullable=False),
+    Column("value", Numeric(78, 0), nullable=False),
+    Column("data", Text, nullable=False),
+    Column("pay_hash", Text, nullable=False),
+    Column("reject_hash", Text, nullable=False),
+    Column("base_block", BigInteger, nullable=False),
+    Column("base_nonce", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("intent_id", Uuid),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("withdrawal_id"),
+    Index("ix_safe_proposals_state", "state"),
+    Index(
+        "uq_safe_proposals_open",
+        "chain_id",
+        "safe",
+        "safe_nonce",
+        unique=True,
+        postgresql_where=text("state NOT IN ('executed', 'rejected', 'displaced', 'failed')"),
+    ),
+)
+
+safe_signatures = Table(
+    "safe_signatures",
+    metadata,
+    Column("proposal_id", Uuid, ForeignKey("safe_proposals.id"), nullable=False),
+    Column("safe_tx_hash", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("proposal_id", "safe_tx_hash", "owner"),
 )

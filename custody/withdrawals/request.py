@@ -25,6 +25,8 @@ from custody.core.money import AssetId, mul_div_up, share_asset
 from custody.ledger import accounts, balances, chart, prices
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places
+from custody.parties.places import Place
+from custody.policy import policies
 from custody.settlement import intents
 from custody.withdrawals import quote as quotes
 from custody.withdrawals import rows
@@ -83,9 +85,10 @@ async def request(
     funding = await _funding(s, asked)
     withdrawal_id = WithdrawalId(new_uuid7())
     held = await _hold(s, asked, funding, withdrawal_id, at)
-    intent = await _intent(s, deps, asked, quote, withdrawal_id)
+    payer = await _payer(s, asked, quote.net)
+    intent = await _intent(s, deps, asked, quote, withdrawal_id, payer)
     await intents.create(s, intent, at=at, hold_back=True)
-    await _insert(s, asked, quote, funding, held, withdrawal_id, intent.id, at)
+    await _insert(s, asked, quote, funding, held, withdrawal_id, intent.id, payer.role, at)
     await log.append(
         s,
         asked.tenant_id,
@@ -212,14 +215,30 @@ async def _hold(
     return on_balance, on_shares
 
 
+async def _payer(s: WriteSession, asked: RequestInput, net: int) -> Place:
+    """The payout wallet, or over the hot limit the treasury's Safe. Raises Refused without one."""
+    policy = await policies.current(s, asked.tenant_id)
+    if policy.is_hot(asked.asset_id, net):
+        return await places.place(s, asked.tenant_id, asked.chain_id, places.PAYOUT)
+    listed = policy.places.get(asked.chain_id)
+    if listed is None or listed.safe is None:
+        raise Refused("amount", "over hot limit without a Safe", "this chain has no Safe to pay it")
+    safe = await places.place(s, asked.tenant_id, asked.chain_id, places.SAFE)
+    if safe.address != listed.safe:
+        raise Refused("amount", "over hot limit without a Safe", "the policy names another Safe")
+    return safe
+
+
 async def _intent(
     s: WriteSession,
     deps: WithdrawalDeps,
     asked: RequestInput,
     quote: Quote,
     withdrawal_id: WithdrawalId,
+    payer: Place,
 ) -> Intent:
-    payout = await places.place(s, asked.tenant_id, asked.chain_id, places.PAYOUT)
+    """What people approve. Of a withdrawal that the Safe pays it is the call that the Safe is to
+    make: it says so in `sender`, so no signer of ours ever signs it, whatever the policy."""
     token = deps.registry.asset(asked.asset_id).address
     gas = GAS_NATIVE if token is None else GAS_TOKEN
     data = (
@@ -230,8 +249,8 @@ async def _intent(
         tenant_id=TenantId(asked.tenant_id),
         kind=IntentKind.PAYOUT,
         chain_id=asked.chain_id,
-        sender=payout.address,
-        sender_path=str(payout.path),
+        sender=payer.address,
+        sender_path=payer.path or "",
         to=asked.destination if token is None else token,
         value=quote.net if token is None else 0,
         data=data,
@@ -252,13 +271,15 @@ async def _insert(
     held: tuple[TransferId | None, TransferId | None],
     withdrawal_id: WithdrawalId,
     intent_id: IntentId,
+    payer: str,
     at: datetime,
 ) -> None:
     on_balance, on_shares = held
     await s.execute(
         f"INSERT INTO withdrawals ({rows.COLUMNS}) VALUES (:id, :tenant, :customer, :quote,"
         " :chain, :asset, :destination, :gross, :network_fee, :service_fee, :net, :pool,"
-        " :pool_amount, :share_hold, false, :state, NULL, :intent, NULL, :initiator, :at)",
+        " :pool_amount, :share_hold, false, :state, NULL, :intent, NULL, :initiator,"
+        " :payer, :at)",
         {
             "id": withdrawal_id,
             "tenant": asked.tenant_id,
@@ -277,6 +298,7 @@ async def _insert(
             "state": State.REQUESTED.value,
             "intent": intent_id,
             "initiator": asked.initiator,
+            "payer": payer,
             "at": at,
         },
     )

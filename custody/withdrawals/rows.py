@@ -25,6 +25,7 @@ class Withdrawal:
     """Amounts in base units: gross = net + network_fee + service_fee.
 
     `pool_amount` is the part of gross that comes out of a pool; `redeemed` says it has come.
+    `payer` is the place that pays: the payout wallet, or the treasury's Safe.
     """
 
     id: WithdrawalId
@@ -47,13 +48,14 @@ class Withdrawal:
     intent_id: IntentId
     payout_hold_id: UUID | None
     initiator: str
+    payer: str
     created_at: datetime
 
 
 COLUMNS = (
     "id, tenant_id, customer_id, quote_id, chain_id, asset_id, destination, gross, network_fee,"
     " service_fee, net, pool_id, pool_amount, share_hold_id, redeemed, state, reason, intent_id,"
-    " payout_hold_id, initiator, created_at"
+    " payout_hold_id, initiator, payer, created_at"
 )
 _AMOUNTS = ("gross", "network_fee", "service_fee", "net", "pool_amount")
 
@@ -114,6 +116,16 @@ async def in_states(s: ReadSession, states: list[State]) -> list[Withdrawal]:
         "SELECT FROM intents i WHERE i.id = w.intent_id AND i.state = 'awaiting_approval'), id"
         " LIMIT 2000",
         {"states": [state.value for state in states]},
+    )
+    return [row_to_withdrawal(row) for row in rows]
+
+
+async def without_proposal(s: ReadSession) -> list[Withdrawal]:
+    """What the Safe is to pay and its owners were not yet asked for; oldest first."""
+    rows = await s.all(
+        f"SELECT {COLUMNS} FROM withdrawals w WHERE state = 'released' AND payer = 'safe'"
+        " AND NOT EXISTS (SELECT FROM safe_proposals p WHERE p.withdrawal_id = w.id)"
+        " ORDER BY id LIMIT 2000"
     )
     return [row_to_withdrawal(row) for row in rows]
 

@@ -14,10 +14,12 @@ from custody.core.intents import Intent
 from custody.core.isolation import each
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_hold, post_or_raise, void_hold
+from custody.parties import places
 from custody.settlement import intents
 from custody.settlement.states import IntentState
-from custody.withdrawals import liquidity, rows, screen
+from custody.withdrawals import liquidity, proposals, rows, screen
 from custody.withdrawals.deps import WithdrawalDeps
+from custody.withdrawals.proposals import ProposalState
 from custody.withdrawals.rows import Withdrawal
 from custody.withdrawals.states import CANCELLABLE, State, move
 
@@ -107,6 +109,8 @@ async def _decide(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
 
 async def _mirror(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     """Show how far settlement is. Its end states arrive through PayoutEffects, not here."""
+    if w.payer == places.SAFE:
+        return await _mirror_safe(s, deps, w)
     intent = await intents.get(s, w.tenant_id, w.intent_id)
     # It may be approved again by now, but it is not queued: it goes through liquidity once more.
     sent_back = (IntentState.AWAITING_APPROVAL, IntentState.APPROVED)
@@ -119,6 +123,22 @@ async def _mirror(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     if new is None or new is w.state:
         return False
     return await move(s, deps.clock, w.tenant_id, w.id, w.state, new)
+
+
+async def _mirror_safe(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+    """Show how far the Safe's execution is. That it came to nothing leaves it `unknown`: what the
+    owners signed can still be executed, by anybody."""
+    proposal = await proposals.of_withdrawal(s, w.id)
+    if proposal is None or proposal.intent_id is None:
+        return False
+    if proposal.state is ProposalState.EXECUTING:
+        intent = await intents.get(s, w.tenant_id, proposal.intent_id)
+        new = _MIRROR.get(intent.state)
+    else:
+        new = State.UNKNOWN
+    if new is None or new is w.state:
+        return False
+    return await move(s, deps.clock, w.tenant_id, w.id, w.state, new, proposal.reason)
 
 
 async def cancel(s: WriteSession, clock: Clock, w: Withdrawal, reason: str) -> None:
@@ -155,6 +175,56 @@ def _void(w: Withdrawal, hold_id: TransferId, clock: Clock) -> Transfer:
     )
 
 
+async def settled(s: WriteSession, clock: Clock, w: Withdrawal, receipt: Receipt) -> None:
+    """Paid and final: journals, state and audit entry. `receipt` is of whatever paid it."""
+    await post_or_raise(s, await _journal(s, w, receipt))
+    await move(s, clock, w.tenant_id, w.id, w.state, State.SETTLED)
+    await log.append(
+        s,
+        w.tenant_id,
+        "withdrawal.settled",
+        {
+            "withdrawal": format_id("withdrawal", w.id),
+            "intent": format_id("intent", w.intent_id),
+            "asset": w.asset_id,
+            "net": str(w.net),
+            "network_fee": str(w.network_fee),
+            "fee": str(w.service_fee),
+            "chain_id": str(w.chain_id),
+            "tx_hash": receipt.tx_hash,
+            "block_number": str(receipt.block.number),
+            "block_hash": receipt.block.hash,
+        },
+        at=clock.now(),
+    )
+
+
+async def _journal(s: WriteSession, w: Withdrawal, receipt: Receipt) -> list[Transfer]:
+    flight = await accounts.in_flight(s, w.tenant_id, w.chain_id, w.asset_id)
+    income = await accounts.ensure(s, w.tenant_id, chart.INCOME_FEES, w.asset_id, "income")
+    tenant, code = TenantId(w.tenant_id), "withdrawal.settled"
+    common: dict[str, Any] = {
+        "group_id": new_uuid7(),
+        "event_at": from_timestamp(receipt.block.timestamp),
+        "chain_id": w.chain_id,
+        "block_number": receipt.block.number,
+        "reference": format_id("withdrawal", w.id),
+    }
+    holds = [(w.payout_hold_id, w.net), *await rows.holds(s, w.id)]
+    journal = [
+        post_hold(TransferId(new_uuid7()), tenant, TransferId(h), amount, code, **common)
+        for h, amount in holds
+        if h is not None
+    ]
+    fee = w.network_fee + w.service_fee
+    if fee:
+        journal.insert(
+            1,
+            Transfer(TransferId(new_uuid7()), tenant, flight, income, fee, code, **common),
+        )
+    return journal
+
+
 class PayoutEffects:
     """Final: liability:customer -> in-flight, asset:payout -> in-flight, fees -> income."""
 
@@ -162,52 +232,7 @@ class PayoutEffects:
         self._clock = clock
 
     async def on_final(self, s: WriteSession, intent: Intent, receipt: Receipt) -> None:
-        w = await rows.by_intent(s, intent.id)
-        await post_or_raise(s, await self._journal(s, w, receipt))
-        await move(s, self._clock, w.tenant_id, w.id, w.state, State.SETTLED)
-        await log.append(
-            s,
-            w.tenant_id,
-            "withdrawal.settled",
-            {
-                "withdrawal": format_id("withdrawal", w.id),
-                "intent": format_id("intent", intent.id),
-                "asset": w.asset_id,
-                "net": str(w.net),
-                "network_fee": str(w.network_fee),
-                "fee": str(w.service_fee),
-                "chain_id": str(w.chain_id),
-                "tx_hash": receipt.tx_hash,
-                "block_number": str(receipt.block.number),
-                "block_hash": receipt.block.hash,
-            },
-            at=self._clock.now(),
-        )
-
-    async def _journal(self, s: WriteSession, w: Withdrawal, receipt: Receipt) -> list[Transfer]:
-        flight = await accounts.in_flight(s, w.tenant_id, w.chain_id, w.asset_id)
-        income = await accounts.ensure(s, w.tenant_id, chart.INCOME_FEES, w.asset_id, "income")
-        tenant, code = TenantId(w.tenant_id), "withdrawal.settled"
-        common: dict[str, Any] = {
-            "group_id": new_uuid7(),
-            "event_at": from_timestamp(receipt.block.timestamp),
-            "chain_id": w.chain_id,
-            "block_number": receipt.block.number,
-            "reference": format_id("withdrawal", w.id),
-        }
-        holds = [(w.payout_hold_id, w.net), *await rows.holds(s, w.id)]
-        journal = [
-            post_hold(TransferId(new_uuid7()), tenant, TransferId(h), amount, code, **common)
-            for h, amount in holds
-            if h is not None
-        ]
-        fee = w.network_fee + w.service_fee
-        if fee:
-            journal.insert(
-                1,
-                Transfer(TransferId(new_uuid7()), tenant, flight, income, fee, code, **common),
-            )
-        return journal
+        await settled(s, self._clock, await rows.by_intent(s, intent.id), receipt)
 
     async def on_failed(
         self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None

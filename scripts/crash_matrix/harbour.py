@@ -162,7 +162,9 @@ def point_at(home: Path, rpc_url: str) -> None:
     file.write_text(json.dumps(body))
 
 
-def serve_signer(home: Path, keyring: Keyring, watch: Callable[[Store], None] | None = None) -> None:
+def serve_signer(
+    home: Path, keyring: Keyring, watch: Callable[[Store], None] | None = None
+) -> None:
     """The signer's own server over this home's store; its keys were opened before the fork."""
     store = Store(homes.folder(home) / "store.db")
     if watch is not None:

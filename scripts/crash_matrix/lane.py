@@ -176,9 +176,7 @@ class Lane:
     def _start_signer(self, trial: Trial | None, site: Site) -> int:
         fault = None if trial is None else trial.fault
         seen = site.folder / "signer.seen" if trial is not None and fault is None else None
-        pid = fork(
-            lambda: _sign(site, self._h, fault, seen, self._planted)
-        )
+        pid = fork(lambda: _sign(site, self._h, fault, seen, self._planted))
         site.signer_pid.write_text(str(pid))
         return pid
 

@@ -107,9 +107,7 @@ def _waiting(coroutine: Any) -> Iterator[tuple[str, types.FrameType]]:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
         if frame is not None:
             yield frame.f_code.co_name, frame
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(
-            coroutine, "gi_yieldfrom", None
-        )
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
 
 
 _files: dict[str, str | None] = {}

@@ -120,9 +120,7 @@ def _work(
     out.close()
 
 
-def _play(
-    h: Harbour, trials: list[Trial], planted: str | None, lanes: int, tally: Tally
-) -> None:
+def _play(h: Harbour, trials: list[Trial], planted: str | None, lanes: int, tally: Tally) -> None:
     """Side by side; a planted bug ends the run where it is seen."""
     pipes: dict[Any, int] = {}
     for i in range(lanes):

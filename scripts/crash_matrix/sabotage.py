@@ -100,7 +100,9 @@ def _forgetful_signer() -> None:
     def sign(desk: Desk, request: Any) -> Any:
         known = desk._store.binding(request.intent_id)
         if known is not None and known.nonce != request.nonce:
-            intent = request.intent.to_json() | {"id": "int_" + request.intent.digest()[7:31] + f"{request.nonce:08x}"}
+            intent = request.intent.to_json() | {
+                "id": "int_" + request.intent.digest()[7:31] + f"{request.nonce:08x}"
+            }
             request = replace(request, intent=type(request.intent).from_json(intent))
             request = replace(
                 request, decision=replace(request.decision, intent_digest=request.intent.digest())
@@ -151,7 +153,9 @@ def _lost_lease() -> None:
     rows.get = unlocked
     move = withdrawal_states.move
 
-    async def always(s: Any, clock: Any, tenant: Any, id_: Any, old: Any, new: Any, *r: Any) -> bool:
+    async def always(
+        s: Any, clock: Any, tenant: Any, id_: Any, old: Any, new: Any, *r: Any
+    ) -> bool:
         await move(s, clock, tenant, id_, old, new, *r)
         return True
 
@@ -160,9 +164,7 @@ def _lost_lease() -> None:
 
 
 async def _release_again(s: Any, intent_id: Any) -> bool:
-    await states.move(
-        s, intent_id, states.IntentState.APPROVED, states.IntentState.QUEUED
-    )
+    await states.move(s, intent_id, states.IntentState.APPROVED, states.IntentState.QUEUED)
     return True
 
 

@@ -7,14 +7,23 @@ from typing import Any
 from custody.audit import checkpoint, sequence
 from custody.core.db import Database
 from custody.core.governance import Address
-from custody.core.ids import PoolId, TransferId, format_id, new_uuid7
+from custody.core.ids import (
+    PoolId,
+    SafeProposalId,
+    TransferId,
+    WithdrawalId,
+    format_id,
+    new_uuid7,
+    parse_id,
+)
 from custody.core.money import AssetId
 from custody.ledger import accounts
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places, tokens
 from custody.parties.places import Place
 from custody.policy import addressbook, changes, freezes, policies
-from custody.withdrawals import quote
+from custody.withdrawals import proposals, quote
+from custody.withdrawals.proposals import Proposal, ProposalState
 from custody.withdrawals.request import RequestInput, request
 from router import models, pool
 from router.books import Pool
@@ -31,6 +40,7 @@ _PLACES = {
     "allocator": "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc",
     "anchorer": "0x976EA74026E726554dB657fA54763abd0C3a0aa9",
 }
+SAFE = "0xBcd4042DE499D14e55001CcbB24a551F3b954096"
 GUARD = "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955"
 OTHER_GUARD = "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"
 
@@ -170,6 +180,34 @@ async def _pool(db: Database, party: Party) -> Pool:
         )
 
 
+async def _safe_proposal(db: Database, party: Party, withdrawal: str) -> str:
+    """What the owners of a Safe would be asked to sign for alice's withdrawal."""
+    id_ = SafeProposalId(new_uuid7())
+    made = Proposal(
+        id=id_,
+        tenant_id=party.tenant,
+        withdrawal_id=WithdrawalId(parse_id("withdrawal", withdrawal)),
+        chain_id=CHAIN,
+        safe=SAFE,
+        safe_nonce=3,
+        to_address=OUTSIDE,
+        value=5,
+        data="0x",
+        pay_hash="0x" + "12" * 32,
+        reject_hash="0x" + "34" * 32,
+        base_block=7,
+        base_nonce=3,
+        state=ProposalState.PROPOSED,
+        reason=None,
+        intent_id=None,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    async with db.write() as s:
+        await proposals.add(s, made)
+    return format_id("safe_proposal", id_)
+
+
 async def _plan(db: Database, item: Pool, at: datetime) -> str:
     id_ = new_uuid7()
     async with db.write() as s:
@@ -239,6 +277,7 @@ async def plant(world: World) -> Objects:
         "intent_id": intent,
         "pool_id": format_id("pool", item.id),
         "plan_id": await _plan(db, item, NOW),
+        "safe_proposal_id": await _safe_proposal(db, ours, withdrawal),
     }
     async with db.read() as s:
         secret = tokens.hash_secret(ours.tokens["alice"])
