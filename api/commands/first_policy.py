@@ -22,6 +22,7 @@ INWARD = (
     IntentKind.SWEEP_NATIVE,
     IntentKind.SWEEP_TOKEN,
     IntentKind.PAYOUT_FILL,
+    IntentKind.PAYOUT_ALLOWANCE,
     IntentKind.POOL_FUND,
     IntentKind.ALLOCATE,
     IntentKind.DEALLOCATE,
@@ -91,6 +92,7 @@ def _places(founding: Founding, chain_id: int) -> dict[str, Any]:
         "guards": {ours["guard_usdc"]: usdc, ours["guard_eth"]: native_asset(chain_id)},
         "sweeper": ours["sweeper"],
         "anchor": ours["audit_anchor"],
+        "payouts": ours["payouts"],
         "payees": [exchange["deposit_address"]] if exchange["chain_id"] == chain_id else [],
     }
 

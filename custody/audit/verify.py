@@ -741,7 +741,7 @@ class Bundle:
             raise Wrong(entry.where, f"policy says {said}, the decision {decision['rule']}")
         people = list(roles.values())
         missing = [g for g in rule["quorum"] if have(people, g["roles"]) < g["approvals"]]
-        total = sum(g["approvals"] for g in rule["quorum"])
+        total = asks(rule)
         if decision["approvals_required"] != total or missing:
             raise Wrong(entry.where, f"rule {said} asks for {total} approvals")
 
@@ -918,6 +918,14 @@ def judge(
         return "wrong_tenant", None, []
     if intent["chain_id"] not in document["places"]:
         return "unknown_chain", None, []
+    if intent["kind"] == "payout_batch":
+        return judge_batch(document, intent, facts)
+    return judge_one(document, intent, facts)
+
+
+def judge_one(
+    document: dict[str, Any], intent: dict[str, Any], facts: dict[str, Any]
+) -> tuple[str, dict[str, Any] | None, list[str]]:
     rules = [modern(rule) for rule in document["rules"]]
     # A stable sort brings what denies to the front and keeps the document's order otherwise.
     for rule in sorted(rules, key=lambda r: r["effect"] != "deny"):
@@ -930,6 +938,75 @@ def judge(
         passes = rule["effect"] == "allow" and not unknown
         return rule["name"], rule if passes else None, unknown
     return "default_deny", None, []
+
+
+def judge_batch(
+    document: dict[str, Any], intent: dict[str, Any], facts: dict[str, Any]
+) -> tuple[str, dict[str, Any] | None, list[str]]:
+    """Every payout by the rules for payouts, as if those before it in the batch had just been made.
+
+    The rule that comes back is made up: the quorums of all that decided, and in `required` the most
+    that one of them asks for.
+    """
+    if document["places"][intent["chain_id"]].get("payouts") is None:
+        return "no_batch_contract", None, []
+    made: list[dict[str, Any]] = intent.get("payouts") or []
+    if not made:
+        return "empty_batch", None, []
+    of_each = facts.get("each") or []
+    found: dict[str, dict[str, Any]] = {}
+    for i, payout in enumerate(made):
+        own = of_each[i] if len(of_each) == len(made) else {}
+        alone = intent | {
+            "kind": "payout",
+            "amount": payout["amount"],
+            "beneficiary": payout["recipient"],
+        }
+        said, rule, unknown = judge_one(document, alone, facts_after(facts, own, made[:i], payout))
+        if rule is None:
+            return f"{said}@{i}", None, unknown
+        found[said] = rule
+    quorum = [g for rule in found.values() for g in rule["quorum"]]
+    return "+".join(found), {"quorum": quorum, "required": max(map(asks, found.values()))}, []
+
+
+def facts_after(
+    facts: dict[str, Any],
+    own: dict[str, Any],
+    earlier: list[dict[str, Any]],
+    payout: dict[str, Any],
+) -> dict[str, Any]:
+    """What one payout of a batch is judged by: the recipient's own facts, the batch's, and the
+    earlier payouts counted in."""
+    same = [p for p in earlier if p["recipient"] == payout["recipient"]]
+    counted = [
+        window
+        | {"amount": int(window["amount"]) + spent(more), "count": int(window["count"]) + len(more)}
+        for windows, scope, more in (
+            (facts.get("moved"), "global", earlier),
+            (own.get("moved"), "destination", same),
+        )
+        for window in windows or []
+        if window["scope"] == scope
+    ]
+    balance = facts.get("balance")
+    return facts | {
+        "book": own.get("book"),
+        "code": own.get("code"),
+        "look_alike": own.get("look_alike"),
+        "moved": None if facts.get("moved") is None else counted,
+        "balance": None if balance is None else max(0, int(balance) - spent(earlier)),
+    }
+
+
+def spent(payouts: list[dict[str, Any]]) -> int:
+    return sum(int(p["amount"]) for p in payouts)
+
+
+def asks(rule: dict[str, Any]) -> int:
+    """How many people a rule asks for."""
+    required = rule.get("required")
+    return sum(g["approvals"] for g in rule["quorum"]) if required is None else int(required)
 
 
 def modern(rule: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ ANCHORER = "anchorer"
 GUARDIAN = "guardian"
 SWEEPER = "sweeper"
 ANCHOR = "anchor"
+PAYOUTS = "payouts"
+"""The contract that makes many payouts in one transaction."""
 
 PATHS = {
     TREASURY: "2/0",

@@ -5,6 +5,7 @@ one fill at a time per asset, with exactly what the waiting withdrawals lack.
 """
 
 from datetime import datetime
+from typing import Protocol
 
 from chains.evm.contracts import erc20
 from chains.types import Receipt
@@ -25,17 +26,30 @@ from custody.withdrawals.rows import Withdrawal
 from custody.withdrawals.states import State, move
 
 
+class Due(Protocol):
+    """Whatever is paid out of the payout wallet: a withdrawal, a batch."""
+
+    @property
+    def tenant_id(self) -> TenantId: ...
+
+    @property
+    def chain_id(self) -> int: ...
+
+    @property
+    def asset_id(self) -> AssetId: ...
+
+
 async def advance(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     """Release the withdrawal if its money is there, else see to it that it comes."""
     if w.pool_amount and not w.redeemed:
         return await _wait(s, deps, w, "pooled funds are being recalled")
     token = deps.registry.asset(w.asset_id).address
-    wallet = await _wallet(s, w, places.PAYOUT, token)
+    wallet = await wallet_of(s, w, places.PAYOUT, token)
     # A wallet that pays in the chain's own coin needs the gas beside the amount.
     gas = GAS_NATIVE * GAS_PRICE_MAX_WEI if token is None else 0
     lacking = w.net + gas - (await balances.balance(s, wallet)).available
     if lacking > 0:
-        filling = await _fill(s, deps, w, lacking, token)
+        filling = await fill(s, deps, w, lacking, token)
         reason = "the payout wallet is being filled" if filling else "the treasury lacks funds"
         return await _wait(s, deps, w, reason)
     return await _release(s, deps, w, wallet)
@@ -47,7 +61,8 @@ async def _wait(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, reason: st
     return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.AWAITING_LIQUIDITY, reason)
 
 
-async def _wallet(s: WriteSession, w: Withdrawal, role: str, token: str | None) -> AccountId:
+async def wallet_of(s: WriteSession, w: Due, role: str, token: str | None) -> AccountId:
+    """The ledger's account of one of our wallets, in the asset that is due."""
     holder = await places.place(s, w.tenant_id, w.chain_id, role)
     return await accounts.ensure(
         s,
@@ -114,14 +129,14 @@ async def void_hold(s: WriteSession, w: Withdrawal, hold_id: TransferId, at: dat
     await s.execute("UPDATE withdrawals SET payout_hold_id = NULL WHERE id = :id", {"id": w.id})
 
 
-async def _fill(
-    s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, amount: int, token: str | None
+async def fill(
+    s: WriteSession, deps: WithdrawalDeps, w: Due, amount: int, token: str | None
 ) -> bool:
     """Start a fill of the payout wallet; False where the treasury has not got it."""
     kind = IntentKind.PAYOUT_FILL
     if await intents.is_under_way(s, w.tenant_id, kind.value, fill_reference(w.asset_id)):
         return True
-    treasury_account = await _wallet(s, w, places.TREASURY, token)
+    treasury_account = await wallet_of(s, w, places.TREASURY, token)
     gas = GAS_NATIVE if token is None else GAS_TOKEN
     fee_max = gas * GAS_PRICE_MAX_WEI
     needed = amount + (fee_max if token is None else 0)
@@ -162,7 +177,7 @@ def fill_reference(asset_id: AssetId) -> str:
 async def _hold_fill(
     s: WriteSession,
     deps: WithdrawalDeps,
-    w: Withdrawal,
+    w: Due,
     intent: Intent,
     treasury: AccountId,
     token: str | None,
@@ -174,7 +189,7 @@ async def _hold_fill(
             Transfer(
                 id=TransferId(intent.id),
                 tenant_id=w.tenant_id,
-                debit=await _wallet(s, w, places.PAYOUT, token),
+                debit=await wallet_of(s, w, places.PAYOUT, token),
                 credit=treasury,
                 amount=intent.amount,
                 kind="pending",
