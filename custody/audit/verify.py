@@ -438,6 +438,7 @@ class Bundle:
         report.run("approvals", self.approvals)
         report.run("signatures follow decisions", self.signed_after_decision)
         report.run("withdrawals", self.withdrawals)
+        report.run("payout batches", self.batches)
         report.run("anchors", self.anchors)
         report.run("anchors on chain", self.anchors_on_chain)
         report.run("ledger", self.ledger)
@@ -820,6 +821,39 @@ class Bundle:
             raise Skipped("no withdrawal was settled")
         return f"{len(paid)} settled, each asked for, allowed and paid once"
 
+    def batches(self) -> str:
+        """Each settled batch was asked for, its call pays what its intent lists, and what was paid,
+        charged and returned is what was held."""
+        asked = {e.data["batch"]: e for e in self.of("batch.requested")}
+        final = {e.data["intent"]: e for e in self.of("transfer.final")}
+        created = {e.data["intent"]: e for e in self.of("intent.created")}
+        settled: set[str] = set()
+        for entry in self.of("batch.settled"):
+            data, where = entry.data, entry.where
+            request, sent = asked.get(data["batch"]), final.get(data["intent"])
+            intent = created.get(data["intent"])
+            if request is None or intent is None or sent is None:
+                raise Wrong(where, "was settled without request, intent or final transaction")
+            if data["batch"] in settled or request.data["intent"] != data["intent"]:
+                raise Wrong(where, "was settled twice, or by another intent")
+            settled.add(data["batch"])
+            body = intent.data["body"]
+            if body["kind"] != "payout_batch" or not pays_many(body):
+                raise Wrong(intent.where, "the call that was signed does not make these payouts")
+            if (body["asset"], body["amount"]) != (request.data["asset"], request.data["net"]):
+                raise Wrong(where, "pays something else than was asked for")
+            lost = {number(n, where) for n in data["skipped"]}
+            paid = spent([p for i, p in enumerate(body["payouts"]) if i not in lost])
+            if paid != int(data["paid"]):
+                raise Wrong(where, "paid is not the sum of what was not skipped")
+            if paid + int(data["fees"]) + int(data["returned"]) != int(request.data["gross"]):
+                raise Wrong(where, "paid, fees and returned are not what was held")
+            if sent.data["tx_hash"] != data["tx_hash"]:
+                raise Wrong(where, "names another transaction than the one that became final")
+        if not settled:
+            raise Skipped("no batch was settled")
+        return f"{len(settled)} settled, each payout paid or returned"
+
     def anchors(self) -> str:
         """What was anchored on chain is what was signed here; log entries agree with it."""
         anchors = self.json("anchors.json")
@@ -897,6 +931,25 @@ def pays(body: dict[str, Any]) -> bool:
     call = f"0xa9059cbb{payee[2:].lower():0>64}{amount:064x}"
     token = body["asset"].partition("/erc20:")[2]
     return (body["to"].lower(), body["value"], body["data"].lower()) == (token, "0", call)
+
+
+def pays_many(body: dict[str, Any]) -> bool:
+    """Whether the call makes exactly the listed payouts, numbered by the intent's own id."""
+    amount = int(body["amount"])
+    batch = f"{body['id'].partition('_')[2]:0>64}"
+    words = "".join(f"{p['recipient'][2:].lower()}{int(p['amount']):024x}" for p in body["payouts"])
+    tail = f"{len(body['payouts']):064x}{words}"
+    token = body["asset"].partition("/erc20:")[2]
+    if token:
+        name, value = "payToken(address,uint256,uint256,uint256[])", 0
+        head = f"{token[2:]:0>64}{batch}{amount:064x}{128:064x}"
+    else:
+        name, value = "payNative(uint256,uint256[])", amount
+        head = f"{batch}{64:064x}"
+    selector = keccak.new(digest_bits=256, data=name.encode()).hexdigest()[:8]
+    call = f"0x{selector}{head}{tail}"
+    sums = spent(body["payouts"]) == amount and int(body["value"]) == value
+    return sums and (body["data"], body["to"]) == (call, body["beneficiary"])
 
 
 # --- policies: custody/policy/SEMANTICS.md, told once more ------------------------------------
