@@ -34,6 +34,7 @@ from custody.settlement import confirm, outbound, replace, standstill
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.effects import Effects, EffectsTable
 from custody.withdrawals import cold, settle
+from custody.withdrawals.batches import settle as batches
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.liquidity import FillEffects
 from custody.withdrawals.settle import PayoutEffects
@@ -157,6 +158,8 @@ def effects_table(p: Parts) -> EffectsTable:
         IntentKind.COLD_STORE: FillEffects(p.clock),
         IntentKind.PAYOUT_SAFE: cold.ExecutionEffects(p.clock),
         IntentKind.SAFE_REJECT: cold.ExecutionEffects(p.clock),
+        IntentKind.PAYOUT_BATCH: batches.BatchEffects(p.clock),
+        IntentKind.PAYOUT_ALLOWANCE: batches.AllowanceEffects(p.clock),
         IntentKind.SWEEP_NATIVE: sweep.SweepEffects(),
         IntentKind.SWEEP_TOKEN: sweep.SweepEffects(),
         IntentKind.ANCHOR: anchor.AnchorEffects(_origin(p), p.clock),
@@ -205,6 +208,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
         Job("withdrawals", lambda: settle.step(withdrawals), every),
         Job("withdrawals.safe", lambda: cold.step(withdrawals), every),
+        Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
         Job("router.funding", lambda: funding.step(router), every),

@@ -25,6 +25,7 @@ INWARD = (
     IntentKind.COLD_STORE,
     IntentKind.PAYOUT_SAFE,
     IntentKind.SAFE_REJECT,
+    IntentKind.PAYOUT_ALLOWANCE,
     IntentKind.POOL_FUND,
     IntentKind.ALLOCATE,
     IntentKind.DEALLOCATE,
@@ -95,6 +96,7 @@ def _places(founding: Founding, chain_id: int) -> dict[str, Any]:
         "sweeper": ours["sweeper"],
         "anchor": ours["audit_anchor"],
         "safe": ours["safe"],
+        "payouts": ours["payouts"],
         "payees": [exchange["deposit_address"]] if exchange["chain_id"] == chain_id else [],
     }
 

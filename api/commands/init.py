@@ -253,8 +253,13 @@ async def _record_places(
     rows: list[tuple[str, str, str | None]] = [
         (role, founding.keys.addresses[role], path) for role, path in places.PATHS.items()
     ]
-    rows += [(places.SWEEPER, ours["sweeper"], None), (places.ANCHOR, ours["audit_anchor"], None)]
-    rows.append((places.SAFE, ours["safe"], None))
+    contracts = {
+        places.SWEEPER: "sweeper",
+        places.ANCHOR: "audit_anchor",
+        places.PAYOUTS: "payouts",
+        places.SAFE: "safe",
+    }
+    rows += [(role, ours[name], None) for role, name in contracts.items()]
     for (at_chain, name), pool_id in founding.pools.items():
         if at_chain == chain_id:
             rows.append((places.guard(pool_id.hex), ours[first_pools.GUARDS[name]], None))

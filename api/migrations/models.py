@@ -10,11 +10,13 @@ from custody.parties import models as parties
 from custody.policy import models as policy
 from custody.settlement import models as settlement
 from custody.withdrawals import models as withdrawals
+from custody.withdrawals.batches import models as batches
 from router import models as router
 
 __all__ = [
     "assurance",
     "audit",
+    "batches",
     "idempotency",
     "ledger",
     "metadata",

@@ -15,7 +15,7 @@ from custody.core.clock import iso_us
 from custody.core.db import WriteSession
 from custody.core.errors import Conflict
 from custody.core.ids import IntentId, format_id, parse_id
-from custody.core.intents import Approval, IntentKind
+from custody.core.intents import HELD_BACK, Approval
 from custody.policy import approvals, decisions
 from custody.settlement import cancel, intents
 from custody.settlement.intents import IntentRow
@@ -179,8 +179,8 @@ async def approve(body: NewApproval, who: Who, deps: UseDeps, write: MoneyWrite)
             raise Conflict(f"an intent in state {row.state.value} awaits no approval")
         verdict = await decisions.verdict_for(s, row.intent)
         done = await approvals.record(s, who.tenant_id, approval, at=now, roles=verdict.roles)
-        # A payout stays with its withdrawal, which sees to liquidity before it is released.
-        hold_back = row.intent.kind is IntentKind.PAYOUT
+        # A payout stays with what asked for it, which sees to liquidity before it is released.
+        hold_back = row.intent.kind in HELD_BACK
         state = await intents.reconsider(s, who.tenant_id, id_, at=now, hold_back=hold_back)
         return {
             "id": format_id("approval", done),

@@ -48,6 +48,9 @@ class EventKind(StrEnum):
     WITHDRAWAL_REFUSED = "withdrawal.refused"
     WITHDRAWAL_FAILED = "withdrawal.failed"
     WITHDRAWAL_SETTLED = "withdrawal.settled"
+    BATCH_REQUESTED = "batch.requested"
+    BATCH_STATE = "batch.state"
+    BATCH_SETTLED = "batch.settled"
     POLICY_LOADED = "policy.loaded"
     CHANGE_PROPOSED = "change.proposed"
     CHANGE_ENDED = "change.ended"
@@ -92,6 +95,7 @@ def _schema(version: int, spec: str) -> EventSchema:
 
 
 _WDR = "withdrawal:id.withdrawal"
+_BAT = "batch:id.batch"
 _INT = "intent:id.intent"
 _TX = "chain_id:number tx_hash:hash"
 _AT_BLOCK = "chain_id:number block_number:number block_hash?:hash"
@@ -179,6 +183,19 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.WITHDRAWAL_SETTLED: _schema(
         1,
         f"{_WDR} {_INT} asset:asset net:amount network_fee?:amount fee?:amount {_TX} {_MINED}",
+    ),
+    # The payouts themselves are in the body of the intent.
+    EventKind.BATCH_REQUESTED: _schema(
+        1,
+        f"{_BAT} customer:id.customer asset:asset gross:amount network_fee:amount fee:amount "
+        f"net:amount chain_id:number payouts:number {_INT}",
+    ),
+    EventKind.BATCH_STATE: _schema(1, f"{_BAT} from:text to:text reason?:text"),
+    # `skipped` are numbers of payouts; `paid`, `fees` and `returned` add up to the gross.
+    EventKind.BATCH_SETTLED: _schema(
+        1,
+        f"{_BAT} {_INT} asset:asset paid:amount fees:amount returned:amount skipped:list {_TX} "
+        f"{_MINED}",
     ),
     EventKind.POLICY_LOADED: _schema(
         1, "version:number hash:digest previous?:digest document:object signature?:signature"

@@ -438,6 +438,7 @@ class Bundle:
         report.run("approvals", self.approvals)
         report.run("signatures follow decisions", self.signed_after_decision)
         report.run("withdrawals", self.withdrawals)
+        report.run("payout batches", self.batches)
         report.run("anchors", self.anchors)
         report.run("anchors on chain", self.anchors_on_chain)
         report.run("ledger", self.ledger)
@@ -741,7 +742,7 @@ class Bundle:
             raise Wrong(entry.where, f"policy says {said}, the decision {decision['rule']}")
         people = list(roles.values())
         missing = [g for g in rule["quorum"] if have(people, g["roles"]) < g["approvals"]]
-        total = sum(g["approvals"] for g in rule["quorum"])
+        total = asks(rule)
         if decision["approvals_required"] != total or missing:
             raise Wrong(entry.where, f"rule {said} asks for {total} approvals")
 
@@ -828,6 +829,39 @@ class Bundle:
         if not paid:
             raise Skipped("no withdrawal was settled")
         return f"{len(paid)} settled, each asked for, allowed and paid once"
+
+    def batches(self) -> str:
+        """Each settled batch was asked for, its call pays what its intent lists, and what was paid,
+        charged and returned is what was held."""
+        asked = {e.data["batch"]: e for e in self.of("batch.requested")}
+        final = {e.data["intent"]: e for e in self.of("transfer.final")}
+        created = {e.data["intent"]: e for e in self.of("intent.created")}
+        settled: set[str] = set()
+        for entry in self.of("batch.settled"):
+            data, where = entry.data, entry.where
+            request, sent = asked.get(data["batch"]), final.get(data["intent"])
+            intent = created.get(data["intent"])
+            if request is None or intent is None or sent is None:
+                raise Wrong(where, "was settled without request, intent or final transaction")
+            if data["batch"] in settled or request.data["intent"] != data["intent"]:
+                raise Wrong(where, "was settled twice, or by another intent")
+            settled.add(data["batch"])
+            body = intent.data["body"]
+            if body["kind"] != "payout_batch" or not pays_many(body):
+                raise Wrong(intent.where, "the call that was signed does not make these payouts")
+            if (body["asset"], body["amount"]) != (request.data["asset"], request.data["net"]):
+                raise Wrong(where, "pays something else than was asked for")
+            lost = {number(n, where) for n in data["skipped"]}
+            paid = spent([p for i, p in enumerate(body["payouts"]) if i not in lost])
+            if paid != int(data["paid"]):
+                raise Wrong(where, "paid is not the sum of what was not skipped")
+            if paid + int(data["fees"]) + int(data["returned"]) != int(request.data["gross"]):
+                raise Wrong(where, "paid, fees and returned are not what was held")
+            if sent.data["tx_hash"] != data["tx_hash"]:
+                raise Wrong(where, "names another transaction than the one that became final")
+        if not settled:
+            raise Skipped("no batch was settled")
+        return f"{len(settled)} settled, each payout paid or returned"
 
     def anchors(self) -> str:
         """What was anchored on chain is what was signed here; log entries agree with it."""
@@ -939,6 +973,25 @@ def pays(body: dict[str, Any]) -> bool:
     return (body["to"].lower(), body["value"], body["data"].lower()) == (token, "0", call)
 
 
+def pays_many(body: dict[str, Any]) -> bool:
+    """Whether the call makes exactly the listed payouts, numbered by the intent's own id."""
+    amount = int(body["amount"])
+    batch = f"{body['id'].partition('_')[2]:0>64}"
+    words = "".join(f"{p['recipient'][2:].lower()}{int(p['amount']):024x}" for p in body["payouts"])
+    tail = f"{len(body['payouts']):064x}{words}"
+    token = body["asset"].partition("/erc20:")[2]
+    if token:
+        name, value = "payToken(address,uint256,uint256,uint256[])", 0
+        head = f"{token[2:]:0>64}{batch}{amount:064x}{128:064x}"
+    else:
+        name, value = "payNative(uint256,uint256[])", amount
+        head = f"{batch}{64:064x}"
+    selector = keccak.new(digest_bits=256, data=name.encode()).hexdigest()[:8]
+    call = f"0x{selector}{head}{tail}"
+    sums = spent(body["payouts"]) == amount and int(body["value"]) == value
+    return sums and (body["data"], body["to"]) == (call, body["beneficiary"])
+
+
 # --- policies: custody/policy/SEMANTICS.md, told once more ------------------------------------
 
 YES, NO, DONT_KNOW = "yes", "no", "don't know"
@@ -958,6 +1011,14 @@ def judge(
         return "wrong_tenant", None, []
     if intent["chain_id"] not in document["places"]:
         return "unknown_chain", None, []
+    if intent["kind"] == "payout_batch":
+        return judge_batch(document, intent, facts)
+    return judge_one(document, intent, facts)
+
+
+def judge_one(
+    document: dict[str, Any], intent: dict[str, Any], facts: dict[str, Any]
+) -> tuple[str, dict[str, Any] | None, list[str]]:
     rules = [modern(rule) for rule in document["rules"]]
     # A stable sort brings what denies to the front and keeps the document's order otherwise.
     for rule in sorted(rules, key=lambda r: r["effect"] != "deny"):
@@ -970,6 +1031,75 @@ def judge(
         passes = rule["effect"] == "allow" and not unknown
         return rule["name"], rule if passes else None, unknown
     return "default_deny", None, []
+
+
+def judge_batch(
+    document: dict[str, Any], intent: dict[str, Any], facts: dict[str, Any]
+) -> tuple[str, dict[str, Any] | None, list[str]]:
+    """Every payout by the rules for payouts, as if those before it in the batch had just been made.
+
+    The rule that comes back is made up: the quorums of all that decided, and in `required` the most
+    that one of them asks for.
+    """
+    if document["places"][intent["chain_id"]].get("payouts") is None:
+        return "no_batch_contract", None, []
+    made: list[dict[str, Any]] = intent.get("payouts") or []
+    if not made:
+        return "empty_batch", None, []
+    of_each = facts.get("each") or []
+    found: dict[str, dict[str, Any]] = {}
+    for i, payout in enumerate(made):
+        own = of_each[i] if len(of_each) == len(made) else {}
+        alone = intent | {
+            "kind": "payout",
+            "amount": payout["amount"],
+            "beneficiary": payout["recipient"],
+        }
+        said, rule, unknown = judge_one(document, alone, facts_after(facts, own, made[:i], payout))
+        if rule is None:
+            return f"{said}@{i}", None, unknown
+        found[said] = rule
+    quorum = [g for rule in found.values() for g in rule["quorum"]]
+    return "+".join(found), {"quorum": quorum, "required": max(map(asks, found.values()))}, []
+
+
+def facts_after(
+    facts: dict[str, Any],
+    own: dict[str, Any],
+    earlier: list[dict[str, Any]],
+    payout: dict[str, Any],
+) -> dict[str, Any]:
+    """What one payout of a batch is judged by: the recipient's own facts, the batch's, and the
+    earlier payouts counted in."""
+    same = [p for p in earlier if p["recipient"] == payout["recipient"]]
+    counted = [
+        window
+        | {"amount": int(window["amount"]) + spent(more), "count": int(window["count"]) + len(more)}
+        for windows, scope, more in (
+            (facts.get("moved"), "global", earlier),
+            (own.get("moved"), "destination", same),
+        )
+        for window in windows or []
+        if window["scope"] == scope
+    ]
+    balance = facts.get("balance")
+    return facts | {
+        "book": own.get("book"),
+        "code": own.get("code"),
+        "look_alike": own.get("look_alike"),
+        "moved": None if facts.get("moved") is None else counted,
+        "balance": None if balance is None else max(0, int(balance) - spent(earlier)),
+    }
+
+
+def spent(payouts: list[dict[str, Any]]) -> int:
+    return sum(int(p["amount"]) for p in payouts)
+
+
+def asks(rule: dict[str, Any]) -> int:
+    """How many people a rule asks for."""
+    required = rule.get("required")
+    return sum(g["approvals"] for g in rule["quorum"]) if required is None else int(required)
 
 
 def modern(rule: dict[str, Any]) -> dict[str, Any]:

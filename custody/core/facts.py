@@ -13,7 +13,7 @@ from custody.core.ids import format_id, parse_id
 from custody.core.money import parse_amount
 from custody.core.prices import PriceFault, ReferencePrice
 
-SCHEMA = "moorage.facts/1"
+SCHEMA, SCHEMA_2 = "moorage.facts/1", "moorage.facts/2"
 HOUR_S, DAY_S = 3_600, 86_400
 WINDOWS_S = (HOUR_S, DAY_S)
 
@@ -54,7 +54,11 @@ Windows = Mapping[tuple[Scope, int], Moved]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Inputs of one decision. `balance` is what the asset's payers hold together, base units."""
+    """Inputs of one decision. `balance` is what the asset's payers hold together, base units.
+
+    `each` is for a batch of payouts, one a payout in their order: what concerns its recipient alone
+    (book, code, look-alike, windows of that destination). Facts that have them are of schema 2.
+    """
 
     initiator: UUID | None = None
     initiator_role: str | None = None
@@ -65,11 +69,12 @@ class Facts:
     moved: Windows | None = None
     price: ReferencePrice | None = None
     price_fault: PriceFault | None = None
+    each: "tuple[Facts, ...]" = ()
 
     def to_json(self) -> dict[str, Any]:
         """Canonical object; amounts and counts are decimal strings, windows in one order."""
         who = self.initiator
-        return {
+        body: dict[str, Any] = {
             "schema": SCHEMA,
             "initiator": None if who is None else format_id("person", who),
             "initiator_role": self.initiator_role,
@@ -81,6 +86,10 @@ class Facts:
             "price": None if self.price is None else self.price.to_json(),
             "price_fault": None if self.price_fault is None else self.price_fault.value,
         }
+        if self.each:
+            body["schema"] = SCHEMA_2
+            body["each"] = [facts.to_json() for facts in self.each]
+        return body
 
     @staticmethod
     def from_json(body: Mapping[str, Any]) -> "Facts":
@@ -125,7 +134,14 @@ def _read(body: Mapping[str, Any]) -> Facts:
         moved=None if moved is None else {_key(m): _moved(m) for m in moved},
         price=None if price is None else ReferencePrice.from_json(price),
         price_fault=None if fault is None else PriceFault(fault),
+        each=tuple(_one(facts) for facts in body.get("each", ())),
     )
+
+
+def _one(body: Mapping[str, Any]) -> Facts:
+    if "each" in body:  # nothing is deeper, so that no caller makes the reader recurse
+        raise ValueError("facts of one payout have none of others")
+    return _read(body)
 
 
 def _key(body: Mapping[str, Any]) -> tuple[Scope, int]:

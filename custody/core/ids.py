@@ -20,6 +20,7 @@ AccountId = NewType("AccountId", UUID)
 TransferId = NewType("TransferId", UUID)
 DepositId = NewType("DepositId", UUID)
 WithdrawalId = NewType("WithdrawalId", UUID)
+BatchId = NewType("BatchId", UUID)
 IntentId = NewType("IntentId", UUID)
 DecisionId = NewType("DecisionId", UUID)
 ApprovalId = NewType("ApprovalId", UUID)
@@ -42,6 +43,7 @@ PREFIXES = {
     "transfer": "trf",
     "deposit": "dep",
     "withdrawal": "wdr",
+    "batch": "bat",
     "intent": "int",
     "decision": "dec",
     "approval": "apr",

@@ -26,6 +26,8 @@ class IntentKind(StrEnum):
     """Every way money or evidence can leave one of our addresses. Closed."""
 
     PAYOUT = "payout"  # payout wallet -> a destination outside
+    PAYOUT_BATCH = "payout_batch"  # payout wallet -> many outside, through the batch contract
+    PAYOUT_ALLOWANCE = "payout_allowance"  # lets the batch contract fetch one batch's sum
     SWEEP_NATIVE = "sweep_native"  # deposit address -> treasury, to the last wei
     SWEEP_TOKEN = "sweep_token"  # deposit address (delegated, EIP-7702) -> treasury
     PAYOUT_FILL = "payout_fill"  # treasury -> payout wallet
@@ -38,6 +40,10 @@ class IntentKind(StrEnum):
     CLAIM = "claim"  # a queued exit that has ripened -> guard
     RELEASE = "release"  # guard -> payee (treasury, exchange deposit address)
     ANCHOR = "anchor"  # checkpoint -> AuditAnchor
+
+
+HELD_BACK = frozenset({IntentKind.PAYOUT, IntentKind.PAYOUT_BATCH})
+"""Kinds whose owners hold money of a customer and see to liquidity before they are queued."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ _DATA = re.compile(r"0x(?:[0-9a-f]{2})*")
 K = IntentKind
 SENDERS = {
     K.PAYOUT: ("2/1", "payout"),
+    K.PAYOUT_BATCH: ("2/1", "payout"),
+    K.PAYOUT_ALLOWANCE: ("2/1", "payout"),
     K.SWEEP_TOKEN: ("2/2", "gas"),
     K.PAYOUT_FILL: ("2/0", "treasury"),
     K.COLD_STORE: ("2/0", "treasury"),
@@ -40,6 +42,9 @@ def _selector(signature: str) -> bytes:
 
 TRANSFER = _selector("transfer(address,uint256)")
 SWEEP = _selector("sweep(address)")
+APPROVE = _selector("approve(address,uint256)")
+PAY_TOKEN = _selector("payToken(address,uint256,uint256,uint256[])")
+PAY_NATIVE = _selector("payNative(uint256,uint256[])")
 RELEASE = _selector("release(address,uint256)")
 ANCHOR = _selector("anchor(bytes32,uint64,bytes32,uint64,bytes32[])")
 GUARD_CALLS = {
@@ -54,6 +59,11 @@ ANCHOR_HEAD_WORDS = 6
 """Log id, size, root, time, where the proof begins, how many hashes it has."""
 PROOF_MAX = 64
 """Hashes of a consistency proof; sizes are below 2^63, and a proof has one more than levels."""
+
+BATCH_MAX = 200
+"""Payouts of one batch."""
+BATCH_AMOUNT_MAX = 2**96 - 1
+"""What one payout of a batch can carry."""
 
 WHOLE_POSITION = 2**256 - 1
 """As the amount of `deallocate`: all of it. The money comes home, so it is no loosening."""
@@ -91,12 +101,18 @@ def check(intent: Intent, places: Places) -> AnchorCall | None:
     token = token_of(intent)
     _check_sender(intent, places)
     _check_delegation(intent, places)
+    many = intent.kind is K.PAYOUT_BATCH
+    require(many or not intent.payouts, "payouts", "only a batch has several")
     match intent.kind:
         case K.PAYOUT | K.SWEEP_NATIVE | K.PAYOUT_FILL | K.COLD_STORE | K.POOL_FUND:
             _check_transfer(intent, data)
             _check_transfer_destination(intent, places)
         case K.PAYOUT_SAFE | K.SAFE_REJECT:
             decode_safe.check(intent, places, token, data)
+        case K.PAYOUT_BATCH:
+            _check_batch(intent, places, data)
+        case K.PAYOUT_ALLOWANCE:
+            _check_allowance(intent, places, data)
         case K.SWEEP_TOKEN:
             _check_sweep(intent, places, data)
         case K.ALLOCATE | K.DEALLOCATE | K.CLAIM:
@@ -145,7 +161,6 @@ def _check_transfer(intent: Intent, data: bytes) -> None:
 
 
 def _check_transfer_destination(intent: Intent, places: Places) -> None:
-    own = {places.treasury, places.payout, places.gas, places.allocator, places.anchorer}
     if intent.kind is K.POOL_FUND:
         _check_guard(intent.beneficiary, intent, places)
         return
@@ -157,11 +172,82 @@ def _check_transfer_destination(intent: Intent, places: Places) -> None:
         case K.COLD_STORE:
             good = places.safe is not None and intent.beneficiary == places.safe
         case _:
-            inside = own | set(places.guards) | {places.sweeper, places.anchor}
-            inside |= {places.payouts, places.safe}
-            good = intent.beneficiary not in inside and int(intent.beneficiary, 16) != 0
-            good = good and intent.beneficiary != token_of(intent)
+            good = _is_outside(intent.beneficiary, intent, places)
     require(good, "place", f"{intent.kind.value} may not go to {intent.beneficiary}")
+
+
+def _is_outside(address: str, intent: Intent, places: Places) -> bool:
+    """No place of ours, not the token itself, not nobody."""
+    own = {places.treasury, places.payout, places.gas, places.allocator, places.anchorer}
+    own |= set(places.guards)
+    contracts = {places.sweeper, places.anchor, places.payouts, places.safe, token_of(intent)}
+    return address not in own | contracts and int(address, 16) != 0
+
+
+def _check_batch(intent: Intent, places: Places, data: bytes) -> None:
+    """The words of the call are the intent's payouts, in their order, under the intent's own id."""
+    token = token_of(intent)
+    _check_batch_contract(intent, places)
+    require(intent.to == intent.beneficiary, "to", "is not the batch contract")
+    head = _batch_head(intent, data, token)
+    require(_number(head[0]) == intent.id.int, "batch", "is not numbered by the intent")
+    words = _batch_words(data, len(head))
+    require(0 < len(words) <= BATCH_MAX, "payouts", f"a batch has 1 to {BATCH_MAX}")
+    found = [(address_from_bytes(word[:20]), _number(word[20:])) for word in words]
+    meant = [(p.recipient, p.amount) for p in intent.payouts]
+    require(found == meant, "payouts", "are not those in the call")
+    for recipient, amount in found:
+        require(0 < amount <= BATCH_AMOUNT_MAX, "amount", "of each payout must be above zero")
+        outside = _is_outside(recipient, intent, places)
+        require(outside, "place", f"{intent.kind.value} may not go to {recipient}")
+    total = sum(amount for _, amount in found)
+    require(total == intent.amount, "amount", "is not the sum of the payouts")
+
+
+def _batch_head(intent: Intent, data: bytes, token: str | None) -> list[bytes]:
+    """The words before the payouts: batch id, and where the payouts begin. A token's batch has the
+    token before them and the sum between them, which are checked here."""
+    if token is None:
+        require(intent.value == intent.amount, "amount", "is not the value sent")
+        number, offset = _words(data[: 4 + 64], PAY_NATIVE, 2)
+        require(_number(offset) == 64, "data", "the payouts are not where they are")
+        return [number, offset]
+    require(intent.value == 0, "value", "a batch of a token carries none")
+    asset, number, total, offset = _words(data[: 4 + 128], PAY_TOKEN, 4)
+    require(_address(asset) == token, "asset", "is not the token in the call")
+    require(_number(total) == intent.amount, "amount", "is not the sum in the call")
+    require(_number(offset) == 128, "data", "the payouts are not where they are")
+    return [number, asset, total, offset]
+
+
+def _batch_words(data: bytes, head_words: int) -> list[bytes]:
+    """What follows the head: how many, and so many words; nothing after them."""
+    rest = data[4 + 32 * head_words :]
+    count = _number(rest[:32])
+    require(len(rest) == 32 + 32 * count, "data", "has bytes missing or left over")
+    return [rest[32 + 32 * i : 64 + 32 * i] for i in range(count)]
+
+
+def _check_batch_contract(intent: Intent, places: Places) -> None:
+    named = places.payouts is not None and intent.beneficiary == places.payouts
+    require(named, "place", "is not the batch contract of the policy")
+
+
+def _check_allowance(intent: Intent, places: Places, data: bytes) -> None:
+    """Of an amount that a batch can use, so never without a bound. The contract takes from whoever
+    calls it alone, and what calls it from this wallet is a batch that was checked."""
+    token = token_of(intent)
+    require(token is not None, "asset", "a native coin needs no allowance")
+    require(intent.to == token, "to", "is not the token")
+    require(intent.value == 0, "value", "an allowance carries none")
+    _check_batch_contract(intent, places)
+    spender, amount = _words(data, APPROVE, 2)
+    require(
+        _address(spender) == intent.beneficiary, "beneficiary", "is not the spender in the call"
+    )
+    require(_number(amount) == intent.amount, "amount", "is not the amount in the call")
+    bounded = 0 < intent.amount <= BATCH_MAX * BATCH_AMOUNT_MAX
+    require(bounded, "amount", "is not what one batch can carry")
 
 
 def _check_sweep(intent: Intent, places: Places, data: bytes) -> None:

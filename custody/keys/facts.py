@@ -19,17 +19,26 @@ def facts_of(store: Store, policy: Policy, request: SignRequest, now_s: int) -> 
         raise Refusal("decision_facts", "the record has not the facts that the policy asks for")
     if asked is None or asked.moved is None:
         return asked
-    return _with(asked, _remembered(store, request.tenant, request.intent, now_s))
+    intent, tenant = request.intent, request.tenant
+    own = _with(asked, _remembered(store, tenant, intent, intent.beneficiary, now_s))
+    if len(own.each) != len(intent.payouts):
+        raise Refusal("decision_facts", "the record has not the facts of each payout")
+    each = zip(own.each, intent.payouts, strict=True)
+    known = {
+        to: _remembered(store, tenant, intent, to, now_s)
+        for to in {p.recipient for p in intent.payouts}
+    }
+    return replace(own, each=tuple(_with(f, known[p.recipient]) for f, p in each))
 
 
-def _remembered(store: Store, tenant: str, intent: Intent, now_s: int) -> Windows:
+def _remembered(store: Store, tenant: str, intent: Intent, destination: str, now_s: int) -> Windows:
     """What this signer signed of the intent's asset: base units and count, by window."""
     return {
         (scope, window_s): store.moved_since(
             tenant,
             intent.asset_id,
             now_s - window_s,
-            intent.beneficiary if scope is Scope.DESTINATION else None,
+            destination if scope is Scope.DESTINATION else None,
         )
         for scope in Scope
         for window_s in WINDOWS_S
@@ -38,7 +47,8 @@ def _remembered(store: Store, tenant: str, intent: Intent, now_s: int) -> Window
 
 def _with(facts: Facts, own: Windows) -> Facts:
     """The larger of both in each window that was claimed."""
-    assert facts.moved is not None
+    if facts.moved is None:
+        return facts
     moved = {
         key: Moved(max(m.amount, own[key].amount), max(m.count, own[key].count))
         if key in own

@@ -288,16 +288,15 @@ class Store:
         return Moved(sum(amounts), len(amounts))
 
     def move(self, tenant: str, intent: Intent, at: int) -> None:
-        self._db.execute(
+        """Each payout of a batch counts as one, under the intent's id and its number."""
+        id_ = format_id("intent", intent.id)
+        rows = [(f"{id_}/{i}", p.recipient, p.amount) for i, p in enumerate(intent.payouts)]
+        self._db.executemany(
             "INSERT INTO moved VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                format_id("intent", intent.id),
-                tenant,
-                intent.asset_id,
-                intent.beneficiary,
-                at,
-                str(intent.amount),
-            ),
+            [
+                (key, tenant, intent.asset_id, destination, at, str(amount))
+                for key, destination, amount in rows or [(id_, intent.beneficiary, intent.amount)]
+            ],
         )
 
     # What passed without a person

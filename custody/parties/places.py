@@ -19,6 +19,8 @@ GUARDIAN = "guardian"
 SWEEPER = "sweeper"
 ANCHOR = "anchor"
 SAFE = "safe"
+PAYOUTS = "payouts"
+"""The contract that makes many payouts in one transaction."""
 
 PATHS = {
     TREASURY: "2/0",

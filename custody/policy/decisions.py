@@ -1,6 +1,5 @@
 """Decisions: what policy said about an intent on what evidence, kept for ever and logged."""
 
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -50,7 +49,7 @@ async def decide(
     counts = asked is not None and intent.chain_id in policy.places and is_outward(policy, intent)
     if asked is not None and counts:
         await movements.lock(s, intent.tenant_id)
-        asked = replace(asked, moved=await movements.before(s, intent, now=now))
+        asked = await movements.gathered(s, intent, asked, now=now)
     signed = await approvals.valid_for(s, intent.tenant_id, intent.digest(), now=now)
     decision = decide_on(policy, intent, signed, now=now, facts=asked)
     if counts and decision.outcome is not Outcome.REFUSE:

@@ -47,7 +47,7 @@ COOLING_RANGE_S = (60, 30 * 86_400)
 DELAY_RANGE_S = (60, 30 * 86_400)
 """Less than a minute is no time to look at anything; a month is longer than anybody waits."""
 CHANGE_APPROVALS_MIN = 2
-OUTWARD = frozenset({IntentKind.PAYOUT, IntentKind.RELEASE})
+OUTWARD = frozenset({IntentKind.PAYOUT, IntentKind.PAYOUT_BATCH, IntentKind.RELEASE})
 """Kinds whose money can reach somebody outside; all others end at a place of ours."""
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
@@ -277,7 +277,8 @@ def _named(r: Mapping[str, Any], field: str, kinds: frozenset[str]) -> tuple[str
     return name, kind, asset
 
 
-_KINDS = frozenset(k.value for k in IntentKind)
+_KINDS = frozenset(k.value for k in IntentKind if k is not IntentKind.PAYOUT_BATCH)
+"""A batch has no rules of its own: each payout in it is judged by the rules for payouts."""
 
 
 def _rule(value: object, field: str) -> Rule:

@@ -5,13 +5,16 @@ an evaluator of its own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from custody.core.facts import NO_FACTS, Facts
 from custody.core.intents import Intent, IntentKind, Outcome
+from custody.policy.batch import parts
 from custody.policy.document import ANY, OUTWARD, SCHEMA, Effect, Group, Policy, Rule
 
+NO_BATCH_CONTRACT = "no_batch_contract"
+EMPTY_BATCH = "empty_batch"
 DEFAULT_DENY = "default_deny"
 WRONG_TENANT = "wrong_tenant"
 UNKNOWN_CHAIN = "unknown_chain"
@@ -22,15 +25,20 @@ class Verdict:
     """What the policy says before anybody has approved. `rule` names the rule that decided.
 
     `unknown` are the conditions of that rule whose facts are not known, which is why it refuses.
+    `required_most` is set for a batch, where the groups are those of several rules and one person
+    may fill a place in more than one: the most that any of the rules asks for.
     """
 
     outcome: Outcome
     rule: str
     groups: tuple[Group, ...] = ()
     unknown: tuple[str, ...] = ()
+    required_most: int | None = None
 
     @property
     def approvals_required(self) -> int:
+        if self.required_most is not None:
+            return self.required_most
         return sum(g.approvals for g in self.groups)
 
     @property
@@ -41,12 +49,19 @@ class Verdict:
 def evaluate(policy: Policy, intent: Intent, facts: Facts = NO_FACTS) -> Verdict:
     """Checks in this order: tenant, chain, rules that deny, rules that allow, then refusal.
 
-    Within each, the document's order; the first rule that is not known to miss decides.
+    Within each, the document's order; the first rule that is not known to miss decides. A batch of
+    payouts is judged payout by payout.
     """
     if policy.tenant_id != intent.tenant_id:
         return Verdict(Outcome.REFUSE, WRONG_TENANT)
     if intent.chain_id not in policy.places:
         return Verdict(Outcome.REFUSE, UNKNOWN_CHAIN)
+    if intent.kind is IntentKind.PAYOUT_BATCH:
+        return _batch(policy, intent, facts)
+    return _by_rules(policy, intent, facts)
+
+
+def _by_rules(policy: Policy, intent: Intent, facts: Facts) -> Verdict:
     for effect in (Effect.DENY, Effect.ALLOW):
         for rule in policy.rules:
             if rule.effect is not effect or not _concerns(rule, intent):
@@ -55,6 +70,31 @@ def evaluate(policy: Policy, intent: Intent, facts: Facts = NO_FACTS) -> Verdict
             if unknown is not None:
                 return _decided(rule, unknown)
     return Verdict(Outcome.REFUSE, DEFAULT_DENY)
+
+
+def _batch(policy: Policy, intent: Intent, facts: Facts) -> Verdict:
+    """The strictest of what the rules say about each payout, in their order.
+
+    The first that is refused refuses all, as `rule@number`. Otherwise every rule that decided wants
+    its own groups.
+    """
+    if policy.places[intent.chain_id].payouts is None:
+        return Verdict(Outcome.REFUSE, NO_BATCH_CONTRACT)
+    if not intent.payouts:
+        return Verdict(Outcome.REFUSE, EMPTY_BATCH)
+    decided: dict[str, Verdict] = {}
+    for number, (single, known) in enumerate(parts(intent, facts)):
+        verdict = _by_rules(policy, single, known)
+        if verdict.outcome is Outcome.REFUSE:
+            return replace(verdict, rule=f"{verdict.rule}@{number}")
+        decided[verdict.rule] = verdict
+    groups = tuple(g for v in decided.values() for g in v.groups)
+    return Verdict(
+        Outcome.NEEDS_APPROVAL if groups else Outcome.ALLOW,
+        "+".join(decided),
+        groups,
+        required_most=max(v.approvals_required for v in decided.values()),
+    )
 
 
 def conclude(

@@ -78,14 +78,18 @@ movements = Table(
     metadata,
     Column("tenant_id", Uuid, nullable=False),
     Column("intent_id", Uuid, nullable=False),
+    Column("number", Integer, nullable=False, server_default=text("0")),
     Column("asset_id", Text, nullable=False),
     Column("destination", String(42), nullable=False),
     Column("amount", Numeric(78, 0), nullable=False),
     Column("at", _AT, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "intent_id"),
+    PrimaryKeyConstraint("tenant_id", "intent_id", "number"),
     Index("ix_policy_movements_window", "tenant_id", "asset_id", "at"),
 )
-"""What policy let go out, from when it was first not refused; rolling windows count it."""
+"""What policy let go out, from when it was first not refused; rolling windows count it.
+
+A batch has a row for each of its payouts, by `number`; anything else has one, 0.
+"""
 
 address_book = Table(
     "address_book",

@@ -18,7 +18,7 @@ from chains.errors import (
 from custody.audit import log
 from custody.core.db import WriteSession
 from custody.core.ids import format_id
-from custody.core.intents import Intent, IntentKind
+from custody.core.intents import HELD_BACK, Intent
 from custody.core.isolation import each
 from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
 from custody.policy import decisions, freezes
@@ -76,7 +76,7 @@ async def step(deps: SettlementDeps) -> int:
 async def _ask_policy_again(deps: SettlementDeps) -> int:
     """Intents that wait for people: policy may let them pass by now, or they have waited enough.
 
-    Payouts are the withdrawals' own to decide: they hold money and may be held back.
+    Payouts are their owners' own to decide: they hold money and may be held back.
     """
     async with deps.db.read() as s:
         waiting = await intents.in_states(s, [IntentState.AWAITING_APPROVAL])
@@ -100,7 +100,7 @@ async def _ask_policy_again(deps: SettlementDeps) -> int:
                 await deps.effects.of(intent.kind).on_failed(s, intent, reason, None)
             return state is not row.state
 
-    own = [row for row in waiting if row.intent.kind is not IntentKind.PAYOUT]
+    own = [row for row in waiting if row.intent.kind not in HELD_BACK]
     return await each(logger, "intent", own, look)
 
 

@@ -44,7 +44,7 @@ async def advance(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     if w.pool_amount and not w.redeemed:
         return await _wait(s, deps, w, "pooled funds are being recalled")
     token = deps.registry.asset(w.asset_id).address
-    wallet = await _wallet(s, w, w.payer, token)
+    wallet = await wallet_of(s, w, w.payer, token)
     # A wallet that pays in the chain's own coin needs the gas beside the amount.
     own_gas = token is None and w.payer == places.PAYOUT
     gas = GAS_NATIVE * GAS_PRICE_MAX_WEI if own_gas else 0
@@ -63,7 +63,8 @@ async def _wait(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, reason: st
     return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.AWAITING_LIQUIDITY, reason)
 
 
-async def _wallet(s: WriteSession, w: Wanted, role: str, token: str | None) -> AccountId:
+async def wallet_of(s: WriteSession, w: Wanted, role: str, token: str | None) -> AccountId:
+    """The ledger's account of one of our wallets, in the asset that is due."""
     holder = await places.place(s, w.tenant_id, w.chain_id, role)
     return await accounts.ensure(
         s,
@@ -139,7 +140,7 @@ async def fill(
     reference = store_reference(w.asset_id) if cold else fill_reference(w.asset_id)
     if await intents.is_under_way(s, w.tenant_id, kind.value, reference):
         return True
-    treasury_account = await _wallet(s, w, places.TREASURY, token)
+    treasury_account = await wallet_of(s, w, places.TREASURY, token)
     gas = GAS_NATIVE if token is None else GAS_TOKEN
     fee_max = gas * GAS_PRICE_MAX_WEI
     needed = amount + (fee_max if token is None else 0)
@@ -196,7 +197,7 @@ async def _hold_fill(
             Transfer(
                 id=TransferId(intent.id),
                 tenant_id=w.tenant_id,
-                debit=await _wallet(s, w, w.payer, token),
+                debit=await wallet_of(s, w, w.payer, token),
                 credit=treasury,
                 amount=intent.amount,
                 kind="pending",

@@ -130,12 +130,12 @@ async def _check(
         raise Conflict("this quote has been used", field="quote", rule="can be used once")
 
 
-def check_destination(address: str) -> None:
+def check_destination(address: str, field: str = "destination") -> None:
     """Requires an EIP-55 checksummed address that is not the zero address."""
     if not is_checksummed(address):
-        raise InvalidInput("destination", "must be an address with a right EIP-55 checksum")
+        raise InvalidInput(field, "must be an address with a right EIP-55 checksum")
     if address == ZERO_ADDRESS:
-        raise InvalidInput("destination", "must not be the zero address")
+        raise InvalidInput(field, "must not be the zero address")
 
 
 async def _funding(s: WriteSession, asked: RequestInput) -> _Funding:

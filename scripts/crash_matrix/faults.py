@@ -112,7 +112,7 @@ class SpoiledNode:
             return _error(id_, ERRORS[what])
         if what == "timeout before delivery":
             raise RpcUnavailable("endpoint did not answer in time")
-        answer: bytes = await post(endpoint, payload)
+        await post(endpoint, payload)
         if what == "timeout after delivery":
             raise RpcUnavailable("endpoint did not answer in time")
         if what == "delivered and already known":

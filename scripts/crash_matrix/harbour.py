@@ -12,13 +12,14 @@ import os
 import shutil
 import signal
 import tempfile
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from api.commands import init
+from api.commands import first_policy, init
 from api.commands.devnet import CACHE
 from api.commands.founding import FirstPerson
 from chains.devnet import outside
@@ -42,7 +43,8 @@ CONFIRMATIONS = 7
 """More than the deepest reorg of a trial, which is 6: what is final stays."""
 TEMPLATE = "crash_template"
 USDC, ETHER = 10**6, 10**18
-BOB_USDC, BOB_ETHER, ALICE_USDC, ALICE_JOINS = 5_000, 3, 20_000, 19_950
+BOB_USDC, BOB_ETHER, ALICE_USDC, ALICE_JOINS = 20_000, 3, 20_000, 19_950
+HOT_LIMIT = 2_000 * USDC
 """Whole coins. Alice's money is nearly all pooled, and nearly all of the pool is at a venue."""
 OPERATIONAL = ("treasury", "payout", "gas", "allocator", "anchorer")
 ROUNDS_MAX = 80
@@ -65,6 +67,11 @@ class Harbour:
     pool: str
     wallets: dict[str, str]
     keyring: Keyring
+
+    @property
+    def owners(self) -> list[str]:
+        """Of the treasury's Safe: as many as it asks for, accounts of the node."""
+        return [self.world.accounts.deployer, self.world.accounts.market_admin]
 
     @property
     def usdc(self) -> str:
@@ -104,6 +111,7 @@ def _found(root: Path, anvil: Anvil, world: World) -> Harbour:
     # By argument and not by environment: DATABASE_URL may name somebody's server.
     settings = Settings(home=home, DATABASE_URL=None, database_name=TEMPLATE)  # type: ignore[call-arg]
     authority, treasurer = PersonKey.new(), PersonKey.new()
+    _limit_the_hot_wallet(world)
     staff = [FirstPerson("treasury", treasurer.public_key)]
     shown = asyncio.run(init.run(settings, "Crash", _devnet(anvil, world), authority, staff))
     point_at(home, anvil.rpc_url)
@@ -136,6 +144,14 @@ def _found(root: Path, anvil: Anvil, world: World) -> Harbour:
 def _keep_chain(anvil: Anvil, file: Path) -> None:
     """With the states of past blocks: what a venue was worth is read at the block of its mark."""
     file.write_bytes(gzip.decompress(bytes.fromhex(anvil.rpc("anvil_dumpState", True)[2:])))
+
+
+def _limit_the_hot_wallet(world: World) -> None:
+    """The first policy of a devnet has no hot limit; here what is above one is the Safe's."""
+    document = first_policy.document
+    asset = f"eip155:{CHAIN_ID}/erc20:{world.tokens['USDC'].address.lower()}"
+    hot = [{"asset": asset, "amount_max": str(HOT_LIMIT)}]
+    first_policy.document = lambda founding: document(founding) | {"hot_limits": hot}
 
 
 def _devnet(anvil: Anvil, world: World) -> dict[str, Any]:
@@ -185,12 +201,12 @@ def fork(work: Callable[[], None]) -> int:
     """
     parent = os.getpid()
     pid = os.fork()
-    if pid:
-        return pid
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-    _child(work)
+    if pid == 0:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+        _child(work)
+    return pid
 
 
 def _child(work: Callable[[], None]) -> NoReturn:
@@ -201,8 +217,6 @@ def _child(work: Callable[[], None]) -> NoReturn:
     except SystemExit as asked:
         code = asked.code if isinstance(asked.code, int) else 1
     except BaseException:
-        import traceback
-
         traceback.print_exc()
     finally:
         os._exit(code)

@@ -27,7 +27,7 @@ from scripts.crash_matrix import harbour, plan
 from scripts.crash_matrix.harbour import Harbour, fork
 from scripts.crash_matrix.lane import Lane, Trial
 from scripts.crash_matrix.sabotage import PLANTS
-from scripts.crash_matrix.traffic import ASKS
+from scripts.crash_matrix.traffic import KINDS
 
 DEFAULT = 100
 LANES = 2
@@ -162,7 +162,7 @@ def _report(
         Measure("points struck", len(set(points) & set(tally.struck)), "places x 2"),
         Measure("trials", tally.trials, "trials"),
         *(Measure(f"struck: {k}", n, "trials") for k, n in sorted(tally.by_kind.items())),
-        Measure("payments in flight together", len(ASKS) + 1, "payments"),
+        Measure("payments in flight together", len(KINDS), "payments"),
         Measure("doubles", len(tally.doubles), "payments", bar=0, at_most=True),
         Measure("losses", len(tally.losses), "findings", bar=0, at_most=True),
         Measure("jams", len(tally.jams), "findings", bar=0, at_most=True),
@@ -174,7 +174,7 @@ def _report(
         "sabotage": planted,
         "seed": seed,
         "measures": [m.to_json() for m in measures],
-        "kinds": [a.kind for a in ASKS] + ["internal"],
+        "kinds": list(KINDS),
         "points": [
             {"point": p, "passed": n, "struck": tally.struck[p]} for p, n in sorted(points.items())
         ],

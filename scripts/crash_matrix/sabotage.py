@@ -125,7 +125,8 @@ def _hold_posted_twice() -> None:
         held = await rows.holds(s, w.id)
         for hold_id, amount in held:
             row = await s.one(
-                "SELECT debit_account_id AS d, credit_account_id AS c FROM transfers WHERE id = :id",
+                "SELECT debit_account_id AS d, credit_account_id AS c FROM transfers"
+                " WHERE id = :id",
                 {"id": hold_id},
             )
             entries.append(

@@ -1,4 +1,4 @@
-"""An installation as one process works with it: the HTTP application, the jobs, a client, people."""
+"""An installation as one process works with it: HTTP application, jobs, clients and people."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,8 +13,8 @@ import httpx
 from api import wiring
 from api.app import create_app
 from api.deps import Deps
-from api.worker import Job, run_job
 from api.wiring import Parts
+from api.worker import Job, run_job
 from custody.core.clock import iso_us
 from custody.core.ids import parse_id
 from custody.core.leases import Leases
@@ -40,6 +40,11 @@ class Service:
     jobs: dict[str, Job]
     http: httpx.AsyncClient
     leases: Leases
+
+    @property
+    def rpc_url(self) -> str:
+        (chain,) = self.parts.registry.chains.values()
+        return chain.rpc_urls[0]
 
     async def step(self, names: list[str] | None = None) -> None:
         """One task a job, as the scheduler makes them, one after the other."""

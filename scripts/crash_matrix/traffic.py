@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chains.devnet.safe import signature_of
 from chains.evm.address import address_from_bytes, keccak
 from scripts.crash_matrix.harbour import CHAIN_ID, ETHER, USDC, Harbour
 from scripts.crash_matrix.service import Service, Unexpected, approve_all
@@ -41,27 +42,55 @@ ASKS = (
     Ask("recall-first", "alice", False, 900 * USDC, pool=True),
     Ask("reverting", "bob", True, ETHER // 10, reverts=True),
     Ask("cancelled", "bob", False, 100 * USDC, cancelled=True),
+    Ask("safe", "bob", False, 2_500 * USDC),
 )
 INTERNAL = 10 * USDC
 """From bob to alice: no chain ever sees it."""
+BATCHES = {"batch-native": (True, ETHER // 50), "batch-token": (False, 20 * USDC)}
+"""Payouts of many: whether in ether, and how much each recipient gets."""
+RECIPIENTS = ("first", "second", "third")
+SKIPPED = "third"
+"""Of a batch in ether: a contract that takes none, so its part comes back."""
+KINDS = (*(a.kind for a in ASKS), *BATCHES, "internal")
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What the books say of one payment that was asked for, and where the chain can be asked."""
+    """What the books say of one payment that was asked for, and where the chain can be asked.
+
+    `gross` is what the holder gives for it once it is settled, base units.
+    """
 
     kind: str
+    holder: str
     destination: str
     native: bool
     net: int
+    gross: int
     state: str
 
 
 def destination(h: Harbour, ask: Ask) -> str:
     """An address of its own for each; the one that reverts is a contract that takes no ether."""
-    if ask.reverts:
-        return h.world.aave.pool
-    return address_from_bytes(keccak(f"crash/{ask.kind}".encode())[-20:])
+    return h.world.aave.pool if ask.reverts else _outside(ask.kind)
+
+
+def recipient(h: Harbour, batch: str, who: str) -> str:
+    native, _ = BATCHES[batch]
+    return h.world.vault_usdc if native and who == SKIPPED else _outside(f"{batch}/{who}")
+
+
+def destinations(h: Harbour) -> Iterator[tuple[str, bool]]:
+    """Everywhere that money goes to, and whether it is ether."""
+    for ask in ASKS:
+        yield destination(h, ask), ask.native
+    for name, (native, _) in BATCHES.items():
+        for who in RECIPIENTS:
+            yield recipient(h, name, who), native
+
+
+def _outside(name: str) -> str:
+    return address_from_bytes(keccak(f"crash/{name}".encode())[-20:])
 
 
 class Traffic:
@@ -86,6 +115,8 @@ class Traffic:
             yield ask.kind, self._withdraw(service, ask)
             if ask.cancelled:
                 yield "cancel", self._cancel(service, ask)
+        for name in BATCHES:
+            yield name, self._batch(service, name)
         yield "internal", self._internal(service)
 
     async def _withdraw(self, service: Service, ask: Ask) -> None:
@@ -117,6 +148,23 @@ class Traffic:
             if " 409 " not in str(refusal):
                 raise
 
+    async def _batch(self, service: Service, name: str) -> None:
+        native, each = BATCHES[name]
+        payouts = [
+            {
+                "destination": recipient(self._h, name, who),
+                "amount": str(each),
+                "reference": who,
+            }
+            for who in RECIPIENTS
+        ]
+        body = {
+            "chain_id": CHAIN_ID,
+            "asset": self._h.eth if native else self._h.usdc,
+            "payouts": payouts,
+        }
+        await service.post(self._h.tokens["bob"], "/v1/payout-batches", body, name)
+
     async def _internal(self, service: Service) -> None:
         to = self._h.customers["alice"]
         body = {"to": to, "asset": self._h.usdc, "amount": str(INTERNAL)}
@@ -130,32 +178,69 @@ class Traffic:
 
     async def people(self, service: Service) -> None:
         """What people do meanwhile, each at their own desk."""
-        await approve_all(service, self._h.treasury, self._h.person, self._h.person_key)
+        h = self._h
+        await approve_all(service, h.treasury, h.person, h.person_key)
+        for proposal in await service.all(h.treasury, "/v1/safe-proposals"):
+            if proposal["state"] in ("proposed", "blocked"):
+                for owner in h.owners[len(proposal["signed_by"]) :]:
+                    await self._own(service, proposal, owner)
+
+    async def _own(self, service: Service, proposal: dict[str, Any], owner: str) -> None:
+        """An owner of the Safe signs what is proposed, in a wallet of their own."""
+        signature = signature_of(
+            service.rpc_url,
+            proposal["safe"],
+            owner,
+            proposal["to"],
+            proposal["data"],
+            proposal["nonce"],
+            value=int(proposal["value"]),
+        )
+        body = {"safe_tx_hash": proposal["safe_tx_hash"], "signature": "0x" + signature.hex()}
+        path = f"/v1/safe-proposals/{proposal['id']}/signatures"
+        await service.post(self._h.treasury, path, body, f"{proposal['id'][-20:]}{owner}")
 
     async def ended(self, service: Service) -> bool:
         """Whether nothing is on its way any more."""
         found = await self._withdrawals(service)
+        batches = await self._batches(service)
         intents = await service.all(self._h.treasury, "/v1/intents")
         return (
             len(found) >= len(ASKS)
-            and all(w["state"] in ENDS for w in found)
+            and len(batches) >= len(BATCHES)
+            and all(w["state"] in ENDS for w in [*found, *batches])
             and not any(i["state"] in OPEN_INTENTS for i in intents)
         )
 
     async def payments(self, service: Service) -> list[Payment]:
         """All payments that the books know of, doubled requests included."""
         kinds = {destination(self._h, ask): ask for ask in ASKS}
-        found = await self._withdrawals(service)
-        return [
-            Payment(
-                kinds[w["destination"]].kind,
-                w["destination"],
-                kinds[w["destination"]].native,
-                int(w["net"]),
-                w["state"],
-            )
-            for w in found
-        ]
+        found: list[Payment] = []
+        for w in await self._withdrawals(service):
+            ask = kinds[w["destination"]]
+            who = (ask.kind, ask.holder, w["destination"], ask.native)
+            found.append(Payment(*who, int(w["net"]), int(w["gross"]), w["state"]))
+        for batch in await self._batches(service):
+            found += self._of_batch(batch)
+        return found
+
+    def _of_batch(self, batch: dict[str, Any]) -> Iterator[Payment]:
+        """Each payout; the network fee is the first one's, and stays if any of them was tried."""
+        native = batch["asset"] == self._h.eth
+        name = next(n for n, (ether, _) in BATCHES.items() if ether is native)
+        settled = batch["state"] == "settled"
+        for item in batch["payouts"]:
+            net, fee = int(item["amount"]), int(item["service_fee"])
+            paid = settled and item["state"] == "paid"
+            fees = int(batch["network_fee"]) if settled and item["position"] == 0 else 0
+            state = "settled" if paid else "failed" if batch["state"] in ENDS else batch["state"]
+            gross = (net + fee if paid else 0) + fees
+            yield Payment(name, "bob", item["destination"], native, net, gross, state)
+
+    async def _batches(self, service: Service) -> list[dict[str, Any]]:
+        token = self._h.tokens["bob"]
+        listed = await service.all(token, "/v1/payout-batches")
+        return [await service.get(token, f"/v1/payout-batches/{b['id']}") for b in listed]
 
     async def _withdrawals(self, service: Service) -> list[dict[str, Any]]:
         tokens = self._h.tokens.values()

@@ -10,9 +10,20 @@ from custody.deposits.deps import DepositDeps
 from custody.ledger import fsck
 from scripts.crash_matrix.harbour import CHAIN_ID, CONFIRMATIONS, Harbour
 from scripts.crash_matrix.service import Service
-from scripts.crash_matrix.traffic import ASKS, ENDS, INTERNAL, Payment, Traffic
+from scripts.crash_matrix.traffic import (
+    ASKS,
+    BATCHES,
+    ENDS,
+    INTERNAL,
+    RECIPIENTS,
+    Payment,
+    Traffic,
+    destinations,
+)
 
 SCANS_MAX = 400
+POOLED = {a.kind for a in ASKS if a.pool}
+WANTED = len(ASKS) + len(BATCHES) * len(RECIPIENTS)
 
 
 @dataclass(frozen=True)
@@ -41,9 +52,7 @@ class Verdict:
 
 async def before(h: Harbour, service: Service, rpc_url: str) -> Before:
     """Every trial begins with the same, so this is asked once."""
-    from scripts.crash_matrix.traffic import destination
-
-    chain = {destination(h, a): on_chain(h, rpc_url, destination(h, a), a.native) for a in ASKS}
+    chain = {to: on_chain(h, rpc_url, to, native) for to, native in destinations(h)}
     return Before(chain, await _holders(h, service))
 
 
@@ -71,8 +80,8 @@ def _jams(verdict: Verdict, payments: list[Payment], ended: bool) -> None:
     if not ended:
         verdict.jams.append("rounds used up")
     verdict.jams += [f"{p.kind} is {p.state}" for p in payments if p.state not in ENDS]
-    if len(payments) < len(ASKS):
-        verdict.jams.append(f"{len(payments)} of {len(ASKS)} requests were taken")
+    if len(payments) < WANTED:
+        verdict.jams.append(f"{len(payments)} of {WANTED} payments were taken")
 
 
 def _one_payment(
@@ -119,26 +128,20 @@ async def _holders_have(
     verdict: Verdict, h: Harbour, service: Service, payments: list[Payment], start: Before
 ) -> None:
     """Each holder has what was there before, less what was settled: no hold is left."""
-    settled = {p.kind for p in payments if p.state == "settled"}
     now = await _holders(h, service)
     for name in h.tokens:
         for native in (False, True):
             asset = h.eth if native else h.usdc
-            asks = [a for a in ASKS if (a.holder, a.native) == (name, native)]
-            gone = sum(a.amount for a in asks if a.kind in settled)
-            # What pooled shares lacked or paid too much is the pool's to round.
-            slack = 10 if any(a.pool for a in asks) else 0
+            had, has = start.holders.get((name, asset), 0), now.get((name, asset), 0)
+            own = [p for p in payments if (p.holder, p.native) == (name, native)]
+            gone = sum(p.gross for p in own if p.state == "settled" or p.kind in BATCHES)
+            pooled = [p for p in own if p.kind in POOLED and p.state == "settled"]
+            gone -= sum(p.gross - had for p in pooled)  # the rest came out of the pool
             if not native:
                 gone += INTERNAL if name == "bob" else -INTERNAL
-            gone -= _from_pool(asks, settled, start.holders.get((name, asset), 0))
-            had, has = start.holders.get((name, asset), 0), now.get((name, asset), 0)
-            if abs(had - gone - has) > slack:
+            # What pooled shares lacked or paid too much is the pool's to round.
+            if abs(had - gone - has) > (10 if pooled else 0):
                 verdict.losses.append(f"{name} had {had}, spent {gone}, has {has} of {asset}")
-
-
-def _from_pool(asks: list, settled: set[str], available: int) -> int:  # type: ignore[type-arg]
-    """What a settled withdrawal took out of the pool and not out of the balance."""
-    return sum(a.amount - available for a in asks if a.pool and a.kind in settled)
 
 
 async def _books(verdict: Verdict, service: Service, rpc_url: str) -> None:

@@ -1,10 +1,11 @@
-"""A process of a trial: the API, its clients and the worker's jobs, until all is ended or it dies."""
+"""A process of a trial: the API, its clients and the worker's jobs, until all is ended."""
 
 import asyncio
 import json
 import logging
 import random
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +86,6 @@ def _strike(site: Site, fault: Fault | None, jitter: int | None) -> Callable[[st
 
     def at(point: str, before: int) -> None:
         if dice is not None and dice.random() < 0.05:
-            import time
-
             time.sleep(dice.random() / 200)  # so that two workers meet differently each time
         if hit is not None:
             hit(point, before)

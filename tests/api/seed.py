@@ -16,6 +16,7 @@ from custody.core.ids import (
     new_uuid7,
     parse_id,
 )
+from custody.core.intents import Payout
 from custody.core.money import AssetId
 from custody.ledger import accounts
 from custody.ledger.posting import Transfer, post_or_raise
@@ -23,6 +24,8 @@ from custody.parties import places, tokens
 from custody.parties.places import Place
 from custody.policy import addressbook, changes, freezes, policies
 from custody.withdrawals import proposals, quote
+from custody.withdrawals.batches import request as batch_request
+from custody.withdrawals.batches.request import BatchInput
 from custody.withdrawals.proposals import Proposal, ProposalState
 from custody.withdrawals.request import RequestInput, request
 from router import models, pool
@@ -42,6 +45,7 @@ _PLACES = {
 }
 SAFE = "0xBcd4042DE499D14e55001CcbB24a551F3b954096"
 GUARD = "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955"
+PAYOUTS = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"
 OTHER_GUARD = "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"
 
 
@@ -53,6 +57,7 @@ def policy(party: Party, version: int = 1, previous: str | None = None) -> dict[
         "anchor": None,
         "guards": {},
         "payees": [],
+        "payouts": PAYOUTS,
     }
     rule = {
         "name": "payout",
@@ -91,7 +96,7 @@ class Objects:
 
     def hexes(self) -> list[str]:
         """What nobody else may ever read."""
-        names = ("customer_id", "account_id", "withdrawal_id", "deposit_id", "token_id")
+        names = ("customer_id", "account_id", "withdrawal_id", "batch_id", "deposit_id", "token_id")
         return [self.ids[name].partition("_")[2] for name in names]
 
 
@@ -121,6 +126,22 @@ async def _withdrawal(world: World) -> tuple[str, str, str]:
         done = await request(s, world.deps.withdrawals, asked, at=NOW)
         digest = await s.scalar("SELECT digest FROM intents WHERE id = :id", {"id": done.intent_id})
     return format_id("withdrawal", done.id), format_id("intent", done.intent_id), str(digest)
+
+
+async def _batch(world: World) -> str:
+    ours = world.ours
+    asked = BatchInput(
+        tenant_id=ours.tenant,
+        customer_id=ours.customers["alice"],
+        chain_id=CHAIN,
+        asset_id=USDC,
+        payouts=(Payout(OUTSIDE, 1_000, "pay-1"),),
+        gross_max=None,
+        initiator="seed",
+    )
+    async with world.deps.db.write() as s:
+        done = await batch_request.request(s, world.deps.withdrawals, asked, at=NOW)
+    return format_id("batch", done.id)
 
 
 async def _deposit(db: Database, party: Party) -> str:
@@ -265,6 +286,7 @@ async def plant(world: World) -> Objects:
         for role, address in _PLACES.items():
             await places.add(s, Place(ours.tenant, CHAIN, role, address, places.PATHS[role]))
         loaded = await policies.install(s, signed(policy(ours)), at=NOW)
+        await places.add(s, Place(ours.tenant, CHAIN, places.PAYOUTS, PAYOUTS, None))
     item = await _pool(db, ours)
     withdrawal, intent, digest = await _withdrawal(world)
     ids = {
@@ -274,6 +296,7 @@ async def plant(world: World) -> Objects:
         "deposit_id": await _deposit(db, ours),
         "transfer_id": await _transfer(db, ours),
         "withdrawal_id": withdrawal,
+        "batch_id": await _batch(world),
         "intent_id": intent,
         "pool_id": format_id("pool", item.id),
         "plan_id": await _plan(db, item, NOW),

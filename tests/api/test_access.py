@@ -26,7 +26,7 @@ from tests.api.support import CHAIN, USDC
 
 pytestmark = pytest.mark.postgres
 
-OWNED = {"customer_id", "account_id", "transfer_id", "deposit_id", "withdrawal_id"}
+OWNED = {"customer_id", "account_id", "transfer_id", "deposit_id", "withdrawal_id", "batch_id"}
 TENANTS = OWNED | {"tenant_id", "token_id", "intent_id", "pool_id", "plan_id", "seq"}
 TENANTS |= {"entry_id", "freeze_id", "change_hash"}
 TENANTS |= {"safe_proposal_id"}
@@ -40,7 +40,7 @@ QUERIES = {
     "statements csv": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "audit consistency": {"old": "1"},
 }
-LAST = ["withdrawals cancel", "customers erase", "tokens revoke"]
+LAST = ["withdrawals cancel", "payout-batches cancel", "customers erase", "tokens revoke"]
 """They end what the others need; so they go last."""
 NEEDS_CHAIN = {"rates compare", "allocations plan", "safe-proposals sign"}
 """Nothing to read without a node: an allowed caller gets as far as that."""
@@ -118,6 +118,12 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             "destination": OUTSIDE,
         },
         "withdrawals cancel": dict,
+        "payout-batches request": lambda: {
+            "chain_id": CHAIN,
+            "asset": USDC,
+            "payouts": [{"destination": OUTSIDE, "amount": "1000", "reference": "pay-1"}],
+        },
+        "payout-batches cancel": dict,
         "intents cancel": lambda: {"reason": "sent to the wrong place"},
         "safe-proposals sign": lambda: {"safe_tx_hash": "0x" + "ab" * 32, "signature": "0x"},
         "safe-proposals reject": lambda: {"reason": "not wanted any more"},

@@ -18,7 +18,7 @@ import pytest
 from custody.audit import verify
 from custody.core.facts import DAY_S, HOUR_S, Book, Code, Facts, Moved, Scope
 from custody.core.ids import TenantId, format_id
-from custody.core.intents import Approval, Intent, IntentKind, Outcome
+from custody.core.intents import Approval, Intent, IntentKind, Outcome, Payout
 from custody.core.money import AssetId
 from custody.core.prices import Price, ReferencePrice
 from custody.keys.facts import facts_of
@@ -126,18 +126,30 @@ class Cases:
     def document(self) -> dict[str, Any]:
         older = self.random.random() < 0.15
         make = self.older_rule if older else self.rule
+        places = {**document()["places"][str(CHAIN)], "payouts": self.maybe(address_of(20))}
         return {
             **document(),
+            "places": {str(CHAIN): places},
             "schema": "moorage.policy/1" if older else "moorage.policy/2",
             "rules": [make(n) for n in range(self.random.randint(0, 8))],
             "limits": [{"asset": "*", "window_s": DAY_S, "amount_max": "5"}],
         }
 
+    def payouts(self) -> tuple[Payout, ...]:
+        """To few recipients, so that some get several."""
+        return tuple(
+            Payout(address_of(self.random.choice([9, 10, 11])), self.random.choice(AMOUNTS), str(n))
+            for n in range(self.random.choice([0, 1, 2, 2, 3, 4]))
+        )
+
     def intent(self) -> Intent:
         pick = self.random.choice
+        payouts = self.payouts() if self.random.random() < 0.4 else None
+        amount = self.amount() if payouts is None else sum(p.amount for p in payouts)
         return replace(
-            good_intent(self.amount()),
-            kind=pick(KINDS),
+            good_intent(amount),
+            kind=pick(KINDS) if payouts is None else IntentKind.PAYOUT_BATCH,
+            payouts=payouts or (),
             asset_id=AssetId(pick(ASSETS)),
             beneficiary=address_of(pick([9, 10, 11])),
             chain_id=pick([CHAIN] * 9 + [1]),
@@ -158,8 +170,22 @@ class Cases:
             if self.random.random() < 0.9
         }
 
-    def facts(self) -> Facts:
+    def facts_of_each(self, item: Intent) -> tuple[Facts, ...]:
+        if self.random.random() < 0.1:
+            return ()
+        return tuple(
+            Facts(
+                book=self.maybe(self.random.choice(list(Book))),
+                code=self.maybe(self.random.choice(list(Code))),
+                look_alike=self.maybe(self.random.random() < 0.5),
+                moved=self.maybe(self.moved()),
+            )
+            for _ in item.payouts
+        )
+
+    def facts(self, item: Intent) -> Facts:
         return Facts(
+            each=self.facts_of_each(item),
             initiator=self.maybe(self.random.choice(PEOPLE)),
             initiator_role=self.maybe(self.random.choice(ROLES)),
             book=self.maybe(self.random.choice(list(Book))),
@@ -211,8 +237,14 @@ def audited(document: Any, item: Any, decision: Any, roles: dict[str, str]) -> t
         return Outcome.REFUSE, said, 0, tuple(unknown)
     people = [role for person, role in roles.items() if person != facts.get("initiator")]
     met = all(verify.have(people, g["roles"]) >= g["approvals"] for g in rule["quorum"])
-    total = sum(g["approvals"] for g in rule["quorum"])
+    total = verify.asks(rule)
     return Outcome.ALLOW if met else Outcome.NEEDS_APPROVAL, said, total, tuple(unknown)
+
+
+def asked_for_less(item: Any, decision: Any) -> bool:
+    facts = decision.get("facts")
+    windows = bool(facts) and facts["moved"] is not None
+    return windows and len(facts.get("each", ())) != len(item.get("payouts", ()))
 
 
 def ask(cases: Cases, store: Store) -> tuple[Outcome, bool]:
@@ -220,13 +252,16 @@ def ask(cases: Cases, store: Store) -> tuple[Outcome, bool]:
     body, item = cases.document(), cases.intent()
     signed = cases.signed(item)
     policy = parse(body)
-    made = decide_on(policy, item, signed, now=AT, facts=cases.facts())
+    made = decide_on(policy, item, signed, now=AT, facts=cases.facts(item))
     ours = (made.outcome, made.rule, made.approvals_required, made.unknown)
 
     text = json.dumps([body, item.to_json(), made.to_json()], sort_keys=True)
     read_body, read_item, read_decision = json.loads(text)
     record = decision_from_json(read_decision)
     own, wanted = parse(read_body), Intent.from_json(read_item)
+    if asked_for_less(read_item, read_decision):
+        # The signer is stricter than the other two: it wants the facts of each payout.
+        return made.outcome, bool(made.unknown)
     facts = facts_of(store, own, SignRequest(wanted, record, 0, 1, 1), int(AT.timestamp()))
     verdict = evaluate(own, wanted, facts or Facts())
     asked_by = None if facts is None else facts.initiator

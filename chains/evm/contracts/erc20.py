@@ -15,6 +15,11 @@ def erc20_transfer(to: str, amount: int) -> bytes:
     return encode_call(TRANSFER, to, amount)
 
 
+def erc20_approve(spender: str, amount: int) -> bytes:
+    """Calldata that lets `spender` take up to `amount`; it replaces what was allowed before."""
+    return encode_call(APPROVE, spender, amount)
+
+
 def erc20_balance_of(holder: str) -> bytes:
     return encode_call("balanceOf(address)", holder)
 

@@ -1,6 +1,7 @@
 """A small installation of the signer for tests: folder, people, policy, intents, decisions."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from chains.evm.address import address_from_bytes, checksum
+from chains.evm.contracts import payouts
 from chains.evm.contracts.audit_anchor import encode_anchor
 from chains.evm.contracts.sweeper import encode_sweep
 from custody.core.clock import FixedClock
 from custody.core.ids import IntentId, TenantId, format_id, new_uuid7
-from custody.core.intents import Approval, Decision, Delegation, Intent, IntentKind
+from custody.core.intents import Approval, Decision, Delegation, Intent, IntentKind, Payout
 from custody.core.money import AssetId
 from custody.core.ports import Fees
 from custody.keys import ceremony, homes
@@ -36,6 +38,7 @@ COIN_GUARD = address_from_bytes(bytes.fromhex("d5" * 20))
 SWEEPER = address_from_bytes(bytes.fromhex("d2" * 20))
 ANCHOR = address_from_bytes(bytes.fromhex("d3" * 20))
 PAYEE = address_from_bytes(bytes.fromhex("d4" * 20))
+PAYOUTS = address_from_bytes(bytes.fromhex("d6" * 20))
 SMALL, LARGE = 1_000, 1_000_000
 FEES = Fees(2_000_000_000, 1_000_000_000)
 
@@ -90,7 +93,8 @@ class VaultWorld:
 
     def policy_document(self) -> dict[str, Any]:
         wallets = ("treasury", "payout", "gas", "allocator", "anchorer")
-        names = [k.value for k in IntentKind if k not in (IntentKind.PAYOUT, IntentKind.RELEASE)]
+        outward = (IntentKind.PAYOUT, IntentKind.PAYOUT_BATCH, IntentKind.RELEASE)
+        names = [k.value for k in IntentKind if k not in outward]
         inside = [_rule(f"{kind}-inside", kind, None, 0) for kind in names]
         return {
             "schema": "moorage.policy/1",
@@ -111,6 +115,7 @@ class VaultWorld:
                     "sweeper": SWEEPER,
                     "anchor": ANCHOR,
                     "payees": [PAYEE],
+                    "payouts": PAYOUTS,
                 }
             },
         }
@@ -139,6 +144,38 @@ class VaultWorld:
             "reference": "test",
         }
         return Intent(**{**fields, **changes})
+
+    def batch(self, made: Sequence[Payout], native: bool = False, **changes: Any) -> Intent:
+        """A batch that is right in every field, but for `changes`; its call is of `made`."""
+        id_, total = IntentId(new_uuid7()), sum(p.amount for p in made)
+        words = [payouts.Payout(p.recipient, p.amount) for p in made]
+        data = (
+            payouts.encode_pay_native(id_.int, words)
+            if native
+            else payouts.encode_pay_token(TOKEN, id_.int, words)
+        )
+        fields: dict[str, Any] = {
+            "id": id_,
+            "kind": IntentKind.PAYOUT_BATCH,
+            "to": PAYOUTS,
+            "beneficiary": PAYOUTS,
+            "value": total if native else 0,
+            "data": "0x" + data.hex(),
+            "asset_id": NATIVE if native else ASSET,
+            "amount": total,
+            "payouts": tuple(made),
+        }
+        return replace(self.payout(), **{**fields, **changes})
+
+    def allowance(self, amount: int, **changes: Any) -> Intent:
+        """Lets the batch contract fetch `amount`; right in every field, but for `changes`."""
+        fields: dict[str, Any] = {
+            "kind": IntentKind.PAYOUT_ALLOWANCE,
+            "data": call("095ea7b3", PAYOUTS, amount),
+            "amount": amount,
+            "beneficiary": PAYOUTS,
+        }
+        return replace(self.payout(), **{**fields, **changes})
 
     def anchor(self, size: int, root: bytes, time_s: int = 1) -> Intent:
         """An anchor of (size, root) that is right in every field; the chain checks the proof."""

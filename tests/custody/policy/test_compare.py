@@ -8,7 +8,7 @@ import pytest
 
 from custody.policy.compare import is_tightening
 from custody.policy.document import parse
-from tests.custody.policy.documents import CHAIN, TOKEN_ASSET, address, document
+from tests.custody.policy.documents import CHAIN, OTHER_ASSET, TOKEN_ASSET, address, document
 
 pytestmark = pytest.mark.unit
 
@@ -38,6 +38,7 @@ def base() -> Doc:
         "limits": [{"asset": "*", "window_s": 3600, "amount_max": "500"}],
         "book": {"cooling_s": 3600},
         "change": {"delay_s": 3600, "approvals": 3},
+        "hot_limits": [{"asset": TOKEN_ASSET, "amount_max": "700"}],
     }
 
 
@@ -57,6 +58,15 @@ PLACES = ("places", str(CHAIN))
 EXTRA = rule("extra", {"amount_max": "1"}, [])
 TABLE: list[tuple[str, bool, Callable[[Doc], object]]] = [
     ("nothing", True, lambda d: None),
+    ("less from the hot wallet", True, lambda d: at(d, "hot_limits", 0, "amount_max", to="600")),
+    ("more from the hot wallet", False, lambda d: at(d, "hot_limits", 0, "amount_max", to="701")),
+    ("no hot limit", False, lambda d: at(d, "hot_limits", to=[])),
+    ("hot limits not named", False, lambda d: without(d, "hot_limits")),
+    (
+        "a hot limit for one more asset",
+        True,
+        lambda d: d["hot_limits"].append({"asset": OTHER_ASSET, "amount_max": "1"}),
+    ),
     ("another name", True, lambda d: at(d, "rules", 1, "name", to="tiny")),
     ("another denial", True, lambda d: d["rules"].append(
         rule("no", {"amount_above": "5"}, [], "deny"))),

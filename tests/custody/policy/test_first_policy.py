@@ -15,7 +15,8 @@ from tests.custody.policy.documents import CHAIN, TENANT, address
 pytestmark = pytest.mark.unit
 
 WALLETS = ("treasury", "payout", "gas", "allocator", "anchorer")
-OURS = {"guard_usdc": 11, "guard_eth": 12, "sweeper": 13, "audit_anchor": 14, "safe": 15}
+OURS = {"guard_usdc": 11, "guard_eth": 12, "sweeper": 13, "audit_anchor": 14}
+OURS |= {"safe": 15, "payouts": 16}
 
 
 def founding() -> Founding:
