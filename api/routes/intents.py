@@ -178,7 +178,14 @@ async def approve(body: NewApproval, who: Who, deps: UseDeps, write: MoneyWrite)
         if row.state is not IntentState.AWAITING_APPROVAL:
             raise Conflict(f"an intent in state {row.state.value} awaits no approval")
         verdict = await decisions.verdict_for(s, row.intent)
-        done = await approvals.record(s, who.tenant_id, approval, at=now, roles=verdict.roles)
+        done = await approvals.record(
+            s,
+            who.tenant_id,
+            approval,
+            at=now,
+            initiator=row.intent.person_id,
+            roles=verdict.roles,
+        )
         # A payout stays with its withdrawal, which sees to liquidity before it is released.
         hold_back = row.intent.kind is IntentKind.PAYOUT
         state = await intents.reconsider(s, who.tenant_id, id_, at=now, hold_back=hold_back)

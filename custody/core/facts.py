@@ -16,6 +16,8 @@ from custody.core.prices import PriceFault, ReferencePrice
 SCHEMA = "moorage.facts/1"
 HOUR_S, DAY_S = 3_600, 86_400
 WINDOWS_S = (HOUR_S, DAY_S)
+HOLDER = "holder"
+"""The role of a customer who asked."""
 
 
 class Book(StrEnum):
@@ -54,7 +56,11 @@ Windows = Mapping[tuple[Scope, int], Moved]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Inputs of one decision. `balance` is what the asset's payers hold together, base units."""
+    """Inputs of one decision. `balance` is what the asset's payers hold together, base units.
+
+    `initiator` is the person who asked, by the intent; where a customer did it is None and the
+    role is HOLDER.
+    """
 
     initiator: UUID | None = None
     initiator_role: str | None = None

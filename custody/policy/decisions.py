@@ -32,8 +32,9 @@ VALUES (:id, :tenant, :intent, :digest, :policy, :outcome, :rule, CAST(:body AS 
 async def verdict_for(s: ReadSession, intent: Intent) -> Verdict:
     """What the current policy asks for on the last decision's facts: rule, approvals, roles."""
     last = await latest(s, intent.tenant_id, intent.digest())
-    facts = None if last is None else last.facts
-    return evaluate(await policies.current(s, intent.tenant_id), intent, facts or NO_FACTS)
+    policy = await policies.current(s, intent.tenant_id)
+    facts = facts_for(policy, intent, None if last is None else last.facts)
+    return evaluate(policy, intent, facts or NO_FACTS)
 
 
 async def decide(
@@ -46,7 +47,7 @@ async def decide(
     Raises Unavailable where no policy is loaded.
     """
     policy = await policies.current(s, intent.tenant_id)
-    asked = facts_for(policy, facts)
+    asked = facts_for(policy, intent, facts)
     counts = asked is not None and intent.chain_id in policy.places and is_outward(policy, intent)
     if asked is not None and counts:
         await movements.lock(s, intent.tenant_id)
@@ -74,8 +75,7 @@ def decide_on(
 
     Approvals by who asked, and by roles that do not count, are left out of it.
     """
-    asked = facts_for(policy, facts)
-    initiator = None if asked is None else asked.initiator
+    asked, initiator = facts_for(policy, intent, facts), intent.person_id
     verdict = evaluate(policy, intent, asked or NO_FACTS)
     counted = [(a, r) for a, r in signed if r in verdict.roles and a.person_id != initiator]
     return Decision(
