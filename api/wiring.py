@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 
+from api import prices
 from api.deps import Deps
 from api.embedded import database_urls
 from api.worker import Job
@@ -29,6 +30,7 @@ from custody.deposits.deps import DepositDeps
 from custody.keys.client import SignerClient
 from custody.ledger import holds, postings
 from custody.parties import tenants
+from custody.policy import destinations, price_sources
 from custody.settlement import confirm, outbound, replace, standstill
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.effects import Effects, EffectsTable
@@ -45,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 SLOW_MS = 2_000
 RECONCILE_MS = 15_000
+PRICES_MS = 15_000
+"""Well within the age that a price may have."""
 ANCHOR_INTERVAL_S = 5
 """The least pause between two anchors of a log that has news."""
 
@@ -177,6 +181,7 @@ def jobs(p: Parts) -> list[Job]:
     ]
     settlement = settlement_deps(p)
     withdrawals, router = p.withdrawals, p.router
+    feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
     anchors = anchor.AnchorDeps(
         p.db,
         p.clock,
@@ -196,6 +201,8 @@ def jobs(p: Parts) -> list[Job]:
         Job("settlement.standstill", lambda: standstill.step(settlement, log_ahead), every),
         Job("settlement.replace", lambda: replace.step(settlement), SLOW_MS),
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
+        Job("policy.prices", lambda: price_sources.step(p.db, p.clock, feeds), PRICES_MS),
+        Job("policy.destinations", lambda: _read_destinations(p), RECONCILE_MS),
         Job("withdrawals", lambda: settle.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
@@ -245,3 +252,14 @@ async def _reconcile(p: Parts, chain_id: int) -> None:
         return await reconcile.step(deps, tenant.id, chain_id) is not None
 
     await each(logger, "reconciliation", every, one)
+
+
+async def _read_destinations(p: Parts) -> int:
+    async with p.db.read() as s:
+        due = await destinations.due(s, now=p.clock.now())
+
+    async def one(item: tuple[int, str]) -> bool:
+        await destinations.read(p.db, p.clock, p.clients, *item)
+        return True
+
+    return await each(logger, "destination", due, one)

@@ -15,7 +15,9 @@ from api.writes import MoneyWrite, Writing
 from custody.core.clock import iso_us
 from custody.core.db import WriteSession
 from custody.core.ids import PoolId, QuoteId, WithdrawalId, format_id, parse_id
+from custody.core.intents import IntentKind
 from custody.core.money import parse_amount
+from custody.policy import gather
 from custody.withdrawals import quote as quotes
 from custody.withdrawals import rows, settle
 from custody.withdrawals.quote import Quote
@@ -162,6 +164,16 @@ def _parse(body: NewWithdrawal, who: Who, deps: UseDeps) -> RequestInput:
 async def create(body: NewWithdrawal, who: Who, deps: UseDeps, write: MoneyWrite) -> Response:
     """Hold the gross and ask for the payout. It then goes its way by itself."""
     asked = _parse(body, who, deps)
+    await gather.prepare(
+        deps.db,
+        deps.clock,
+        deps.router.clients,
+        asked.tenant_id,
+        IntentKind.PAYOUT,
+        asked.asset_id,
+        asked.chain_id,
+        asked.destination,
+    )
 
     async def work(s: WriteSession) -> dict[str, Any]:
         return _view(await request(s, deps.withdrawals, asked, at=deps.clock.now()))

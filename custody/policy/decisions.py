@@ -11,7 +11,7 @@ from custody.core.facts import NO_FACTS, Facts
 from custody.core.ids import DecisionId, format_id, new_uuid7
 from custody.core.intents import Approval, Decision, Intent, Outcome
 from custody.core.serialization import dumps_text
-from custody.policy import approvals, movements, policies
+from custody.policy import approvals, gather, movements, policies
 from custody.policy.document import Policy
 from custody.policy.evaluate import Verdict, conclude, evaluate, facts_for, is_outward
 from custody.policy.record import decision_from_json
@@ -42,12 +42,14 @@ async def decide(
 ) -> Decision:
     """Decide on the current policy and the approvals valid now; store and log the record.
 
-    `facts` are what the caller knows; windows are counted here, and what passes is counted in.
+    Facts are gathered here, unless the caller brings them; windows are always counted here, and
+    what passes is counted in.
     A decision equal to the last one about this intent is that one: nothing new is written.
     Raises Unavailable where no policy is loaded.
     """
     policy = await policies.current(s, intent.tenant_id)
-    asked = facts_for(policy, intent, facts)
+    found = facts if facts is not None else await gather.gather(s, policy, intent, now=now)
+    asked = facts_for(policy, intent, found)
     counts = asked is not None and intent.chain_id in policy.places and is_outward(policy, intent)
     if asked is not None and counts:
         await movements.lock(s, intent.tenant_id)

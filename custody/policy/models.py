@@ -1,6 +1,7 @@
 """Tables of policy: documents, people's approvals, and decisions. All only grow."""
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     DateTime,
     ForeignKeyConstraint,
@@ -82,3 +83,32 @@ movements = Table(
     Index("ix_policy_movements_window", "tenant_id", "asset_id", "at"),
 )
 """What policy let go out, from when it was first not refused; rolling windows count it."""
+
+destination_code = Table(
+    "destination_code",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("address", String(42), nullable=False),
+    Column("code", Text, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("read_at", _AT, nullable=False),
+    PrimaryKeyConstraint("chain_id", "address"),
+)
+"""What was at a destination at the newest block that was looked at."""
+
+reference_prices = Table(
+    "reference_prices",
+    metadata,
+    Column("asset_id", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("value", Numeric(78, 0), nullable=False),
+    Column("scale", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("as_of", _AT, nullable=False),
+    Column("block", BigInteger),
+    Column("created_at", _AT, nullable=False),
+    PrimaryKeyConstraint("asset_id", "currency", "source", "as_of"),
+    Index("ix_reference_prices_newest", "asset_id", "source", "created_at"),
+)
+"""Every quote of every source, as polled. A price is `value / 10^scale` for one base unit."""
