@@ -31,7 +31,7 @@ from custody.keys.client import SignerClient
 from custody.ledger import holds, postings
 from custody.parties import tenants
 from custody.policy import destinations, price_sources
-from custody.settlement import confirm, outbound, replace, standstill
+from custody.settlement import confirm, outbound, replace, simulate, standstill
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.effects import Effects, EffectsTable
 from custody.withdrawals import settle
@@ -201,6 +201,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("settlement.standstill", lambda: standstill.step(settlement, log_ahead), every),
         Job("settlement.replace", lambda: replace.step(settlement), SLOW_MS),
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
+        Job("settlement.simulate", lambda: simulate.step(settlement), every),
         Job("policy.prices", lambda: price_sources.step(p.db, p.clock, feeds), PRICES_MS),
         Job("policy.destinations", lambda: _read_destinations(p), RECONCILE_MS),
         Job("withdrawals", lambda: settle.step(withdrawals), every),

@@ -1,4 +1,5 @@
-"""What decisions look up besides the intent: code at destinations, quotes of price sources."""
+"""What decisions look up besides the intent: code at destinations, quotes of price sources,
+and what intents were seen to do before they were approved and signed."""
 
 from api.migrations import script
 
@@ -34,6 +35,22 @@ CREATE TABLE reference_prices (
 CREATE INDEX ix_reference_prices_newest ON reference_prices (asset_id, source, created_at);
 CREATE TRIGGER reference_prices_only_grow BEFORE UPDATE OR DELETE OR TRUNCATE ON reference_prices
     FOR EACH STATEMENT EXECUTE FUNCTION policy_rows_only_grow();
+CREATE TABLE intent_simulations (
+    intent_id uuid NOT NULL,
+    purpose text NOT NULL,
+    block_number bigint NOT NULL,
+    block_hash text NOT NULL,
+    effects jsonb NOT NULL,
+    digest varchar(71) NOT NULL,
+    fault text,
+    faulty_since timestamptz,
+    simulated_at timestamptz NOT NULL,
+    CONSTRAINT pk_intent_simulations PRIMARY KEY (intent_id, purpose),
+    CONSTRAINT fk_intent_simulations_intent_id_intents
+        FOREIGN KEY (intent_id) REFERENCES intents (id),
+    CONSTRAINT ck_intent_simulations_purpose CHECK (purpose IN ('approval', 'signing'))
+);
+GRANT SELECT, INSERT, UPDATE ON intent_simulations TO {script.APP};
 GRANT SELECT, INSERT, UPDATE ON destination_code TO {script.APP};
 GRANT SELECT, INSERT ON reference_prices TO {script.APP};
 """
@@ -44,4 +61,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    script.run("DROP TABLE reference_prices; DROP TABLE destination_code")
+    script.run("DROP TABLE intent_simulations, reference_prices, destination_code")
