@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 
+from api import prices
 from api.deps import Deps
 from api.embedded import database_urls
 from api.worker import Job
@@ -29,8 +30,8 @@ from custody.deposits.deps import DepositDeps
 from custody.keys.client import SignerClient
 from custody.ledger import holds, postings
 from custody.parties import tenants
-from custody.policy import changes
-from custody.settlement import confirm, outbound, replace, standstill
+from custody.policy import changes, destinations, price_sources
+from custody.settlement import confirm, outbound, replace, simulate, standstill
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.effects import Effects, EffectsTable
 from custody.withdrawals import cold, settle
@@ -47,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 SLOW_MS = 2_000
 RECONCILE_MS = 15_000
+PRICES_MS = 15_000
+"""Well within the age that a price may have."""
 ANCHOR_INTERVAL_S = 5
 """The least pause between two anchors of a log that has news."""
 
@@ -186,6 +189,7 @@ def jobs(p: Parts) -> list[Job]:
     ]
     settlement = settlement_deps(p)
     withdrawals, router = p.withdrawals, p.router
+    feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
     anchors = anchor.AnchorDeps(
         p.db,
         p.clock,
@@ -206,6 +210,9 @@ def jobs(p: Parts) -> list[Job]:
         Job("policy.changes", lambda: changes.step(p.db, p.clock, p.signer.status), SLOW_MS),
         Job("settlement.replace", lambda: replace.step(settlement), SLOW_MS),
         Job("settlement.confirm", lambda: confirm.step(settlement), every),
+        Job("settlement.simulate", lambda: simulate.step(settlement), every),
+        Job("policy.prices", lambda: price_sources.step(p.db, p.clock, feeds), PRICES_MS),
+        Job("policy.destinations", lambda: _read_destinations(p), RECONCILE_MS),
         Job("withdrawals", lambda: settle.step(withdrawals), every),
         Job("withdrawals.safe", lambda: cold.step(withdrawals), every),
         Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
@@ -257,3 +264,14 @@ async def _reconcile(p: Parts, chain_id: int) -> None:
         return await reconcile.step(deps, tenant.id, chain_id) is not None
 
     await each(logger, "reconciliation", every, one)
+
+
+async def _read_destinations(p: Parts) -> int:
+    async with p.db.read() as s:
+        due = await destinations.due(s, now=p.clock.now())
+
+    async def one(item: tuple[int, str]) -> bool:
+        await destinations.read(p.db, p.clock, p.clients, *item)
+        return True
+
+    return await each(logger, "destination", due, one)

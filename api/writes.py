@@ -128,3 +128,30 @@ async def _once(request: Request, who: Who, key: Key) -> AsyncIterator[Once]:
 
 
 MoneyWrite = Annotated[Once, Depends(_once, scope="function")]
+
+
+@dataclass(frozen=True, slots=True)
+class LateOnce:
+    """For a route that asks a chain first: its transaction opens only when that is done."""
+
+    _deps: Deps
+    _who: Principal
+    _asked: Asked
+
+    async def answered(self) -> Response | None:
+        """The answer of the first time. Raises IdempotencyInFlight or IdempotencyMismatch."""
+        return await stored_before(self._deps, self._who, self._asked)
+
+    async def run(
+        self, work: Callable[[WriteSession], Awaitable[Any]], status: int = 201
+    ) -> Response:
+        """As `Once.run`, in a transaction of its own that commits before the answer is sent."""
+        async with self._deps.db.write() as session:
+            return await (await begin(session, self._who, self._asked)).run(work, status)
+
+
+async def _late_once(request: Request, who: Who, key: Key) -> LateOnce:
+    return LateOnce(deps_of(request), who, await asked_of(request, key))
+
+
+LateMoneyWrite = Annotated[LateOnce, Depends(_late_once)]

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from api.commands import first_policy, first_pools
+from api.commands import first_policy, first_pools, first_prices
 from api.commands.founding import FirstPerson, Founding
 from api.embedded import database_urls
 from api.migrations.run import upgrade
@@ -284,6 +284,7 @@ def installation(founding: Founding) -> dict[str, Any]:
         },
         "fees": first_policy.fees(founding),
         "exchanges": {exchange["name"]: {"url": exchange["url"], "key_file": "exchange.key.json"}},
+        "prices": first_prices.sources(founding),
     }
 
 

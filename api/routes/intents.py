@@ -17,7 +17,7 @@ from custody.core.errors import Conflict
 from custody.core.ids import IntentId, format_id, parse_id
 from custody.core.intents import HELD_BACK, Approval
 from custody.policy import approvals, decisions
-from custody.settlement import cancel, intents
+from custody.settlement import cancel, intents, simulate
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import IntentState
 
@@ -33,6 +33,9 @@ class IntentView(Shape):
     digest: str
     body: dict[str, Any]
     decision: dict[str, Any] | None
+    simulations: list[dict[str, Any]] | None = Field(
+        description="what it was seen to do, before approval and before signing; not in lists"
+    )
     sender: str
     nonce: int | None
     tx_hash: str | None
@@ -88,7 +91,7 @@ class ApprovalPage(Shape):
     next: str | None
 
 
-def _view(row: IntentRow) -> dict[str, Any]:
+def _view(row: IntentRow, seen: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     return {
         "id": format_id("intent", row.intent.id),
         "kind": row.intent.kind.value,
@@ -96,6 +99,7 @@ def _view(row: IntentRow) -> dict[str, Any]:
         "digest": row.digest,
         "body": row.intent.to_json(),
         "decision": row.decision,
+        "simulations": seen,
         "sender": row.intent.sender,
         "nonce": row.nonce,
         "tx_hash": row.tx_hash,
@@ -127,7 +131,8 @@ def _id(text: str, field: str) -> IntentId:
 async def show(intent_id: str, who: Who, deps: UseDeps) -> Response:
     """One operation: the body to check, the digest to approve, the state it is in."""
     async with deps.db.read() as s:
-        return answer(_view(await intents.get(s, who.tenant_id, _id(intent_id, "intent_id"))))
+        row = await intents.get(s, who.tenant_id, _id(intent_id, "intent_id"))
+        return answer(_view(row, await simulate.seen(s, row.intent.id)))
 
 
 def _approval(body: NewApproval) -> Approval:
@@ -178,7 +183,14 @@ async def approve(body: NewApproval, who: Who, deps: UseDeps, write: MoneyWrite)
         if row.state is not IntentState.AWAITING_APPROVAL:
             raise Conflict(f"an intent in state {row.state.value} awaits no approval")
         verdict = await decisions.verdict_for(s, row.intent)
-        done = await approvals.record(s, who.tenant_id, approval, at=now, roles=verdict.roles)
+        done = await approvals.record(
+            s,
+            who.tenant_id,
+            approval,
+            at=now,
+            initiator=row.intent.person_id,
+            roles=verdict.roles,
+        )
         # A payout stays with what asked for it, which sees to liquidity before it is released.
         hold_back = row.intent.kind in HELD_BACK
         state = await intents.reconsider(s, who.tenant_id, id_, at=now, hold_back=hold_back)

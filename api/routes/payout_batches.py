@@ -9,9 +9,10 @@ from api.answers import Cursor, Limit, Shape, answer, cursor_id, next_id, page
 from api.auth.access import HOLDER, OWN
 from api.auth.guard import Who
 from api.deps import Deps, UseDeps
+from api.destinations import look
 from api.inputs import known_asset, known_chain
 from api.routing import Routes
-from api.writes import MoneyWrite
+from api.writes import LateMoneyWrite, MoneyWrite
 from custody.core.clock import iso_us
 from custody.core.db import WriteSession
 from custody.core.ids import BatchId, format_id, parse_id
@@ -129,9 +130,14 @@ def _parse(body: NewBatch, who: Who, deps: Deps) -> BatchInput:
     answer=BatchView,
     status=201,
 )
-async def create(body: NewBatch, who: Who, deps: UseDeps, write: MoneyWrite) -> Response:
+async def create(body: NewBatch, who: Who, deps: UseDeps, write: LateMoneyWrite) -> Response:
     """Hold the sum and all fees, and ask for the payouts; all of them are taken, or none."""
     asked = _parse(body, who, deps)
+    before = await write.answered()
+    if before is not None:
+        return before
+    recipients = [p.recipient for p in asked.payouts]
+    await look(deps, who, asked.asset_id, asked.chain_id, recipients)
 
     async def work(s: WriteSession) -> dict[str, Any]:
         return _view(await request(s, deps.withdrawals, asked, at=deps.clock.now()))

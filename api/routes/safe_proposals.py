@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from fastapi import Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -12,7 +11,7 @@ from api.auth.guard import Who
 from api.deps import UseDeps
 from api.inputs import known_asset
 from api.routing import Routes
-from api.writes import Key, MoneyWrite, asked_of, begin, stored_before
+from api.writes import LateMoneyWrite, MoneyWrite
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession, WriteSession
 from custody.core.ids import SafeProposalId, format_id, parse_id
@@ -125,14 +124,13 @@ async def show(safe_proposal_id: str, who: Who, deps: UseDeps) -> Response:
 async def sign(
     safe_proposal_id: str,
     body: NewOwnerSignature,
-    request: Request,
     who: Who,
     deps: UseDeps,
-    key: Key,
+    write: LateMoneyWrite,
 ) -> Response:
     """Hand in an owner's signature. Who hands it in does not matter: the signature does."""
-    id_, asked = _id(safe_proposal_id), await asked_of(request, key)
-    before = await stored_before(deps, who, asked)
+    id_ = _id(safe_proposal_id)
+    before = await write.answered()
     if before is not None:
         return before
     async with deps.db.read() as s:
@@ -144,9 +142,7 @@ async def sign(
         await owners.record(s, who.tenant_id, found, made, at=deps.clock.now())
         return await _view(s, await proposals.get(s, who.tenant_id, id_))
 
-    # Its own transaction, opened only now: the chain has been read. It commits before we answer.
-    async with deps.db.write() as s:
-        return await (await begin(s, who, asked)).run(work, 200)
+    return await write.run(work, 200)
 
 
 @routes.post(

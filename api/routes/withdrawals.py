@@ -9,9 +9,10 @@ from api.answers import Cursor, Limit, Shape, answer, cursor_id, next_id, option
 from api.auth.access import HOLDER, OWN
 from api.auth.guard import Who
 from api.deps import UseDeps
+from api.destinations import look
 from api.inputs import checked_address, known_asset, known_chain
 from api.routing import Routes
-from api.writes import MoneyWrite, Writing
+from api.writes import LateMoneyWrite, MoneyWrite, Writing
 from custody.core.clock import iso_us
 from custody.core.db import WriteSession
 from custody.core.ids import PoolId, QuoteId, WithdrawalId, format_id, parse_id
@@ -159,9 +160,13 @@ def _parse(body: NewWithdrawal, who: Who, deps: UseDeps) -> RequestInput:
     answer=WithdrawalView,
     status=201,
 )
-async def create(body: NewWithdrawal, who: Who, deps: UseDeps, write: MoneyWrite) -> Response:
+async def create(body: NewWithdrawal, who: Who, deps: UseDeps, write: LateMoneyWrite) -> Response:
     """Hold the gross and ask for the payout. It then goes its way by itself."""
     asked = _parse(body, who, deps)
+    before = await write.answered()
+    if before is not None:
+        return before
+    await look(deps, who, asked.asset_id, asked.chain_id, [asked.destination])
 
     async def work(s: WriteSession) -> dict[str, Any]:
         return _view(await request(s, deps.withdrawals, asked, at=deps.clock.now()))

@@ -35,6 +35,16 @@ STOCK_COINS = {"USDC": 50_000_000, "TDAI": 50_000_000, "TBTC": 1_000}
 Handler = Callable[[dict[str, str]], Any]
 
 
+TICKERS = {
+    "USDCUSDT": "1.00000000",
+    "TDAIUSDT": "1.00000000",
+    "ETHUSDT": "3000.00000000",
+    "WETHUSDT": "3000.00000000",
+    "TBTCUSDT": "90000.00000000",
+}
+"""What the world's own price feeds say, as the exchange's spot market would."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """One customer's view of the exchange; `wall_ms` is the clock that signatures are held to."""
@@ -45,6 +55,7 @@ class Exchange:
     chain: ExchangeChain
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    tickers: dict[str, str] = field(default_factory=lambda: dict(TICKERS))
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024)
@@ -60,6 +71,7 @@ class Exchange:
         app.router.add_get(
             f"{sapi}/config/getall", self._route(lambda _: wire.coins(self.book, NETWORK))
         )
+        app.router.add_get("/api/v3/ticker/price", self._ticker)
         app.router.add_get("/api/v3/account", self._route(lambda _: wire.account(self.book)))
         return app
 
@@ -70,6 +82,16 @@ class Exchange:
                 async with self.lock:
                     await self.chain.sync(self.book)
             await asyncio.sleep(POLL_S)
+
+    async def _ticker(self, request: web.Request) -> web.Response:
+        """Public: no key and no signature. Without a symbol, all of them."""
+        symbol = request.rel_url.query.get("symbol")
+        if symbol is None:
+            rows = [{"symbol": name, "price": price} for name, price in self.tickers.items()]
+            return _json(rows)
+        if symbol not in self.tickers:
+            return _json({"code": -1121, "msg": "Invalid symbol."}, 400)
+        return _json({"symbol": symbol, "price": self.tickers[symbol]})
 
     def _route(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def serve(request: web.Request) -> web.Response:

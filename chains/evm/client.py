@@ -3,7 +3,7 @@
 Every read names its block, by number or (safest: a reorg cannot change it) by `BlockRef`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chains.errors import AmbiguousBroadcast, ChainError, RpcDisagreement, RpcUnavailable
@@ -12,6 +12,7 @@ from chains.evm.address import checksum, hash_hex
 from chains.evm.broadcast import refusal
 from chains.evm.calldata import decode_answer, encode_call
 from chains.evm.endpoints import Endpoints
+from chains.evm.parse import SimulatedCall
 from chains.evm.rpc import NotSent, Params, RpcError
 from chains.evm.transactions import raw_hash
 from chains.types import BlockRef, FeeQuote, Header, Log, Receipt
@@ -78,9 +79,13 @@ class EvmClient(Endpoints):
 
     # --- state --------------------------------------------------------------------------------
 
-    async def call(self, to: str, data: bytes, block: At, sender: str | None = None) -> bytes:
-        """The answer of a contract. Raises CallReverted."""
+    async def call(
+        self, to: str, data: bytes, block: At, sender: str | None = None, value: int = 0
+    ) -> bytes:
+        """The answer of a contract; `value` is wei. Raises CallReverted."""
         message = {"to": to, "data": "0x" + data.hex()}
+        if value:
+            message["value"] = hex(value)
         if sender is not None:
             message["from"] = sender
         return await self.agreed(
@@ -94,6 +99,20 @@ class EvmClient(Endpoints):
         at = block_param(block)
         requests = [("eth_call", [{"to": t, "data": "0x" + d.hex()}, at]) for t, d in targets]
         return await self.agreed(requests, lambda r: [parse.data_bytes(a) for a in r])
+
+    async def simulated(
+        self, calls: Sequence[Mapping[str, str]], block: BlockRef
+    ) -> list[SimulatedCall]:
+        """What these calls would do one after another on a block: eth_simulateV1, unsigned.
+
+        Native transfers are among the logs, as of a token at NATIVE_LOGS. Raises ChainError: also
+        where the node has no such method.
+        """
+        body = {"blockStateCalls": [{"calls": list(calls)}], "traceTransfers": True}
+        return await self.agreed(
+            [("eth_simulateV1", [body, hex(block.number)])],
+            lambda r: parse.simulated_calls(r[0], len(calls)),
+        )
 
     async def balance(self, address: str, block: At) -> int:
         """Wei."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chains.evm.address import checksum, hash_hex
@@ -69,3 +70,32 @@ def logs(value: object) -> tuple[Log, ...]:
     if not isinstance(value, list):
         raise ValueError("logs: not a list")
     return tuple(log(item) for item in value)
+
+
+NATIVE_LOGS = "0x" + "ee" * 20
+"""Where eth_simulateV1 logs transfers of the native coin from."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedCall:
+    """What one simulated call did. Its logs have no transaction, so they compare by content."""
+
+    succeeds: bool
+    returned: bytes
+    logs: tuple[Log, ...]
+
+
+def simulated_calls(value: object, count: int) -> list[SimulatedCall]:
+    """An answer of eth_simulateV1 about one block with `count` calls."""
+    if not isinstance(value, list) or len(value) != 1:
+        raise ValueError("simulation: not one block")
+    calls = mapping(value[0], "simulation").get("calls")
+    if not isinstance(calls, list) or len(calls) != count:
+        raise ValueError(f"simulation: not {count} calls")
+    return [_simulated(mapping(c, "simulated call")) for c in calls]
+
+
+def _simulated(call: Mapping[str, Any]) -> SimulatedCall:
+    succeeds = quantity(call.get("status"), "status") == 1
+    bare = tuple(replace(x, tx_hash="", block_hash="") for x in logs(call.get("logs", [])))
+    return SimulatedCall(succeeds, data_bytes(call.get("returnData", "0x"), "returnData"), bare)

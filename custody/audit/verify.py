@@ -711,8 +711,6 @@ class Bundle:
                 raise Wrong(where, "carries an approval of another intent")
             if approval["expires_at"] <= decision["decided_at"]:
                 raise Wrong(where, f"the approval by {approval['person']} had expired")
-            if approval["person"] == (decision.get("facts") or {}).get("initiator"):
-                raise Wrong(where, "who asked has approved")
             roles[approval["person"]] = self._approval(approval, entry)
         if len(roles) < decision["approvals_required"]:
             raise Wrong(
@@ -733,11 +731,16 @@ class Bundle:
         intent = self.intent(decision["intent"])
         if intent is None:
             raise Wrong(entry.where, "the intent that was decided on is not in the log")
+        if intent.get("initiator") in roles:
+            raise Wrong(entry.where, "who asked has approved")
         document = loaded[-1]
         older = document["schema"] == "moorage.policy/1"
         if older is not (decision["schema"] == "moorage.decision/1"):
             raise Wrong(entry.where, "the record has not the form that its policy asks for")
-        said, rule, _ = judge(document, intent, decision.get("facts") or {})
+        facts = decision.get("facts") or {}
+        if not older:
+            self._asked(entry, intent, facts)
+        said, rule, _ = judge(document, intent, facts)
         if rule is None or said != decision["rule"] or decision.get("unknown"):
             raise Wrong(entry.where, f"policy says {said}, the decision {decision['rule']}")
         people = list(roles.values())
@@ -745,6 +748,18 @@ class Bundle:
         total = asks(rule)
         if decision["approvals_required"] != total or missing:
             raise Wrong(entry.where, f"rule {said} asks for {total} approvals")
+
+    def _asked(self, entry: Entry, intent: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Who asked is what the intent says: a person in the role enrolled, a customer `holder`."""
+        person = person_who_asked(intent)
+        if facts.get("initiator") != person:
+            raise Wrong(entry.where, "the record names another as who asked")
+        role = "holder" if intent.get("initiator") and person is None else None
+        if person is not None:
+            enrolled = self.person(person, entry.seq)
+            role = None if enrolled is None else enrolled["role"]
+        if facts.get("initiator_role") != role:
+            raise Wrong(entry.where, "who asked has not the role that the record says")
 
     def intent(self, digest: str) -> dict[str, Any] | None:
         """The body of the intent with this digest, as it was logged."""
@@ -1002,6 +1017,12 @@ def have(people: list[str], roles: list[str]) -> int:
     return sum(1 for role in people if role in roles)
 
 
+def person_who_asked(intent: dict[str, Any]) -> str | None:
+    """The printed id of the person; None where a customer or a job asked."""
+    who = intent.get("initiator")
+    return str(who) if who and who.startswith("per_") else None
+
+
 def judge(
     document: dict[str, Any], intent: dict[str, Any], facts: dict[str, Any]
 ) -> tuple[str, dict[str, Any] | None, list[str]]:
@@ -1124,6 +1145,8 @@ def tell(name: str, value: Any, intent: dict[str, Any], facts: dict[str, Any]) -
         return sided(name, amount <= int(value))
     if name == "destination":
         return YES if intent["beneficiary"] in value else NO
+    if name == "initiator" and intent.get("initiator") and person_who_asked(intent) is None:
+        return NO  # a customer is none of the persons
     if name in ("book", "code", "initiator", "initiator_role"):
         fact = facts.get(name)
         return DONT_KNOW if fact is None else YES if fact in value else NO

@@ -16,6 +16,8 @@ from custody.core.prices import PriceFault, ReferencePrice
 SCHEMA, SCHEMA_2 = "moorage.facts/1", "moorage.facts/2"
 HOUR_S, DAY_S = 3_600, 86_400
 WINDOWS_S = (HOUR_S, DAY_S)
+HOLDER = "holder"
+"""The role of a customer who asked."""
 
 
 class Book(StrEnum):
@@ -56,8 +58,10 @@ Windows = Mapping[tuple[Scope, int], Moved]
 class Facts:
     """Inputs of one decision. `balance` is what the asset's payers hold together, base units.
 
-    `each` is for a batch of payouts, one a payout in their order: what concerns its recipient alone
-    (book, code, look-alike, windows of that destination). Facts that have them are of schema 2.
+    `initiator` is the person who asked, by the intent; where a customer did it is None and the
+    role is HOLDER. `each` is for a batch of payouts, one a payout in their order: what concerns its
+    recipient alone (book, code, look-alike, windows of that destination). Facts that have them are
+    of schema 2.
     """
 
     initiator: UUID | None = None

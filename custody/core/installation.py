@@ -53,6 +53,14 @@ class Installation:
         """name -> {url, key_file}: where an exchange is and which file holds its API key."""
         return dict(self.body["exchanges"])
 
+    @property
+    def prices(self) -> Mapping[str, Mapping[str, Any]]:
+        """asset id -> its two sources; an installation of before has none.
+
+        {"oracle": {"chain_id", "address", "token"}, "ticker": {"exchange", "symbol", "currency"}}
+        """
+        return dict(self.body.get("prices", {}))
+
 
 def load(path: Path) -> Installation:
     """Raises Unavailable where `moorage init` has not run."""

@@ -15,11 +15,12 @@ from uuid import UUID
 from custody.core import canonical
 from custody.core.clock import iso_us
 from custody.core.facts import Facts
-from custody.core.ids import DecisionId, IntentId, TenantId, format_id, parse_id
+from custody.core.ids import PREFIXES, DecisionId, IntentId, TenantId, format_id, parse_id
 from custody.core.money import AssetId
 
 SCHEMA, SCHEMA_2 = "moorage.intent/1", "moorage.intent/2"
 DECISION_SCHEMA, DECISION_SCHEMA_2 = "moorage.decision/1", "moorage.decision/2"
+_CUSTOMER = PREFIXES["customer"] + "_"
 
 
 class IntentKind(StrEnum):
@@ -98,6 +99,18 @@ class Intent:
     initiator: str | None = None
     payouts: tuple[Payout, ...] = ()
 
+    @property
+    def is_customers(self) -> bool:
+        """Whether a customer asked for it."""
+        return self.initiator is not None and self.initiator.startswith(_CUSTOMER)
+
+    @property
+    def person_id(self) -> UUID | None:
+        """The person who asked for it; None where a customer or a job did."""
+        if self.initiator is None or self.is_customers:
+            return None
+        return parse_id("person", self.initiator, "initiator")
+
     def to_json(self) -> dict[str, Any]:
         """Canonical object; every int that can be large is a decimal string."""
         body: dict[str, Any] = {
@@ -143,7 +156,10 @@ class Intent:
             expected -= {"initiator", "payouts"}
         if set(body) != expected:
             raise ValueError(f"not an intent of schema {body['schema']}")
-        delegation = body["delegation"]
+        delegation, initiator = body["delegation"], body.get("initiator")
+        if initiator is not None:
+            kind = "customer" if str(initiator).startswith(_CUSTOMER) else "person"
+            parse_id(kind, str(initiator), "initiator")
         return Intent(
             id=IntentId(parse_id("intent", body["id"])),
             tenant_id=TenantId(parse_id("tenant", body["tenant"])),
@@ -168,7 +184,7 @@ class Intent:
                 delegate=delegation["delegate"],
                 nonce=int(delegation["nonce"]),
             ),
-            initiator=body.get("initiator"),
+            initiator=initiator,
             payouts=tuple(
                 Payout(p["recipient"], int(p["amount"]), p["reference"])
                 for p in body.get("payouts", ())

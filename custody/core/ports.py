@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from custody.core.intents import Decision, Intent
+from custody.core.money import AssetId
+from custody.core.prices import Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +84,16 @@ class HoldingReader(Protocol):
 
     async def holding(self, holder: str, asset_id: str) -> int:
         """Base units held at `exchange/product`, rewards included."""
+        ...
+
+
+class PriceUnavailable(Exception):
+    """A source has no price to give now; nothing follows from it but that."""
+
+
+class PriceSource(Protocol):
+    """One of the two that must agree: the chain's oracle, or an exchange's ticker."""
+
+    async def price(self, asset_id: AssetId) -> Price:
+        """What a base unit is worth now, by this source. Raises PriceUnavailable."""
         ...

@@ -92,17 +92,15 @@ class AddressBook:
                 "UPDATE book SET removed = ? WHERE entry = ? AND removed IS NULL", now_s, entry
             )
 
-    def of(self, intent: Intent, cooling_s: int, now_s: int) -> tuple[Book, bool]:
-        """What the book says of the worst of an intent's destinations, and whether one looks like
-        another address of the book."""
+    def of(self, intent: Intent, cooling_s: int, now_s: int) -> list[tuple[Book, bool]]:
+        """What the book says of each of an intent's destinations, and whether it looks like
+        another address of the book; in their order."""
         tenant = format_id("tenant", intent.tenant_id)
         rows = self._store.run(
             "SELECT address, at FROM book WHERE tenant = ? AND chain = ? AND removed IS NULL",
             *(tenant, str(intent.chain_id)),
         )
-        told = [_told(a, rows, now_s - cooling_s) for a in destinations(intent)]
-        worst = max((book for book, _ in told), key=list(Book).index)
-        return worst, any(alike for _, alike in told)
+        return [_told(a, rows, now_s - cooling_s) for a in destinations(intent)]
 
     def _entry(self, id_: str) -> tuple[Any, ...] | None:
         rows = self._store.run("SELECT at, removed, signature FROM book WHERE entry = ?", id_)
@@ -127,10 +125,22 @@ def _told(address: str, rows: list[tuple[Any, ...]], active_from: int) -> tuple[
     return book, alike
 
 
-def require_own(facts: Facts, own: tuple[Book, bool]) -> None:
+def require_own(facts: Facts, own: list[tuple[Book, bool]]) -> None:
     """Refuse a record that claims another book than this one: an honest service decides anew, and
-    a liar gets nothing. What a record does not know makes the rule refuse that asks for it."""
-    claimed = (facts.book, facts.look_alike)
-    for name, said, known in zip(("book", "look_alike"), claimed, own, strict=True):
-        agrees = said is None or said == known
-        require(agrees, "decision_book", f"{name} is {known} here, not {said}")
+    a liar gets nothing. What a record does not know makes the rule refuse that asks for it.
+
+    `own` is of each destination: of a batch, whose record has facts for each, and else of the one.
+    """
+    if facts.each:
+        require(
+            (facts.book, facts.look_alike) == (None, None),
+            "decision_book",
+            "a batch as a whole is in no book",
+        )
+    for told, (book, look_alike) in zip(facts.each or (facts,), own, strict=True):
+        for name, said, known in (
+            ("book", told.book, book),
+            ("look_alike", told.look_alike, look_alike),
+        ):
+            agrees = said is None or said == known
+            require(agrees, "decision_book", f"{name} is {known} here, not {said}")

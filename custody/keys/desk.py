@@ -251,7 +251,7 @@ class Desk:
             require_own(facts, self._book.of(intent, policy.cooling_s, self._now_s()))
         verdict = evaluate(policy, intent, facts or NO_FACTS)
         _require_decision(request, policy.hash, verdict)
-        require_approvals(self._store, request.decision, verdict, request.tenant, self._now())
+        require_approvals(self._store, request, verdict, self._now())
         unattended = verdict.approvals_required == 0
         gas = intent.gas_limit * request.max_fee
         spent = spendings(policy, intent, gas) if unattended else []

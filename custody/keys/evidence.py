@@ -6,30 +6,29 @@ from uuid import UUID
 
 from custody.core.governance import TREASURY, Signature, consent_payload
 from custody.core.ids import format_id
-from custody.core.intents import Approval, Decision, Outcome, approval_payload
+from custody.core.intents import Approval, Outcome, approval_payload
 from custody.keys.people import is_signed
 from custody.keys.refusal import Refusal, require
+from custody.keys.request import SignRequest
 from custody.keys.store import Store
 from custody.policy.evaluate import Verdict, conclude
 
 CONSENTERS = frozenset({TREASURY})
 
 
-def require_approvals(
-    store: Store, decision: Decision, verdict: Verdict, tenant: str, now: datetime
-) -> None:
+def require_approvals(store: Store, request: SignRequest, verdict: Verdict, now: datetime) -> None:
     """Refuse unless enough distinct people of the rule's groups have validly signed.
 
-    Who asked, by the record's facts, does not count.
+    Who asked, by the intent itself, does not count.
 
     Bad evidence does not count; if what is left is too little, the first fault is the reason.
     """
     approvers: dict[UUID, str] = {}
-    initiator = None if decision.facts is None else decision.facts.initiator
+    decision, initiator = request.decision, request.intent.person_id
     fault: Refusal | None = None
     for approval in decision.approvals:
         try:
-            role = _role_of(store, approval, decision.intent_digest, tenant, now)
+            role = _role_of(store, approval, decision.intent_digest, request.tenant, now)
             require(role in verdict.roles, "approval_role", f"role {role} does not count")
             other = approval.person_id != initiator
             require(other, "approval_initiator", "is by who asked for it")

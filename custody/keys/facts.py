@@ -1,8 +1,13 @@
-"""The facts by which the signer decides: the record's, but never less moved than it remembers."""
+"""The facts by which the signer decides: the record's, as far as it cannot know better.
+
+Who asked follows from the intent, the role from the signer's own enrolments, and never less was
+moved than it remembers.
+"""
 
 from dataclasses import replace
 
 from custody.core.facts import WINDOWS_S, Facts, Moved, Scope, Windows
+from custody.core.ids import format_id
 from custody.core.intents import Intent
 from custody.keys.refusal import Refusal
 from custody.keys.request import SignRequest
@@ -14,10 +19,16 @@ from custody.policy.evaluate import facts_for
 def facts_of(store: Store, policy: Policy, request: SignRequest, now_s: int) -> Facts | None:
     """None under a policy of schema 1. Refuses a record whose form is not the policy's."""
     claimed = request.decision.facts
-    asked = facts_for(policy, claimed)
-    if asked != claimed:
+    asked = facts_for(policy, request.intent, claimed)
+    if (asked is None) is not (claimed is None):
         raise Refusal("decision_facts", "the record has not the facts that the policy asks for")
-    if asked is None or asked.moved is None:
+    if asked is None or claimed is None:
+        return None
+    asked = replace(asked, initiator_role=_role(store, request, asked))
+    said = (claimed.initiator, claimed.initiator_role)
+    if said != (asked.initiator, asked.initiator_role):
+        raise Refusal("decision_initiator", "the record names another as who asked")
+    if asked.moved is None:
         return asked
     intent, tenant = request.intent, request.tenant
     own = _with(asked, _remembered(store, tenant, intent, intent.beneficiary, now_s))
@@ -29,6 +40,14 @@ def facts_of(store: Store, policy: Policy, request: SignRequest, now_s: int) -> 
         for to in {p.recipient for p in intent.payouts}
     }
     return replace(own, each=tuple(_with(f, known[p.recipient]) for f, p in each))
+
+
+def _role(store: Store, request: SignRequest, asked: Facts) -> str | None:
+    """A person's by this signer's enrolments; None for one who is not, or no longer, enrolled."""
+    if asked.initiator is None:
+        return asked.initiator_role
+    person = store.person(request.tenant, format_id("person", asked.initiator))
+    return None if person is None or person.revoked else person.role
 
 
 def _remembered(store: Store, tenant: str, intent: Intent, destination: str, now_s: int) -> Windows:

@@ -181,6 +181,13 @@ def _one_of(fact: Callable[[Facts], Any]) -> Test:
     return test
 
 
+def _asked_by(persons: frozenset[Any], intent: Intent, facts: Facts) -> bool | None:
+    """A customer is none of them, for certain; of a job nobody can tell."""
+    if intent.is_customers:
+        return False
+    return None if facts.initiator is None else facts.initiator in persons
+
+
 def _looks_alike(wanted: bool, intent: Intent, facts: Facts) -> bool | None:
     return None if facts.look_alike is None else facts.look_alike is wanted
 
@@ -197,7 +204,7 @@ _TABLE: dict[str, tuple[Callable[[object, str], Any], Test]] = {
     "book": (_books, _one_of(lambda facts: facts.book)),
     "code": (_codes, _one_of(lambda facts: facts.code)),
     "look_alike": (_yes, _looks_alike),
-    "initiator": (_persons, _one_of(lambda facts: facts.initiator)),
+    "initiator": (_persons, _asked_by),
     "initiator_role": (_roles, _one_of(lambda facts: facts.initiator_role)),
     "velocity_within": (_windows, within),
     "velocity_above": (_windows, _beyond),

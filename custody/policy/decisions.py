@@ -10,7 +10,7 @@ from custody.core.facts import NO_FACTS, Facts
 from custody.core.ids import DecisionId, format_id, new_uuid7
 from custody.core.intents import Approval, Decision, Intent, Outcome
 from custody.core.serialization import dumps_text
-from custody.policy import approvals, movements, policies
+from custody.policy import approvals, gather, movements, policies
 from custody.policy.document import Policy
 from custody.policy.evaluate import Verdict, conclude, evaluate, facts_for, is_outward
 from custody.policy.record import decision_from_json
@@ -31,8 +31,9 @@ VALUES (:id, :tenant, :intent, :digest, :policy, :outcome, :rule, CAST(:body AS 
 async def verdict_for(s: ReadSession, intent: Intent) -> Verdict:
     """What the current policy asks for on the last decision's facts: rule, approvals, roles."""
     last = await latest(s, intent.tenant_id, intent.digest())
-    facts = None if last is None else last.facts
-    return evaluate(await policies.current(s, intent.tenant_id), intent, facts or NO_FACTS)
+    policy = await policies.current(s, intent.tenant_id)
+    facts = facts_for(policy, intent, None if last is None else last.facts)
+    return evaluate(policy, intent, facts or NO_FACTS)
 
 
 async def decide(
@@ -40,12 +41,14 @@ async def decide(
 ) -> Decision:
     """Decide on the current policy and the approvals valid now; store and log the record.
 
-    `facts` are what the caller knows; windows are counted here, and what passes is counted in.
+    Facts are gathered here, unless the caller brings them; windows are always counted here, and
+    what passes is counted in.
     A decision equal to the last one about this intent is that one: nothing new is written.
     Raises Unavailable where no policy is loaded.
     """
     policy = await policies.current(s, intent.tenant_id)
-    asked = facts_for(policy, facts)
+    found = facts if facts is not None else await gather.gather(s, policy, intent, now=now)
+    asked = facts_for(policy, intent, found)
     counts = asked is not None and intent.chain_id in policy.places and is_outward(policy, intent)
     if asked is not None and counts:
         await movements.lock(s, intent.tenant_id)
@@ -73,8 +76,7 @@ def decide_on(
 
     Approvals by who asked, and by roles that do not count, are left out of it.
     """
-    asked = facts_for(policy, facts)
-    initiator = None if asked is None else asked.initiator
+    asked, initiator = facts_for(policy, intent, facts), intent.person_id
     verdict = evaluate(policy, intent, asked or NO_FACTS)
     counted = [(a, r) for a, r in signed if r in verdict.roles and a.person_id != initiator]
     return Decision(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from custody.core.facts import NO_FACTS, Facts
+from custody.core.facts import HOLDER, NO_FACTS, Facts
 from custody.core.intents import Intent, IntentKind, Outcome
 from custody.policy.batch import parts
 from custody.policy.document import ANY, OUTWARD, SCHEMA, Effect, Group, Policy, Rule
@@ -111,11 +111,16 @@ def conclude(
     return Outcome.ALLOW if met else Outcome.NEEDS_APPROVAL
 
 
-def facts_for(policy: Policy, facts: Facts | None) -> Facts | None:
-    """What a decision under this policy records of them: schema 1 asks for none, 2 always does."""
+def facts_for(policy: Policy, intent: Intent, facts: Facts | None) -> Facts | None:
+    """What a decision under this policy records of them: schema 1 asks for none, 2 always does.
+
+    Who asked is what the intent says, whatever the facts say; a person's role is the facts'.
+    """
     if policy.body["schema"] == SCHEMA:
         return None
-    return NO_FACTS if facts is None else facts
+    found, person = facts or NO_FACTS, intent.person_id
+    role = None if person is None else found.initiator_role
+    return replace(found, initiator=person, initiator_role=HOLDER if intent.is_customers else role)
 
 
 def is_outward(policy: Policy, intent: Intent) -> bool:

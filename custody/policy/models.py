@@ -141,3 +141,32 @@ changes = Table(
     CheckConstraint("state IN ('pending', 'in_force', 'vetoed', 'dropped')", name="state"),
 )
 """Loosenings that the signer holds back, with their signatures."""
+
+destination_code = Table(
+    "destination_code",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("address", String(42), nullable=False),
+    Column("code", Text, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("read_at", _AT, nullable=False),
+    PrimaryKeyConstraint("chain_id", "address"),
+)
+"""What was at a destination at the newest block that was looked at."""
+
+reference_prices = Table(
+    "reference_prices",
+    metadata,
+    Column("asset_id", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("value", Numeric(78, 0), nullable=False),
+    Column("scale", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("as_of", _AT, nullable=False),
+    Column("block", BigInteger),
+    Column("created_at", _AT, nullable=False),
+    PrimaryKeyConstraint("asset_id", "currency", "source", "as_of"),
+    Index("ix_reference_prices_newest", "asset_id", "source", "created_at"),
+)
+"""Every quote of every source, as polled. A price is `value / 10^scale` for one base unit."""

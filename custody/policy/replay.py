@@ -20,7 +20,7 @@ from custody.core.facts import NO_FACTS
 from custody.core.ids import format_id
 from custody.core.intents import Decision, Intent, Outcome
 from custody.policy.document import SCHEMA, Policy, parse
-from custody.policy.evaluate import Verdict, conclude, evaluate
+from custody.policy.evaluate import Verdict, conclude, evaluate, facts_for
 from custody.policy.record import decision_from_json
 from custody.policy.strict import fields, require, text
 
@@ -86,11 +86,11 @@ def recorded(d: Decision) -> Result:
 
 def decided(policy: Policy, past: Past) -> Result:
     """The result under a policy on a past decision's facts and approvals, as of its time."""
-    facts = past.decision.facts or NO_FACTS
+    facts = facts_for(policy, past.intent, past.decision.facts) or NO_FACTS
     verdict: Verdict = evaluate(policy, past.intent, facts)
     valid = [a for a in past.decision.approvals if a.expires_at > past.decision.decided_at]
     people = {a.person_id: past.roles[a.person_id] for a in valid if a.person_id in past.roles}
-    outcome = conclude(verdict, people, facts.initiator)
+    outcome = conclude(verdict, people, past.intent.person_id)
     return Result(outcome, verdict.rule, verdict.approvals_required, verdict.unknown)
 
 

@@ -175,6 +175,16 @@ async def reconsider(
     return new
 
 
+async def log_failed(s: WriteSession, intent: Intent, reason: str, *, at: datetime) -> None:
+    """The entry of an intent that ended without bytes that left."""
+    data = {
+        "intent": format_id("intent", intent.id),
+        "chain_id": str(intent.chain_id),
+        "reason": reason[:500],
+    }
+    await log.append(s, intent.tenant_id, "transfer.failed", data, at=at)
+
+
 async def release(s: WriteSession, intent_id: IntentId) -> bool:
     """Let an approved intent that was held back go to signing."""
     return await move(s, intent_id, IntentState.APPROVED, IntentState.QUEUED)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     PrimaryKeyConstraint,
+    String,
     Table,
     Text,
     UniqueConstraint,
@@ -69,6 +70,21 @@ signing_stops = Table(
     Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
     Column("reason", Text, nullable=False),
     Column("since", DateTime(timezone=True), nullable=False),
+)
+
+intent_simulations = Table(
+    "intent_simulations",
+    metadata,
+    Column("intent_id", Uuid, ForeignKey("intents.id"), nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("effects", JSONB, nullable=False),
+    Column("digest", String(71), nullable=False),
+    Column("fault", Text),
+    Column("faulty_since", DateTime(timezone=True)),
+    Column("simulated_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("intent_id", "purpose"),
 )
 
 transfer_versions = Table(

@@ -22,7 +22,7 @@ from custody.core.intents import HELD_BACK, Intent
 from custody.core.isolation import each
 from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
 from custody.policy import decisions, freezes
-from custody.settlement import cancel, intents, nonces, pricing, standstill, versions
+from custody.settlement import cancel, intents, nonces, pricing, simulate, standstill, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import IntentState, move
@@ -109,6 +109,12 @@ async def _bind_and_sign(deps: SettlementDeps, row: IntentRow) -> bool:
     nonce = row.nonce
     if row.state is IntentState.QUEUED:
         if not await _has_room(deps, row.intent) or not await _affordable(deps, row.intent):
+            return False
+        try:
+            if not await simulate.still_does(deps, row):
+                return True  # this one stays or is refused; the address is free for others
+        except ChainError as error:
+            logger.warning("not simulated", extra={"intent": row.intent.id, "error": error})
             return False
         async with deps.db.write() as s:
             nonce = await _bind(s, deps, row)
@@ -198,17 +204,7 @@ async def _refused(
 
 
 async def _log_failed(s: WriteSession, deps: SettlementDeps, intent: Intent, reason: str) -> None:
-    await log.append(
-        s,
-        intent.tenant_id,
-        "transfer.failed",
-        {
-            "intent": format_id("intent", intent.id),
-            "chain_id": str(intent.chain_id),
-            "reason": reason[:500],
-        },
-        at=deps.clock.now(),
-    )
+    await intents.log_failed(s, intent, reason, at=deps.clock.now())
 
 
 async def _store(

@@ -260,6 +260,7 @@ async def _intent(
         gas_limit=gas,
         fee_max_wei=gas * GAS_PRICE_MAX_WEI,
         reference=format_id("withdrawal", withdrawal_id),
+        initiator=format_id("customer", asked.customer_id),
     )
 
 

@@ -12,7 +12,7 @@ from scripts.crash_matrix.worker import REORG
 Found = Mapping[str, Counter[str]]
 """What a trial without a fault passed: `points`, `rpc` and `signer`, each with counts."""
 
-SHARES = {"kill": 50, "cut": 12, "rpc": 14, "signer": 6, "race": 8, "reorg": 10}
+SHARES = {"kill": 46, "cut": 12, "rpc": 14, "signer": 6, "race": 8, "reorg": 14}
 """Percent of the trials. A run that is long enough meets everything that there is."""
 REORG_DEPTHS = range(1, 7)
 REORG_ROUNDS = range(2, 12)

@@ -74,7 +74,7 @@ class Points:
             probed = Probed(inner, self._pass) if asyncio.iscoroutine(inner) else inner
             return asyncio.Task(probed, loop=loop, context=context)
 
-        loop.set_task_factory(make)  # type: ignore[arg-type]
+        loop.set_task_factory(make)
 
     def _pass(self, point: str) -> None:
         before = self.passed[point]

@@ -90,7 +90,9 @@ def _discover(h: Harbour) -> dict[str, Counter[str]]:
         if any(result["verdict"].values()):
             raise RuntimeError(f"a trial without a fault ended badly: {result['verdict']}")
         for name, counts in result["seen"].items():
-            found[name] = found.get(name, Counter()) | Counter(counts)
+            known = found.setdefault(name, Counter())
+            for point, passed in counts.items():
+                known[point] = max(known[point], passed)
     return found
 
 
@@ -130,9 +132,10 @@ def _play(h: Harbour, trials: list[Trial], planted: str | None, lanes: int, tall
         theirs.close()
         pipes[ours] = pid
     while pipes:
-        for pipe in connections.wait(list(pipes)):
+        ready: list[Any] = connections.wait(list(pipes))
+        for pipe in ready:
             try:
-                _note(tally, pipe.recv())  # type: ignore[union-attr]
+                _note(tally, pipe.recv())
             except EOFError:
                 _, status = os.waitpid(pipes.pop(pipe), 0)
                 if os.waitstatus_to_exitcode(status) and not (planted and tally.bad):

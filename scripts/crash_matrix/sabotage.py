@@ -9,20 +9,29 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from chains.errors import AmbiguousBroadcast, ChainError
+from chains.errors import AmbiguousBroadcast
 from chains.evm.client import EvmClient
 from custody.core import idempotency
+from custody.core.ids import TransferId, new_uuid7
 from custody.core.leases import Leases
+from custody.core.ports import SignerRefused, SignerUnavailable
+from custody.keys.client import SignerClient
 from custody.keys.desk import Desk
-from custody.ledger import posting
+from custody.policy import decisions
 from custody.settlement import confirm, intents, nonces, outbound, states, versions
-from custody.withdrawals import rows, settle
-from custody.withdrawals import states as withdrawal_states
+from custody.withdrawals import liquidity, rows, settle
 
 
 def plant(name: str) -> None:
     """Put the bug into this process. Raises KeyError for a name that is not in the table."""
     PLANTS[name]()
+
+
+def _put(owner: Any, name: str, bug: Callable[..., Any]) -> Any:
+    """Put `bug` in the place of a function; what was there."""
+    before = getattr(owner, name)
+    setattr(owner, name, bug)
+    return before
 
 
 def _broadcast_before_commit() -> None:
@@ -40,7 +49,7 @@ def _broadcast_before_commit() -> None:
             state = await intents.reconsider(s, *who, at=at, hold_back=False)
             if state is not states.IntentState.QUEUED:
                 return True
-            decided = outbound.decisions.from_json((await intents.get(s, *who)).decision)
+            decided = decisions.from_json((await intents.get(s, *who)).decision or {})
             nonce = await _next_of_node(deps.clients[intent.chain_id], intent.sender)
             signed = await deps.signer.sign(intent, decided, nonce, fees)
             await deps.clients[intent.chain_id].send_raw(signed.raw)
@@ -48,7 +57,7 @@ def _broadcast_before_commit() -> None:
             await outbound._store(s, deps, intent, nonce, signed)
         return True
 
-    outbound._bind_and_sign = send_and_write
+    _put(outbound, "_bind_and_sign", send_and_write)
 
 
 async def _next_of_node(client: EvmClient, sender: str) -> int:
@@ -59,83 +68,76 @@ async def _next_of_node(client: EvmClient, sender: str) -> int:
 def _new_nonce_after_a_timeout() -> None:
     """A send without an answer is taken for one that did not leave: once more, with a new nonce.
 
-    The signer's memory would stop it, so that goes, too.
+    The signer's memory would stop it, so that goes, too; the database would refuse the new nonce
+    to the row, so no row says anything of it.
     """
     _forgetful_signer()
-    send = EvmClient.send_raw
 
-    async def once_more(client: EvmClient, raw: str) -> str:
+    async def send_raw(client: EvmClient, raw: str) -> str:
         try:
-            return await send(client, raw)
-        except (AmbiguousBroadcast, ChainError) as error:
-            raise _Again from error
+            return str(await send(client, raw))
+        except AmbiguousBroadcast:
+            unanswered.append(raw)
+            raise
 
-    EvmClient.send_raw = once_more  # type: ignore[method-assign]
-    broadcast = outbound.broadcast
+    async def once_more(deps: Any, row: Any) -> bool:
+        moved = bool(await broadcast(deps, row))
+        if row.raw in unanswered:
+            intent, client = row.intent, deps.clients[row.intent.chain_id]
+            fees = await outbound._fees(deps, intent)
+            nonce = await _next_of_node(client, intent.sender)
+            decided = decisions.from_json(row.decision)
+            again = await deps.signer.sign(intent, decided, nonce, fees)
+            await client.send_raw(again.raw)
+        return moved
 
-    async def requeue(deps: Any, row: Any) -> bool:
-        try:
-            return await broadcast(deps, row)
-        except _Again:
-            async with deps.db.write() as s:
-                await s.execute(
-                    "UPDATE intents SET state = 'queued', nonce = NULL, raw = NULL, tx_hash = NULL"
-                    " WHERE id = :i",
-                    {"i": row.intent.id},
-                )
-            return True
-
-    outbound.broadcast = requeue
-    confirm.outbound.broadcast = requeue
-
-
-class _Again(Exception):
-    pass
+    unanswered: list[str] = []
+    send = _put(EvmClient, "send_raw", send_raw)
+    broadcast = _put(outbound, "broadcast", once_more)
 
 
 def _forgetful_signer() -> None:
     """Signs any intent with any nonce, as often as it is asked."""
-    first = Desk._first
+    sign = Desk.sign
 
-    def sign(desk: Desk, request: Any) -> Any:
+    def forget(desk: Desk, request: Any) -> Any:
         known = desk._store.binding(request.intent_id)
         if known is not None and known.nonce != request.nonce:
-            intent = request.intent.to_json() | {
-                "id": "int_" + request.intent.digest()[7:31] + f"{request.nonce:08x}"
-            }
-            request = replace(request, intent=type(request.intent).from_json(intent))
-            request = replace(
-                request, decision=replace(request.decision, intent_digest=request.intent.digest())
-            )
-        known = desk._store.binding(request.intent_id)
-        account = desk._store.account_of(request.tenant)
-        if known is not None:
-            return desk._again(account, request, known)  # type: ignore[arg-type]
-        return first(desk, account, request)  # type: ignore[arg-type]
+            # What it signed is under the intent's id: this one is another intent to it.
+            name = f"{request.intent.digest()[7:31]}{request.nonce:08x}"
+            body = request.intent.to_json() | {"id": f"int_{name}"}
+            other = type(request.intent).from_json(body)
+            decision = replace(request.decision, intent_digest=other.digest())
+            request = replace(request, intent=other, decision=decision)
+        return sign(desk, request)
 
-    Desk.sign = sign  # type: ignore[method-assign]
+    _put(Desk, "sign", forget)
 
 
 def _hold_posted_twice() -> None:
     """The holder's money is taken by the hold, and once more by a transfer."""
-    journal = settle.PayoutEffects._journal
 
-    async def twice(effects: Any, s: Any, w: Any, receipt: Any) -> list[Any]:
-        entries = await journal(effects, s, w, receipt)
-        held = await rows.holds(s, w.id)
-        for hold_id, amount in held:
-            row = await s.one(
-                "SELECT debit_account_id AS d, credit_account_id AS c FROM transfers"
+    async def twice(s: Any, w: Any, receipt: Any) -> Any:
+        entries = await journal(s, w, receipt)
+        for hold_id, amount in await rows.holds(s, w.id):
+            held = await s.one(
+                "SELECT debit_account_id AS debit, credit_account_id AS credit FROM transfers"
                 " WHERE id = :id",
                 {"id": hold_id},
             )
-            entries.append(
-                replace(entries[-1], id=posting.new_uuid7(), kind=posting.POST, debit=row.d,
-                        credit=row.c, amount=amount, pending_id=None)
-            )  # fmt: skip
+            again = replace(
+                entries[-1],
+                id=TransferId(new_uuid7()),
+                kind="posted",
+                debit=held.debit,
+                credit=held.credit,
+                amount=amount,
+                pending_id=None,
+            )
+            entries.append(again)
         return entries
 
-    settle.PayoutEffects._journal = twice  # type: ignore[method-assign]
+    journal = _put(settle, "_journal", twice)
 
 
 def _lost_lease() -> None:
@@ -145,33 +147,26 @@ def _lost_lease() -> None:
     async def hold(leases: Leases, name: str) -> AsyncIterator[bool]:
         yield True
 
-    Leases.hold = hold  # type: ignore[method-assign, assignment]
-    get = rows.get
-
     async def unlocked(s: Any, tenant: Any, id_: Any, *, lock: bool = False) -> Any:
         return await get(s, tenant, id_)
 
-    rows.get = unlocked
-    move = withdrawal_states.move
-
-    async def always(
-        s: Any, clock: Any, tenant: Any, id_: Any, old: Any, new: Any, *r: Any
-    ) -> bool:
-        await move(s, clock, tenant, id_, old, new, *r)
+    async def always(*arguments: Any, **named: Any) -> bool:
+        await move(*arguments, **named)
         return True
 
-    settle.move = withdrawal_states.move = always
-    intents.release = _release_again  # type: ignore[assignment]
+    async def release_again(s: Any, intent_id: Any) -> bool:
+        await release(s, intent_id)
+        return True
 
-
-async def _release_again(s: Any, intent_id: Any) -> bool:
-    await states.move(s, intent_id, states.IntentState.APPROVED, states.IntentState.QUEUED)
-    return True
+    _put(Leases, "hold", hold)
+    get = _put(rows, "get", unlocked)
+    move = _put(settle, "move", always)
+    _put(liquidity, "move", always)
+    release = _put(intents, "release", release_again)
 
 
 def _receipt_without_depth() -> None:
     """The first receipt counts as final."""
-    finish = confirm._finish
 
     async def advance(deps: Any, row: Any) -> bool:
         client = deps.clients[row.intent.chain_id]
@@ -180,17 +175,13 @@ def _receipt_without_depth() -> None:
         receipt = await confirm._receipt_of_any(client, row, known)
         if receipt is None:
             return await confirm._missing(deps, row, known)
-        return await finish(deps, row, receipt, known)
+        return await confirm._finish(deps, row, receipt, known)
 
-    confirm._advance = advance
+    _put(confirm, "_advance", advance)
 
 
 def _timeout_taken_for_refusal() -> None:
     """A signer that does not answer is taken for one that said no: the hold goes back."""
-    from custody.core.ports import SignerRefused, SignerUnavailable
-    from custody.keys.client import SignerClient
-
-    sign = SignerClient.sign
 
     async def impatient(client: Any, *arguments: Any) -> Any:
         try:
@@ -198,7 +189,7 @@ def _timeout_taken_for_refusal() -> None:
         except SignerUnavailable as error:
             raise SignerRefused("timeout", "no answer") from error
 
-    SignerClient.sign = impatient  # type: ignore[method-assign]
+    sign = _put(SignerClient, "sign", impatient)
 
 
 def _request_forgotten() -> None:
@@ -207,8 +198,8 @@ def _request_forgotten() -> None:
     async def forget(*arguments: Any) -> None:
         return None
 
-    idempotency.finish = forget
-    idempotency.begin = forget
+    _put(idempotency, "finish", forget)
+    _put(idempotency, "begin", forget)
 
 
 PLANTS: dict[str, Callable[[], None]] = {

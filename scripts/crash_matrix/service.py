@@ -22,7 +22,7 @@ from custody.core.settings import Settings
 from custody.keys.people import PersonKey, sign_approval
 from custody.settlement import standstill
 
-NOT_ON_THE_WAY = ("deposits.", "assurance.", "audit.", "router.")
+NOT_ON_THE_WAY = ("deposits.", "assurance.", "audit.", "policy.", "router.")
 ON_THE_WAY = ("router.recall", "router.rebalance")
 """The jobs that a payment meets between the request and its last journal."""
 

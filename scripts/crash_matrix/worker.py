@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from chains.devnet.rpc import rpc
 from chains.devnet.scenario.chain import Fate, reorg
-from custody.settlement import confirm
+from custody.settlement import confirm, simulate
 from scripts.crash_matrix import sabotage
 from scripts.crash_matrix.faults import RPC_FAULTS, Fault, SpoiledNode, strike
 from scripts.crash_matrix.harbour import Harbour
@@ -59,8 +60,9 @@ class Site:
 def work(site: Site, fault: Fault | None, planted: str | None, jitter: int | None = None) -> None:
     """Run until all is ended (exit 0) or the rounds are used up (exit JAMMED)."""
     logging.disable(logging.CRITICAL)
-    # No restart of a trial may wait for a clock that only a person's patience needs.
+    # A trial may wait for nothing that only spares a node, or a person's patience.
     confirm.RESEND_AFTER_S = 0
+    simulate.WAIT = timedelta(0)
     if planted is not None:
         sabotage.plant(planted)
     with asyncio.Runner() as runner:

@@ -3,12 +3,13 @@
 import pytest
 
 from chains.devnet import outside
-from chains.devnet.rpc import call_address, send
+from chains.devnet.rpc import call_address
+from chains.devnet.scenario.chain import held
 from chains.errors import AmbiguousBroadcast
 from custody.core.errors import Conflict, InsufficientFunds, InvalidInput, Refused
 from custody.core.ids import PoolId, new_uuid7
 from custody.ledger import chart, prices
-from custody.settlement import intents
+from custody.settlement import intents, outbound
 from custody.withdrawals import quote as quotes
 from custody.withdrawals import rows, screen, settle
 from custody.withdrawals.request import RequestInput, request
@@ -144,6 +145,15 @@ async def test_lost_broadcast_answer_sends_the_same_bytes_again(
     assert set(sent) >= town.signer.bytes_by_intent[w.intent_id]
 
 
+def _outbid(town: Town, sender: str, to: str, data: str) -> None:
+    """Send a call, without waiting for it, that a block takes before everything of ours."""
+    town.anvil.rpc("anvil_impersonateAccount", sender)
+    tip = hex(100 * 10**9)
+    call = {"from": sender, "to": to, "data": data, "gas": hex(100_000)}
+    fees = {"maxFeePerGas": tip, "maxPriorityFeePerGas": tip}
+    town.anvil.rpc("eth_sendTransaction", {**call, **fees})
+
+
 async def test_payment_that_reverts_is_failed_not_settled(town: Town) -> None:
     """Property 13: gas is booked, the hold released, the state says failed."""
     alice = await funded(town, 500 * USDC)
@@ -151,7 +161,10 @@ async def test_payment_that_reverts_is_failed_not_settled(town: Town) -> None:
     await run_until_released(town, w)
     usdc = town.world.tokens["USDC"].address
     pauser = call_address(town.anvil.rpc_url, usdc, "pauser()")
-    send(town.anvil.rpc_url, pauser, usdc, "pause()")
+    with held(town.anvil.rpc_url):
+        # In the same block, before the payment: the simulation on the last block cannot see it.
+        _outbid(town, pauser, usdc, "0x8456cb59")
+        await outbound.step(town.settlement)
     await run_until(town, w, State.FAILED)
     assert await town.available(alice, town.usdc) == 500 * USDC
     async with town.db.read() as s:

@@ -38,6 +38,8 @@ QUICK, FULL = 500, 10_000
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PEOPLE = [UUID(int=n) for n in range(1, 6)]
 ROLES = ["board", "clerk", "treasury"]
+CUSTOMER = format_id("customer", UUID(int=77))
+ENROLLED = {format_id("person", p): ROLES[n % 3] for n, p in enumerate(PEOPLE)}
 AMOUNTS = [0, 1, 4, 5, 6, 100, 2**256 - 1]
 ASSETS = [TOKEN_ASSET, OTHER_ASSET]
 KINDS = [IntentKind.PAYOUT, IntentKind.RELEASE, IntentKind.PAYOUT_FILL]
@@ -154,6 +156,7 @@ class Cases:
             beneficiary=address_of(pick([9, 10, 11])),
             chain_id=pick([CHAIN] * 9 + [1]),
             tenant_id=pick([TENANT] * 19 + [TenantId(UUID(int=9))]),
+            initiator=pick([None, CUSTOMER, *ENROLLED]),
         )
 
     def price(self) -> ReferencePrice:
@@ -184,10 +187,11 @@ class Cases:
         )
 
     def facts(self, item: Intent) -> Facts:
+        """Who asked is given at random: only the intent's word may count. A role is true."""
         return Facts(
             each=self.facts_of_each(item),
             initiator=self.maybe(self.random.choice(PEOPLE)),
-            initiator_role=self.maybe(self.random.choice(ROLES)),
+            initiator_role=ENROLLED.get(item.initiator or "", self.random.choice(ROLES)),
             book=self.maybe(self.random.choice(list(Book))),
             code=self.maybe(self.random.choice(list(Code))),
             look_alike=self.maybe(self.random.random() < 0.5),
@@ -225,6 +229,10 @@ NAMES = [
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     made = Store(tmp_path / "store.sqlite")
+    with made.transaction():
+        for tenant in (TENANT, UUID(int=9)):
+            for n, (person, role) in enumerate(ENROLLED.items()):
+                made.add_person(format_id("tenant", tenant), person, role, bytes([n] * 32))
     yield made
     made.close()
 
@@ -235,7 +243,7 @@ def audited(document: Any, item: Any, decision: Any, roles: dict[str, str]) -> t
     said, rule, unknown = verify.judge(document, item, facts)
     if rule is None:
         return Outcome.REFUSE, said, 0, tuple(unknown)
-    people = [role for person, role in roles.items() if person != facts.get("initiator")]
+    people = [role for person, role in roles.items() if person != verify.person_who_asked(item)]
     met = all(verify.have(people, g["roles"]) >= g["approvals"] for g in rule["quorum"])
     total = verify.asks(rule)
     return Outcome.ALLOW if met else Outcome.NEEDS_APPROVAL, said, total, tuple(unknown)
@@ -264,8 +272,7 @@ def ask(cases: Cases, store: Store) -> tuple[Outcome, bool]:
         return made.outcome, bool(made.unknown)
     facts = facts_of(store, own, SignRequest(wanted, record, 0, 1, 1), int(AT.timestamp()))
     verdict = evaluate(own, wanted, facts or Facts())
-    asked_by = None if facts is None else facts.initiator
-    outcome = conclude(verdict, {a.person_id: role for a, role in signed}, asked_by)
+    outcome = conclude(verdict, {a.person_id: role for a, role in signed}, wanted.person_id)
     assert (outcome, verdict.rule, verdict.approvals_required, verdict.unknown) == ours, text
 
     roles = {format_id("person", a.person_id): role for a, role in signed}

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from custody.core.facts import DAY_S, HOUR_S, Facts, Moved, Scope
-from custody.core.intents import Approval, Intent
+from custody.core.facts import DAY_S, HOLDER, HOUR_S, Facts, Moved, Scope
+from custody.core.ids import format_id, new_uuid7
+from custody.core.intents import Approval, Intent, Outcome
 from custody.keys.refusal import Refusal
 from custody.keys.request import SignRequest
 from custody.policy.decisions import decide_on
@@ -100,9 +102,47 @@ def test_every_group_and_never_who_asked(world: ModernWorld) -> None:
     two = world.ask(large, world.first, world.second, nonce=0)
     assert refusal(world, two) == "decision_outcome"
     both = world.ask(large, world.first, world.clerk, nonce=0)
-    own = replace(both.decision, facts=replace(QUIET, initiator=world.clerk.id))
-    assert refusal(world, replace(both, decision=own)) == "approval_initiator"
     assert world.open().sign(both).raw
+
+
+def asked_by_clerk(world: ModernWorld) -> SignRequest:
+    asked = world.payout(LARGE, initiator=format_id("person", world.clerk.id))
+    facts = replace(QUIET, initiator=world.clerk.id, initiator_role="clerk")
+    return world.ask(asked, world.first, world.clerk, nonce=1, facts=facts)
+
+
+def test_who_asked_follows_from_the_intent(world: ModernWorld) -> None:
+    """Property 15: barred by what the digest binds, whatever the record says."""
+    request = asked_by_clerk(world)
+    approvals = tuple(world.approve(p, request.intent) for p in (world.first, world.clerk))
+    forged = replace(request.decision, approvals=approvals, outcome=Outcome.ALLOW)
+    assert refusal(world, replace(request, decision=forged)) == "approval_initiator"
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"initiator": None, "initiator_role": None},
+        {"initiator_role": "treasury"},
+        {"initiator_role": None},
+        {"initiator": UUID(int=1)},
+    ],
+)
+def test_a_record_that_names_another_is_refused(world: ModernWorld, lie: dict[str, Any]) -> None:
+    request = asked_by_clerk(world)
+    assert request.decision.facts is not None
+    record = replace(request.decision, facts=replace(request.decision.facts, **lie))
+    assert refusal(world, replace(request, decision=record)) == "decision_initiator"
+
+
+def test_a_customer_is_a_holder_and_no_person(world: ModernWorld) -> None:
+    asked = world.payout(initiator=format_id("customer", new_uuid7()))
+    request = world.ask(asked, nonce=0)
+    assert request.decision.facts is not None
+    assert request.decision.facts.initiator_role == HOLDER
+    record = replace(request.decision, facts=replace(QUIET, initiator=world.clerk.id))
+    assert refusal(world, replace(request, decision=record)) == "decision_initiator"
+    assert world.open().sign(request).raw
 
 
 def test_a_record_without_facts_is_none_of_this_policy(world: ModernWorld) -> None:

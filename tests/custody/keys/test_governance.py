@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from chains.evm.address import checksum
+from custody.core.facts import Book, Facts
 from custody.core.governance import Changing
 from custody.core.ids import format_id, new_uuid7
 from custody.core.intents import Payout
+from custody.keys.book import require_own
 from custody.keys.people import PersonKey, enrolment, sign_enrolment
 from custody.keys.refusal import Refusal
 from custody.keys.request import CancelRequest
@@ -85,7 +87,7 @@ def test_look_alike_of_a_known_address(world: GovernedWorld) -> None:
     assert refusal(desk.sign, world.claim(to_alike, ABSENT)) == "decision_book"
 
 
-def test_the_worst_of_many_recipients_counts(world: GovernedWorld) -> None:
+def test_each_of_many_recipients_is_looked_up(world: GovernedWorld) -> None:
     desk = world.open()
     world.enter(desk)
     world.clock.advance(COOLING_S)
@@ -93,8 +95,26 @@ def test_the_worst_of_many_recipients_counts(world: GovernedWorld) -> None:
     book = desk._book
     now_s = int(world.clock.now().timestamp())
     both = replace(world.payout(), payouts=many)
-    assert book.of(both, COOLING_S, now_s)[0] is ABSENT.book
-    assert book.of(replace(both, payouts=many[:1]), COOLING_S, now_s)[0] is ACTIVE.book
+    assert [said for said, _ in book.of(both, COOLING_S, now_s)] == [ABSENT.book, ACTIVE.book]
+
+
+def test_a_record_of_many_that_lies_about_one_is_refused() -> None:
+    """Property 19 at the signer, for each recipient of a batch."""
+    own = [(Book.ACTIVE, False), (Book.ABSENT, True)]
+    truth = Facts(
+        each=(Facts(book=Book.ACTIVE, look_alike=False), Facts(book=Book.ABSENT, look_alike=True))
+    )
+    require_own(truth, own)
+    require_own(Facts(each=(Facts(), Facts())), own)
+    first, second = truth.each
+    for lie in (
+        replace(truth, each=(first, replace(second, book=Book.ACTIVE))),
+        replace(truth, each=(first, replace(second, look_alike=False))),
+        replace(truth, book=Book.ACTIVE),
+    ):
+        with pytest.raises(Refusal) as refused:
+            require_own(lie, own)
+        assert refused.value.rule == "decision_book"
 
 
 FREEZES = [("tenant", ""), ("asset", ASSET), ("destination", OUTSIDE)]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from api.commands.policy import app
 from custody.core.errors import InvalidInput
 from custody.core.facts import Book, Facts
+from custody.core.ids import format_id
 from custody.core.intents import Approval, Outcome
 from custody.policy.decisions import decide_on
 from custody.policy.document import Policy, parse
@@ -32,9 +33,13 @@ MODERN = policy(
 
 
 def past(
-    of: Policy, amount: int = 5, facts: Facts | None = IN_BOOK, role: str = "treasury"
+    of: Policy,
+    amount: int = 5,
+    facts: Facts | None = IN_BOOK,
+    role: str = "treasury",
+    initiator: str | None = None,
 ) -> Past:
-    item = intent(amount)
+    item = replace(intent(amount), initiator=initiator)
     approval = Approval(PERSON, item.digest(), NOW + timedelta(hours=1), "ab" * 64)
     made = decide_on(of, item, [(approval, role)], now=NOW, facts=facts)
     return Past(item, made, {a.person_id: role for a in made.approvals})
@@ -43,7 +48,7 @@ def past(
 PASTS = [
     (MODERN, past(MODERN), Outcome.ALLOW),
     (MODERN, past(MODERN, role="clerk"), Outcome.NEEDS_APPROVAL),
-    (MODERN, past(MODERN, facts=Facts(initiator=PERSON, book=Book.ACTIVE)), Outcome.NEEDS_APPROVAL),
+    (MODERN, past(MODERN, initiator=format_id("person", PERSON)), Outcome.NEEDS_APPROVAL),
     (MODERN, past(MODERN, facts=None), Outcome.REFUSE),
     (parse(document()), past(parse(document())), Outcome.ALLOW),
     (parse(document()), past(parse(document()), 500, role="treasurer"), Outcome.ALLOW),

@@ -171,6 +171,7 @@ async def _run(owner: Any, intent_id: Any, *statements: str) -> None:
 
 
 _VERSION = "DELETE FROM transfer_versions WHERE intent_id = :i"
+_SEEN = "DELETE FROM intent_simulations WHERE intent_id = :i"
 _BYTES = (
     "UPDATE intents SET state = 'queued', nonce = NULL, raw = NULL, tx_hash = NULL WHERE id = :i"
 )
@@ -183,7 +184,7 @@ _NONCE = "DELETE FROM nonces n USING intents i WHERE i.id = :i AND n.address = i
         ((_VERSION,), Ailment.BYTES_LOST),
         ((_VERSION, _BYTES), Ailment.SIGNER_AHEAD),
         ((_NONCE, _VERSION, _BYTES), Ailment.SIGNER_AHEAD),
-        ((_NONCE, _VERSION, "DELETE FROM intents WHERE id = :i"), Ailment.SIGNER_AHEAD),
+        ((_NONCE, _VERSION, _SEEN, "DELETE FROM intents WHERE id = :i"), Ailment.SIGNER_AHEAD),
     ],
     ids=["a version", "the bytes", "the counter too", "the row"],
 )
