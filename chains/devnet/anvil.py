@@ -5,6 +5,7 @@ import ctypes
 import gzip
 import os
 import platform
+import shutil
 import signal
 import socket
 import subprocess
@@ -69,6 +70,7 @@ class Anvil:
     process: subprocess.Popen[bytes]
     port: int
     chain_id: int
+    home: Path
 
     @classmethod
     def start(
@@ -92,9 +94,11 @@ class Anvil:
             chosen = port or _free_port()
             command = _command(chosen, chain_id, block_time, load_state, extra_args)
             try:
-                node = cls(_spawn(command, guard), chosen, chain_id)
+                home = _own_home(guard)
+                node = cls(_spawn(command, home, guard), chosen, chain_id, home)
                 break
             except DevnetError:
+                shutil.rmtree(home, ignore_errors=True)
                 if tries == 0:
                     raise
         # Its log is needed for the start only; after that it would grow with every request.
@@ -122,6 +126,7 @@ class Anvil:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
@@ -181,11 +186,9 @@ def _command(
     return [*command, *extra_args]
 
 
-def _spawn(command: list[str], guard: bool) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], home: Path, guard: bool) -> subprocess.Popen[bytes]:
     """Start the process; returns when the node answers and is really ours."""
     port = int(command[command.index("--port") + 1])
-    home = REPO / ".cache" / "home"  # it keeps files in $HOME/.foundry
-    home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
@@ -208,6 +211,22 @@ def _spawn(command: list[str], guard: bool) -> subprocess.Popen[bytes]:
         process.kill()
         process.wait()
         raise DevnetError(f"anvil did not start: {_text(log).decode(errors='replace')[-2000:]}")
+
+
+def _own_home(guard: bool) -> Path:
+    """A folder for what a node keeps under $HOME/.foundry: past states, gigabytes an hour.
+
+    It lies under the process with which the node dies. Those of processes that are gone are
+    removed, since a node that was killed leaves everything behind.
+    """
+    every = REPO / ".cache" / "home"
+    every.mkdir(parents=True, exist_ok=True)
+    for folder in every.iterdir():
+        if folder.name.isdigit() and not Path("/proc", folder.name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    place = every / (str(os.getpid()) if guard else "unguarded")
+    place.mkdir(exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=place))
 
 
 def _text(log: IO[bytes]) -> bytes:

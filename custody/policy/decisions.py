@@ -100,7 +100,10 @@ async def latest(s: ReadSession, tenant_id: UUID, intent_digest: str) -> Decisio
 
 
 def _substance(d: Decision) -> tuple[object, ...]:
-    """Without the facts: windows move all the time, and a job that asks again would write again."""
+    """Of the facts only what the signer compares with its own: it would refuse the older record.
+
+    Windows, balances and prices move all the time, and a job that asks again would write again.
+    """
     return (
         d.intent_digest,
         d.policy_hash,
@@ -109,6 +112,8 @@ def _substance(d: Decision) -> tuple[object, ...]:
         d.approvals_required,
         d.approvals,
         d.unknown,
+        None if d.facts is None else d.facts.initiator_role,
+        None if d.facts is None else [(f.book, f.look_alike) for f in (d.facts, *d.facts.each)],
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
+from custody.core import heap
 from scripts.benches.form import Measure
 from scripts.benches.run import machine
 from scripts.crash_matrix import harbour, plan
@@ -196,6 +197,7 @@ def main() -> int:
     asked = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
     h = harbour.found()
+    heap.settle()  # what is warm is shared with every process of every trial
     try:
         report = run(h, asked.trials, seed, asked.sabotage, asked.lanes)
     finally:

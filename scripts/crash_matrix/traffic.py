@@ -100,6 +100,7 @@ class Traffic:
         self._h, self._memory = h, memory
         self._kept: dict[str, Any] = json.loads(memory.read_text()) if memory.exists() else {}
         self._answered: set[str] = set()
+        self._intents: list[dict[str, Any]] = []
 
     async def ask(self, service: Service) -> None:
         """Ask for whatever this client has no answer to."""
@@ -179,7 +180,10 @@ class Traffic:
     async def people(self, service: Service) -> None:
         """What people do meanwhile, each at their own desk."""
         h = self._h
-        await approve_all(service, h.treasury, h.person, h.person_key)
+        self._intents = await service.all(h.treasury, "/v1/intents")
+        await approve_all(service, self._intents, h.treasury, h.person, h.person_key)
+        if not any(i["body"]["sender_path"] == "" for i in self._intents):
+            return  # nothing is the Safe's to pay
         for proposal in await service.all(h.treasury, "/v1/safe-proposals"):
             if proposal["state"] in ("proposed", "blocked"):
                 for owner in h.owners[len(proposal["signed_by"]) :]:
@@ -201,16 +205,12 @@ class Traffic:
         await service.post(self._h.treasury, path, body, f"{proposal['id'][-20:]}{owner}")
 
     async def ended(self, service: Service) -> bool:
-        """Whether nothing is on its way any more."""
-        found = await self._withdrawals(service)
-        batches = await self._batches(service)
-        intents = await service.all(self._h.treasury, "/v1/intents")
-        return (
-            len(found) >= len(ASKS)
-            and len(batches) >= len(BATCHES)
-            and all(w["state"] in ENDS for w in [*found, *batches])
-            and not any(i["state"] in OPEN_INTENTS for i in intents)
-        )
+        """Whether nothing is on its way any more, as far as `people` saw in this round."""
+        if any(i["state"] in OPEN_INTENTS for i in self._intents):
+            return False
+        found = [*await self._withdrawals(service), *await self._batches(service)]
+        wanted = len(ASKS) + len(BATCHES)
+        return len(found) >= wanted and all(w["state"] in ENDS for w in found)
 
     async def payments(self, service: Service) -> list[Payment]:
         """All payments that the books know of, doubled requests included."""

@@ -22,7 +22,7 @@ from scripts.crash_matrix.probe import Points
 from scripts.crash_matrix.service import Service, Unexpected, open_service
 from scripts.crash_matrix.traffic import Traffic
 
-BLOCKS_A_ROUND = 3
+BLOCKS_A_ROUND = 4
 ROUNDS_MAX = 60
 JAMMED = 3
 """The exit code of a process that used up its rounds."""
@@ -120,11 +120,8 @@ async def _round(
         reorg(site.rpc_url, int(depth), Fate[fate])
     try:
         await traffic.ask(service)
+        await service.step(service.way())
         await traffic.people(service)
-    except Unexpected:
-        pass
-    await service.step(service.way())
-    try:
         return await traffic.ended(service)
     except Unexpected:
         return False

@@ -95,7 +95,7 @@ def test_each_of_many_recipients_is_looked_up(world: GovernedWorld) -> None:
     book = desk._book
     now_s = int(world.clock.now().timestamp())
     both = replace(world.payout(), payouts=many)
-    assert [said for said, _ in book.of(both, COOLING_S, now_s)] == [ABSENT.book, ACTIVE.book]
+    assert [said for said, _ in book.of(both, COOLING_S, now_s)] == [ACTIVE.book, ABSENT.book]
 
 
 def test_a_record_of_many_that_lies_about_one_is_refused() -> None:
