@@ -18,6 +18,8 @@ SMALL = {"USDC": 1_000, "ETH": 1, "WETH": 1, "TDAI": 1_000, "TBTC": 1}
 """What one payout may be without a person, in whole coins."""
 DAILY = {"USDC": 2_000_000, "ETH": 1_000, "WETH": 100, "TDAI": 100_000, "TBTC": 10}
 """What may leave for outside without a person in a day: payouts and exchange deposits."""
+HOT = {"USDC": 50_000}
+"""The most that the payout wallet pays at once, in whole coins; more is the Safe's."""
 INWARD = (
     IntentKind.SWEEP_NATIVE,
     IntentKind.SWEEP_TOKEN,
@@ -69,6 +71,11 @@ def document(founding: Founding) -> dict[str, Any]:
             for asset, symbol in assets
         ]
         + [{"asset": "*", "window_s": DAY_S, "amount_max": "0"}],
+        "hot_limits": [
+            {"asset": asset, "amount_max": str(HOT[symbol] * UNITS[symbol])}
+            for asset, symbol in assets
+            if symbol in HOT
+        ],
         "places": {str(chain_id): _places(founding, chain_id) for chain_id in founding.worlds},
     }
 

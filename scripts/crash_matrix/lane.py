@@ -38,6 +38,8 @@ from scripts.crash_matrix.verdict import Before, Verdict
 from scripts.crash_matrix.worker import Site, work
 
 TRIAL_MAX_S = 120
+TRIALS_A_NODE = 40
+"""A node forgets the oldest of its past states, and venues are compared at one of these."""
 SIGNER_POINT = "signer: "
 LIVES_MAX = 6
 """A process that dies more often than it was told to has a fault of its own."""
@@ -79,10 +81,14 @@ class Lane:
 
     def __init__(self, harbour: Harbour, name: str, planted: str | None) -> None:
         self._h, self._name, self._planted = harbour, name, planted
-        self._anvil = Anvil.start(chain_id=CHAIN_ID, load_state=harbour.chain_state)
+        self._before: Before | None = None
+        self._trials = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._anvil = Anvil.start(chain_id=CHAIN_ID, load_state=self._h.chain_state)
         self._anvil.rpc("evm_setAutomine", False)
         self._snapshot = self._anvil.snapshot()
-        self._before: Before | None = None
 
     def close(self) -> None:
         self._anvil.stop()
@@ -90,6 +96,10 @@ class Lane:
     def run(self, trial: Trial) -> Result:
         """One trial, from a fresh start to the verdict."""
         started = time.monotonic()
+        self._trials += 1
+        if self._trials % TRIALS_A_NODE == 0:
+            self._anvil.stop()
+            self._begin()
         site = self._prepare(trial)
         if self._before is None:
             self._before = asyncio.run(self._look(site))

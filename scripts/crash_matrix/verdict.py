@@ -8,7 +8,6 @@ from custody.assurance import reconcile
 from custody.deposits import scan
 from custody.deposits.deps import DepositDeps
 from custody.ledger import fsck
-from router import accrual
 from scripts.crash_matrix.harbour import CHAIN_ID, CONFIRMATIONS, Harbour
 from scripts.crash_matrix.service import Service
 from scripts.crash_matrix.traffic import (
@@ -154,8 +153,6 @@ async def _books(verdict: Verdict, service: Service, rpc_url: str) -> None:
     if held:
         verdict.losses.append(f"{held} holds are left")
     rpc(rpc_url, "anvil_mine", hex(CONFIRMATIONS + 1))
-    accrual.EVERY_S = 0  # venues are compared at their last mark: make one now
-    await service.step(["router.accrual"])
     deposits = DepositDeps(p.db, p.clock, p.registry, p.clients)
     for _ in range(SCANS_MAX):
         if not await scan.step(deposits, CHAIN_ID):

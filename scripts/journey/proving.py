@@ -20,9 +20,9 @@ VERIFIER = ROOT / "custody" / "audit" / "verify.py"
 
 
 def prove(scene: Scene) -> None:
-    settled = _last_entry(scene, "withdrawal.settled")
+    settled = max(_last_entry(scene, kind) for kind in ("withdrawal.settled", "batch.settled"))
     anchored = until(
-        "a checkpoint with the withdrawal in it to be anchored",
+        "a checkpoint with both payments in it to be anchored",
         lambda: _anchored(scene, settled),
         timeout_s=120,
     )
