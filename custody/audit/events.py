@@ -171,7 +171,8 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.WITHDRAWAL_REQUESTED: _schema(
         1,
         f"{_WDR} customer:id.customer asset:asset gross:amount network_fee:amount fee:amount "
-        "net:amount destination:address chain_id?:number quote?:text",
+        "net:amount destination:address chain_id?:number quote?:text not_before?:time "
+        "network_fee_max?:amount",
     ),
     EventKind.WITHDRAWAL_STATE: _schema(
         1, f"{_WDR} from?:text to:text reason?:text intent?:id.intent"

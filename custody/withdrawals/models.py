@@ -60,6 +60,8 @@ withdrawals = Table(
     Column("payout_hold_id", Uuid),
     Column("initiator", Text, nullable=False),
     Column("payer", Text, nullable=False, server_default=text("'payout'")),
+    Column("not_before", DateTime(timezone=True)),
+    Column("network_fee_max", Numeric(78, 0)),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     UniqueConstraint("quote_id"),
