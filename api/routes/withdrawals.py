@@ -50,6 +50,8 @@ class QuoteView(Shape):
     network_fee: str
     service_fee: str
     net: str
+    fee_plan: str = Field(description="'default' is the installation's own")
+    fee_plan_version: int
     expires_at: str
 
 
@@ -110,6 +112,8 @@ def _quote(q: Quote) -> dict[str, Any]:
         "network_fee": str(q.network_fee),
         "service_fee": str(q.service_fee),
         "net": str(q.net),
+        "fee_plan": q.fee_plan,
+        "fee_plan_version": q.fee_plan_version,
         "expires_at": iso_us(q.expires_at),
     }
 

@@ -32,6 +32,8 @@ quotes = Table(
     Column("network_fee", Numeric(78, 0), nullable=False),
     Column("service_fee", Numeric(78, 0), nullable=False),
     Column("net", Numeric(78, 0), nullable=False),
+    Column("fee_plan", Text, nullable=False, server_default=text("'default'")),
+    Column("fee_plan_version", Integer, nullable=False, server_default=text("0")),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )

@@ -110,6 +110,8 @@ async def request(
             "destination": asked.destination,
             "chain_id": str(asked.chain_id),
             "quote": format_id("quote", quote.id),
+            "fee_plan": quote.fee_plan,
+            "fee_plan_version": str(quote.fee_plan_version),
             "not_before": None if asked.not_before is None else iso_us(asked.not_before),
             "network_fee_max": None
             if asked.network_fee_max is None
