@@ -2,6 +2,7 @@
 
 from custody.assurance import models as assurance
 from custody.audit import models as audit
+from custody.billing import models as billing
 from custody.core import idempotency
 from custody.core.db import metadata
 from custody.deposits import models as deposits
@@ -17,6 +18,7 @@ __all__ = [
     "assurance",
     "audit",
     "batches",
+    "billing",
     "idempotency",
     "ledger",
     "metadata",

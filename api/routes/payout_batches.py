@@ -53,6 +53,8 @@ class BatchView(Shape):
     net: str
     state: str
     reason: str | None
+    fee_plan: str
+    fee_plan_version: int
     intent: str
     created_at: str
 
@@ -87,6 +89,8 @@ def _view(b: Batch) -> dict[str, Any]:
         "net": str(b.net),
         "state": b.state.value,
         "reason": b.reason,
+        "fee_plan": b.fee_plan,
+        "fee_plan_version": b.fee_plan_version,
         "intent": format_id("intent", b.intent_id),
         "created_at": iso_us(b.created_at),
     }

@@ -1,11 +1,22 @@
 """Withdrawals: quoted, then requested on exactly that quote, then watched."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers import Cursor, Limit, Shape, answer, cursor_id, next_id, optional_id, page
+from api.answers import (
+    Cursor,
+    Limit,
+    Shape,
+    answer,
+    cursor_id,
+    next_id,
+    optional_id,
+    page,
+    parse_time,
+)
 from api.auth.access import HOLDER, OWN
 from api.auth.guard import Who
 from api.deps import UseDeps
@@ -39,6 +50,8 @@ class QuoteView(Shape):
     network_fee: str
     service_fee: str
     net: str
+    fee_plan: str = Field(description="'default' is the installation's own")
+    fee_plan_version: int
     expires_at: str
 
 
@@ -51,6 +64,17 @@ class NewWithdrawal(Shape):
     amount: str = Field(description="gross, base units")
     destination: str = Field(max_length=64, description="EIP-55 address outside this service")
     pool: str | None = Field(default=None, description="redeem from here what the balance lacks")
+    not_before: str | None = Field(
+        default=None,
+        max_length=40,
+        description="RFC 3339 time with an offset, at most 31 days ahead: nothing is sent before",
+    )
+    network_fee_max: str | None = Field(
+        default=None,
+        max_length=78,
+        description="wei of the chain's coin that the transaction may cost at most (gas limit x fee"
+        " per gas): it waits while the chain asks for more, until 24 hours after not_before",
+    )
 
 
 class WithdrawalView(Shape):
@@ -68,6 +92,8 @@ class WithdrawalView(Shape):
     pool_amount: str
     state: str
     reason: str | None
+    not_before: str | None = Field(description="RFC 3339, UTC")
+    network_fee_max: str | None = Field(description="wei of the chain's coin")
     intent: str
     created_at: str
 
@@ -86,6 +112,8 @@ def _quote(q: Quote) -> dict[str, Any]:
         "network_fee": str(q.network_fee),
         "service_fee": str(q.service_fee),
         "net": str(q.net),
+        "fee_plan": q.fee_plan,
+        "fee_plan_version": q.fee_plan_version,
         "expires_at": iso_us(q.expires_at),
     }
 
@@ -106,6 +134,8 @@ def _view(w: Withdrawal) -> dict[str, Any]:
         "pool_amount": str(w.pool_amount),
         "state": w.state.value,
         "reason": w.reason,
+        "not_before": None if w.not_before is None else iso_us(w.not_before),
+        "network_fee_max": None if w.network_fee_max is None else str(w.network_fee_max),
         "intent": format_id("intent", w.intent_id),
         "created_at": iso_us(w.created_at),
     }
@@ -135,7 +165,7 @@ async def make_quote(body: NewQuote, who: Who, deps: UseDeps, s: Writing) -> Res
 
 
 def _parse(body: NewWithdrawal, who: Who, deps: UseDeps) -> RequestInput:
-    """In the order asset, amount, chain, destination, quote, pool. Raises InvalidInput."""
+    """Raises InvalidInput: asset, amount, chain, destination, quote, pool, time, fee."""
     asset = known_asset(deps.registry, body.asset)
     amount = parse_amount(body.amount)
     known_chain(deps.registry, body.chain_id)
@@ -150,7 +180,18 @@ def _parse(body: NewWithdrawal, who: Who, deps: UseDeps) -> RequestInput:
         destination=destination,
         pool_id=None if body.pool is None else PoolId(parse_id("pool", body.pool, "pool")),
         initiator=who.label,
+        not_before=_not_before(body),
+        network_fee_max=_fee_max(body),
     )
+
+
+def _not_before(body: NewWithdrawal) -> datetime | None:
+    return None if body.not_before is None else parse_time(body.not_before, "not_before")
+
+
+def _fee_max(body: NewWithdrawal) -> int | None:
+    given = body.network_fee_max
+    return None if given is None else parse_amount(given, "network_fee_max")
 
 
 @routes.post(

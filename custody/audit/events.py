@@ -51,6 +51,8 @@ class EventKind(StrEnum):
     BATCH_REQUESTED = "batch.requested"
     BATCH_STATE = "batch.state"
     BATCH_SETTLED = "batch.settled"
+    FEE_PLAN_SET = "fee_plan.set"
+    FEE_PLAN_ASSIGNED = "fee_plan.assigned"
     POLICY_LOADED = "policy.loaded"
     CHANGE_PROPOSED = "change.proposed"
     CHANGE_ENDED = "change.ended"
@@ -171,7 +173,8 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.WITHDRAWAL_REQUESTED: _schema(
         1,
         f"{_WDR} customer:id.customer asset:asset gross:amount network_fee:amount fee:amount "
-        "net:amount destination:address chain_id?:number quote?:text",
+        "net:amount destination:address chain_id?:number quote?:text not_before?:time "
+        "network_fee_max?:amount fee_plan?:text fee_plan_version?:number",
     ),
     EventKind.WITHDRAWAL_STATE: _schema(
         1, f"{_WDR} from?:text to:text reason?:text intent?:id.intent"
@@ -188,7 +191,7 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.BATCH_REQUESTED: _schema(
         1,
         f"{_BAT} customer:id.customer asset:asset gross:amount network_fee:amount fee:amount "
-        f"net:amount chain_id:number payouts:number {_INT}",
+        f"net:amount chain_id:number payouts:number {_INT} fee_plan?:text fee_plan_version?:number",
     ),
     EventKind.BATCH_STATE: _schema(1, f"{_BAT} from:text to:text reason?:text"),
     # `skipped` are numbers of payouts; `paid`, `fees` and `returned` add up to the gross.
@@ -197,6 +200,9 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         f"{_BAT} {_INT} asset:asset paid:amount fees:amount returned:amount skipped:list {_TX} "
         f"{_MINED}",
     ),
+    # `rates` by asset: amounts in base units of it, and the share of the gross in bps.
+    EventKind.FEE_PLAN_SET: _schema(1, "name:text version:number rates:object"),
+    EventKind.FEE_PLAN_ASSIGNED: _schema(1, "customer:id.customer name:text"),
     EventKind.POLICY_LOADED: _schema(
         1, "version:number hash:digest previous?:digest document:object signature?:signature"
     ),

@@ -190,6 +190,11 @@ async def release(s: WriteSession, intent_id: IntentId) -> bool:
     return await move(s, intent_id, IntentState.APPROVED, IntentState.QUEUED)
 
 
+async def take_back(s: WriteSession, intent_id: IntentId) -> bool:
+    """Undo `release` while no nonce is bound; False if one is."""
+    return await move(s, intent_id, IntentState.QUEUED, IntentState.APPROVED)
+
+
 async def cancel(s: WriteSession, intent_id: IntentId, state: IntentState, reason: str) -> bool:
     """Cancel an intent that has no nonce yet."""
     return await move(s, intent_id, state, IntentState.CANCELLED, reason=reason)

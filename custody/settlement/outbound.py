@@ -142,6 +142,9 @@ async def _bind_and_sign(deps: SettlementDeps, row: IntentRow) -> bool:
 async def _bind(s: WriteSession, deps: SettlementDeps, row: IntentRow) -> int | None:
     """Decide once more on today's policy and approvals, then bind."""
     intent, now = row.intent, deps.clock.now()
+    fresh = await intents.get(s, intent.tenant_id, intent.id, lock=True)
+    if fresh.state is not IntentState.QUEUED:
+        return None  # its owner took it back, or it waits for people: deciding would queue it again
     state = await intents.reconsider(s, intent.tenant_id, intent.id, at=now, hold_back=False)
     if state is IntentState.REFUSED:
         await deps.effects.of(intent.kind).on_failed(s, intent, "refused by policy", None)

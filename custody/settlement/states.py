@@ -26,7 +26,7 @@ _S = IntentState
 MOVES: dict[IntentState, frozenset[IntentState]] = {
     _S.AWAITING_APPROVAL: frozenset({_S.APPROVED, _S.QUEUED, _S.REFUSED, _S.CANCELLED}),
     _S.APPROVED: frozenset({_S.QUEUED, _S.AWAITING_APPROVAL, _S.REFUSED, _S.CANCELLED}),
-    _S.QUEUED: frozenset({_S.BOUND, _S.AWAITING_APPROVAL, _S.REFUSED}),
+    _S.QUEUED: frozenset({_S.BOUND, _S.APPROVED, _S.AWAITING_APPROVAL, _S.REFUSED}),
     _S.BOUND: frozenset({_S.SIGNED, _S.QUEUED, _S.REFUSED}),
     _S.SIGNED: frozenset({_S.SENT, _S.UNKNOWN, _S.MINED}),
     _S.SENT: frozenset({_S.UNKNOWN, _S.MINED}),

@@ -32,6 +32,8 @@ quotes = Table(
     Column("network_fee", Numeric(78, 0), nullable=False),
     Column("service_fee", Numeric(78, 0), nullable=False),
     Column("net", Numeric(78, 0), nullable=False),
+    Column("fee_plan", Text, nullable=False, server_default=text("'default'")),
+    Column("fee_plan_version", Integer, nullable=False, server_default=text("0")),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
@@ -60,6 +62,8 @@ withdrawals = Table(
     Column("payout_hold_id", Uuid),
     Column("initiator", Text, nullable=False),
     Column("payer", Text, nullable=False, server_default=text("'payout'")),
+    Column("not_before", DateTime(timezone=True)),
+    Column("network_fee_max", Numeric(78, 0)),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     UniqueConstraint("quote_id"),

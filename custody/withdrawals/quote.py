@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from custody.billing import plans
 from custody.billing.fees import charges
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import NotFound
@@ -15,7 +16,7 @@ QUOTE_LIFE_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Base units: gross = net + network_fee + service_fee."""
+    """Base units: gross = net + network_fee + service_fee, by this version of the fee plan."""
 
     id: QuoteId
     tenant_id: TenantId
@@ -26,12 +27,14 @@ class Quote:
     network_fee: int
     service_fee: int
     net: int
+    fee_plan: str
+    fee_plan_version: int
     expires_at: datetime
 
 
 _COLUMNS = (
     "id, tenant_id, customer_id, chain_id, asset_id, gross, network_fee, service_fee, net,"
-    " expires_at"
+    " fee_plan, fee_plan_version, expires_at"
 )
 
 
@@ -47,7 +50,8 @@ async def make(
 ) -> Quote:
     """Requires a known asset. Raises InvalidInput where the fees eat the amount."""
     asset = deps.registry.asset(asset_id)
-    c = charges(deps.fees.plan(asset_id), gross)
+    plan = await plans.of_customer(s, deps.fees, tenant_id, customer_id, asset_id)
+    c = charges(plan.rate, gross)
     quote = Quote(
         QuoteId(new_uuid7()),
         tenant_id,
@@ -58,11 +62,14 @@ async def make(
         c.network_fee,
         c.service_fee,
         c.net,
+        plan.name,
+        plan.version,
         at + timedelta(seconds=QUOTE_LIFE_S),
     )
     await s.execute(
         f"INSERT INTO quotes ({_COLUMNS}, created_at) VALUES (:id, :tenant, :customer, :chain,"
-        " :asset, :gross, :network_fee, :service_fee, :net, :expires_at, :at)",
+        " :asset, :gross, :network_fee, :service_fee, :net, :plan, :plan_version,"
+        " :expires_at, :at)",
         {
             "id": quote.id,
             "tenant": tenant_id,
@@ -73,6 +80,8 @@ async def make(
             "network_fee": quote.network_fee,
             "service_fee": quote.service_fee,
             "net": quote.net,
+            "plan": quote.fee_plan,
+            "plan_version": quote.fee_plan_version,
             "expires_at": quote.expires_at,
             "at": at,
         },

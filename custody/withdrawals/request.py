@@ -1,12 +1,13 @@
 """Asking for a withdrawal: quote, hold, intent and decision in one commit."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from chains.evm.address import is_checksummed
 from chains.evm.contracts import erc20
 from custody.audit import log
+from custody.core.clock import iso_us
 from custody.core.db import WriteSession
 from custody.core.errors import Conflict, InsufficientFunds, InvalidInput, Refused
 from custody.core.ids import (
@@ -38,6 +39,8 @@ from custody.withdrawals.states import State
 ZERO_ADDRESS = "0x" + "0" * 40
 GAS_NATIVE = 60_000
 GAS_TOKEN = 160_000
+NOT_BEFORE_MAX = timedelta(days=31)
+"""How far ahead a withdrawal may be scheduled; its gross is held all the while."""
 GAS_PRICE_MAX_WEI = 200 * 10**9
 """Bounds what a payout may cost: the fee cap in the intent, which approvals bind."""
 
@@ -49,7 +52,8 @@ SHARE_MARGIN_BPS = 10
 class RequestInput:
     """What the caller binds: it must be what the quote says. `amount` is gross, base units.
 
-    With `pool_id`, what the available balance lacks is redeemed from that pool.
+    With `pool_id`, what the available balance lacks is redeemed from that pool. Nothing is sent
+    before `not_before`, nor while it may cost more than `network_fee_max` wei of the chain's coin.
     """
 
     tenant_id: TenantId
@@ -61,6 +65,8 @@ class RequestInput:
     destination: str
     pool_id: PoolId | None
     initiator: str
+    not_before: datetime | None = None
+    network_fee_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,12 @@ async def request(
             "destination": asked.destination,
             "chain_id": str(asked.chain_id),
             "quote": format_id("quote", quote.id),
+            "fee_plan": quote.fee_plan,
+            "fee_plan_version": str(quote.fee_plan_version),
+            "not_before": None if asked.not_before is None else iso_us(asked.not_before),
+            "network_fee_max": None
+            if asked.network_fee_max is None
+            else str(asked.network_fee_max),
         },
         at=at,
     )
@@ -113,7 +125,8 @@ async def request(
 async def _check(
     s: WriteSession, deps: WithdrawalDeps, asked: RequestInput, quote: Quote, at: datetime
 ) -> None:
-    """In this order: wrong chain, address, own address, quote terms, quote age, quote use."""
+    """In this order: wrong chain, address, own address, time, quote terms, quote age,
+    quote use."""
     asset = deps.registry.asset(asked.asset_id)
     if asset.chain_id != asked.chain_id:
         raise InvalidInput("chain_id", f"must be the asset's chain, {asset.chain_id}")
@@ -122,12 +135,21 @@ async def _check(
         raise Refused("destination", "is an address of this service: use an internal transfer")
     if asked.destination in {a.address for a in deps.registry.assets.values()}:
         raise Refused("destination", "is a token's contract: what is sent there is lost")
+    if asked.not_before is not None:
+        _check_time(asked.not_before, at)
     if (quote.asset_id, quote.gross) != (asked.asset_id, asked.amount):
         raise Refused("quote", "must be a quote for this asset and amount")
     if quote.expires_at <= at:
         raise Refused("quote", "must not have expired")
     if await s.scalar("SELECT id FROM withdrawals WHERE quote_id = :id", {"id": quote.id}):
         raise Conflict("this quote has been used", field="quote", rule="can be used once")
+
+
+def _check_time(not_before: datetime, at: datetime) -> None:
+    if not_before < at:
+        raise InvalidInput("not_before", "must not be in the past")
+    if not_before - at > NOT_BEFORE_MAX:
+        raise InvalidInput("not_before", f"must be at most {NOT_BEFORE_MAX.days} days ahead")
 
 
 def check_destination(address: str, field: str = "destination") -> None:
@@ -226,6 +248,9 @@ async def _payer(s: WriteSession, asked: RequestInput, net: int) -> Place:
     safe = await places.place(s, asked.tenant_id, asked.chain_id, places.SAFE)
     if safe.address != listed.safe:
         raise Refused("amount", "over hot limit without a Safe", "the policy names another Safe")
+    if asked.network_fee_max is not None:
+        # What the Safe costs is its execution's, an intent that nobody asked for with a maximum.
+        raise Refused("network_fee_max", "cannot bound what the treasury's Safe pays")
     return safe
 
 
@@ -258,10 +283,16 @@ async def _intent(
         amount=quote.net,
         beneficiary=asked.destination,
         gas_limit=gas,
-        fee_max_wei=gas * GAS_PRICE_MAX_WEI,
+        fee_max_wei=fee_max_down(gas, asked.network_fee_max),
         reference=format_id("withdrawal", withdrawal_id),
         initiator=format_id("customer", asked.customer_id),
     )
+
+
+def fee_max_down(gas: int, network_fee_max: int | None) -> int:
+    """Wei that the transaction may cost: what we ever pay, or less where the holder says so."""
+    ours = gas * GAS_PRICE_MAX_WEI
+    return ours if network_fee_max is None else min(ours, network_fee_max)
 
 
 async def _insert(
@@ -280,7 +311,7 @@ async def _insert(
         f"INSERT INTO withdrawals ({rows.COLUMNS}) VALUES (:id, :tenant, :customer, :quote,"
         " :chain, :asset, :destination, :gross, :network_fee, :service_fee, :net, :pool,"
         " :pool_amount, :share_hold, false, :state, NULL, :intent, NULL, :initiator,"
-        " :payer, :at)",
+        " :payer, :not_before, :network_fee_max, :at)",
         {
             "id": withdrawal_id,
             "tenant": asked.tenant_id,
@@ -300,6 +331,8 @@ async def _insert(
             "intent": intent_id,
             "initiator": asked.initiator,
             "payer": payer,
+            "not_before": asked.not_before,
+            "network_fee_max": asked.network_fee_max,
             "at": at,
         },
     )

@@ -25,7 +25,8 @@ class Withdrawal:
     """Amounts in base units: gross = net + network_fee + service_fee.
 
     `pool_amount` is the part of gross that comes out of a pool; `redeemed` says it has come.
-    `payer` is the place that pays: the payout wallet, or the treasury's Safe.
+    `payer` is the place that pays: the payout wallet, or the treasury's Safe. Nothing leaves
+    before `not_before`, nor while it would cost more than `network_fee_max` wei.
     """
 
     id: WithdrawalId
@@ -49,13 +50,15 @@ class Withdrawal:
     payout_hold_id: UUID | None
     initiator: str
     payer: str
+    not_before: datetime | None
+    network_fee_max: int | None
     created_at: datetime
 
 
 COLUMNS = (
     "id, tenant_id, customer_id, quote_id, chain_id, asset_id, destination, gross, network_fee,"
     " service_fee, net, pool_id, pool_amount, share_hold_id, redeemed, state, reason, intent_id,"
-    " payout_hold_id, initiator, payer, created_at"
+    " payout_hold_id, initiator, payer, not_before, network_fee_max, created_at"
 )
 _AMOUNTS = ("gross", "network_fee", "service_fee", "net", "pool_amount")
 
@@ -64,6 +67,8 @@ def row_to_withdrawal(row: Any) -> Withdrawal:
     values = dict(row._mapping)
     for name in _AMOUNTS:
         values[name] = int(values[name])
+    if values["network_fee_max"] is not None:
+        values["network_fee_max"] = int(values["network_fee_max"])
     values["state"] = State(values["state"])
     return Withdrawal(**values)
 
@@ -107,15 +112,17 @@ async def listing(
     return [row_to_withdrawal(row) for row in rows]
 
 
-async def in_states(s: ReadSession, states: list[State]) -> list[Withdrawal]:
-    """Oldest first, over all tenants: what the job has to advance."""
+async def in_states(s: ReadSession, states: list[State], now: datetime) -> list[Withdrawal]:
+    """Oldest first, over all tenants: what the job has to advance. Those whose time is still to
+    come are not looked at."""
     rows = await s.all(
         f"SELECT {COLUMNS} FROM withdrawals w WHERE state = ANY(:states)"
-        # Those that wait for a person come last: many of them must not starve the others.
-        " ORDER BY state = 'screened' AND EXISTS ("
+        " AND NOT (state = 'scheduled' AND COALESCE(not_before > :now, false))"
+        # Those that wait for a person or a lower fee come last: they must not starve the others.
+        " ORDER BY state = 'scheduled' OR state = 'screened' AND EXISTS ("
         "SELECT FROM intents i WHERE i.id = w.intent_id AND i.state = 'awaiting_approval'), id"
         " LIMIT 2000",
-        {"states": [state.value for state in states]},
+        {"states": [state.value for state in states], "now": now},
     )
     return [row_to_withdrawal(row) for row in rows]
 

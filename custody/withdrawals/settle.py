@@ -1,7 +1,7 @@
 """The withdrawal's job and its journals: looks for states to advance, can die anywhere."""
 
 import logging
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import Any
 
 from chains.types import Receipt
@@ -17,7 +17,7 @@ from custody.ledger.posting import Transfer, post_hold, post_or_raise, void_hold
 from custody.parties import places
 from custody.settlement import intents
 from custody.settlement.states import IntentState
-from custody.withdrawals import liquidity, proposals, rows, screen
+from custody.withdrawals import liquidity, proposals, rows, schedule, screen
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.proposals import ProposalState
 from custody.withdrawals.rows import Withdrawal
@@ -25,12 +25,11 @@ from custody.withdrawals.states import CANCELLABLE, State, move
 
 logger = logging.getLogger(__name__)
 
-EXPIRES_AFTER = timedelta(hours=24)
-
 _OPEN = [
     State.REQUESTED,
     State.SCREENED,
     State.APPROVED,
+    State.SCHEDULED,
     State.AWAITING_LIQUIDITY,
     State.RELEASED,
     State.SIGNED,
@@ -49,27 +48,30 @@ _MIRROR = {
 async def step(deps: WithdrawalDeps) -> int:
     """Advance every open withdrawal by at most one state; how many moved."""
     async with deps.db.read() as s:
-        waiting = await rows.in_states(s, _OPEN)
+        waiting = await rows.in_states(s, _OPEN, deps.clock.now())
+    quotes = await schedule.market(deps, waiting)
 
     async def advance(w: Withdrawal) -> bool:
         async with deps.db.write() as s:
-            return await _advance(s, deps, await rows.get(s, w.tenant_id, w.id, lock=True))
+            fresh = await rows.get(s, w.tenant_id, w.id, lock=True)
+            return await _advance(s, deps, fresh, quotes)
 
     return await each(logger, "withdrawal", waiting, advance)
 
 
-async def _advance(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
-    now = deps.clock.now()
-    young = w.state in (State.REQUESTED, State.SCREENED, State.APPROVED)
-    if young and now - w.created_at > EXPIRES_AFTER:
-        return await let_go(s, deps.clock, w, State.EXPIRED, "not approved in time")
+async def _advance(
+    s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, quotes: Mapping[int, int]
+) -> bool:
+    late = schedule.expired(w, deps.clock.now())
+    if late is not None:
+        return await let_go(s, deps.clock, w, State.EXPIRED, late)
     if w.state is State.REQUESTED:
         return await _screen(s, deps, w)
     if w.state is State.SCREENED:
         return await _decide(s, deps, w)
-    if w.state in (State.APPROVED, State.AWAITING_LIQUIDITY):
-        return await _fund(s, deps, w)
-    return await _mirror(s, deps, w)
+    if w.state in (State.APPROVED, State.SCHEDULED, State.AWAITING_LIQUIDITY):
+        return await _pay(s, deps, w, quotes)
+    return await _mirror(s, deps, w, quotes)
 
 
 async def _screen(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
@@ -81,25 +83,55 @@ async def _screen(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.SCREENED)
 
 
+async def _pay(
+    s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, quotes: Mapping[int, int]
+) -> bool:
+    """Let it wait for its time and its fee, then see to its money."""
+    if not _is_recalling(w):
+        intent = (await intents.get(s, w.tenant_id, w.intent_id)).intent
+        reason = schedule.waits_for(w, intent.gas_limit, quotes, deps.clock.now())
+        if reason is not None:
+            return await schedule.put_off(s, deps.clock, w, reason)
+    return await _fund(s, deps, w)
+
+
+def _is_recalling(w: Withdrawal) -> bool:
+    return w.state is State.AWAITING_LIQUIDITY and w.pool_amount > 0 and not w.redeemed
+
+
+async def _send_back(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+    reason = "an approval fell away"
+    return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.SCREENED, reason)
+
+
+async def _reconsider(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> IntentState:
+    now = deps.clock.now()
+    return await intents.reconsider(s, w.tenant_id, w.intent_id, at=now, hold_back=True)
+
+
 async def _fund(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     """The list may have grown while people approved or funds were recalled: look again.
 
     While the router carries pooled money for it, the withdrawal is left alone until that is done.
     """
-    if w.redeemed or not w.pool_amount or w.state is State.APPROVED:
+    if not _is_recalling(w):
         verdict = await screen.check(s, w.destination)
         if verdict is screen.Verdict.LISTED:
             reason = "destination is on the screening list"
             return await let_go(s, deps.clock, w, State.REFUSED, reason)
         if verdict is screen.Verdict.NO_LIST:
             return False
+    if w.state is State.SCHEDULED:  # an approval may have run out, a policy changed
+        state = await _reconsider(s, deps, w)
+        if state is IntentState.REFUSED:
+            return await let_go(s, deps.clock, w, State.REFUSED, "policy refuses")
+        if state is not IntentState.APPROVED:
+            return await _send_back(s, deps, w)
     return await liquidity.advance(s, deps, w)
 
 
 async def _decide(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
-    state = await intents.reconsider(
-        s, w.tenant_id, w.intent_id, at=deps.clock.now(), hold_back=True
-    )
+    state = await _reconsider(s, deps, w)
     if state is IntentState.REFUSED:
         return await let_go(s, deps.clock, w, State.REFUSED, "policy refuses")
     if state is IntentState.APPROVED:
@@ -107,7 +139,9 @@ async def _decide(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     return False
 
 
-async def _mirror(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+async def _mirror(
+    s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, quotes: Mapping[int, int]
+) -> bool:
     """Show how far settlement is. Its end states arrive through PayoutEffects, not here."""
     if w.payer == places.SAFE:
         return await _mirror_safe(s, deps, w)
@@ -116,9 +150,9 @@ async def _mirror(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
     sent_back = (IntentState.AWAITING_APPROVAL, IntentState.APPROVED)
     if intent.state in sent_back and w.state is State.RELEASED:
         await liquidity.void_payout_hold(s, w, deps.clock.now())
-        return await move(
-            s, deps.clock, w.tenant_id, w.id, w.state, State.SCREENED, "an approval fell away"
-        )
+        return await _send_back(s, deps, w)
+    if await schedule.take_back(s, deps, w, intent, quotes):
+        return True
     new = _MIRROR.get(intent.state)
     if new is None or new is w.state:
         return False

@@ -13,6 +13,7 @@ class State(StrEnum):
     REQUESTED = "requested"  # held, waiting for the screening list
     SCREENED = "screened"  # waiting for people, where policy wants them
     APPROVED = "approved"
+    SCHEDULED = "scheduled"  # approved; its time, or a fee within its maximum, is still to come
     AWAITING_LIQUIDITY = "awaiting_liquidity"  # funds are on their way to the payout wallet
     RELEASED = "released"  # in settlement's hands, not signed yet
     SIGNED = "signed"
@@ -33,6 +34,18 @@ MOVES: dict[State, frozenset[State]] = {
     State.SCREENED: frozenset({State.APPROVED, State.REFUSED, State.CANCELLED, State.EXPIRED}),
     State.APPROVED: frozenset(
         {
+            State.SCHEDULED,
+            State.AWAITING_LIQUIDITY,
+            State.RELEASED,
+            State.SCREENED,
+            State.REFUSED,
+            State.CANCELLED,
+            State.EXPIRED,
+        }
+    ),
+    # An approval may have run out meanwhile: then it is people's again.
+    State.SCHEDULED: frozenset(
+        {
             State.AWAITING_LIQUIDITY,
             State.RELEASED,
             State.SCREENED,
@@ -42,10 +55,18 @@ MOVES: dict[State, frozenset[State]] = {
         }
     ),
     State.AWAITING_LIQUIDITY: frozenset(
-        {State.RELEASED, State.REFUSED, State.CANCELLED, State.EXPIRED, State.FAILED}
+        {
+            State.RELEASED,
+            State.SCHEDULED,
+            State.REFUSED,
+            State.CANCELLED,
+            State.EXPIRED,
+            State.FAILED,
+        }
     ),
     # An approver removed in between sends the intent back to people, and the withdrawal with it.
-    State.RELEASED: _OUT | _END | {State.REFUSED, State.SCREENED},
+    # One whose fee has risen over its maximum before it had a nonce goes on waiting.
+    State.RELEASED: _OUT | _END | {State.REFUSED, State.SCREENED, State.SCHEDULED},
     State.SIGNED: _OUT | _END,
     State.SENT: _OUT | _END,
     State.UNKNOWN: _OUT | _END,
@@ -56,7 +77,9 @@ MOVES: dict[State, frozenset[State]] = {
     State.REFUSED: frozenset(),
     State.FAILED: frozenset(),
 }
-CANCELLABLE = (State.REQUESTED, State.SCREENED, State.APPROVED, State.AWAITING_LIQUIDITY)
+CANCELLABLE = (
+    *(State.REQUESTED, State.SCREENED, State.APPROVED, State.SCHEDULED, State.AWAITING_LIQUIDITY),
+)
 EVENTS = {
     State.CANCELLED: "withdrawal.cancelled",
     State.EXPIRED: "withdrawal.expired",

@@ -24,7 +24,10 @@ OPEN_INTENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One withdrawal. `amount` is gross, base units. `kind` is what it stands for in the report."""
+    """One withdrawal. `amount` is gross, base units. `kind` is what it stands for in the report.
+
+    `fee_max` is the most that its transaction may cost, wei: it waits for a price within it.
+    """
 
     kind: str
     holder: str
@@ -33,6 +36,7 @@ class Ask:
     pool: bool = False
     cancelled: bool = False
     reverts: bool = False
+    fee_max: int | None = None
 
 
 ASKS = (
@@ -43,6 +47,7 @@ ASKS = (
     Ask("reverting", "bob", True, ETHER // 10, reverts=True),
     Ask("cancelled", "bob", False, 100 * USDC, cancelled=True),
     Ask("safe", "bob", False, 2_500 * USDC),
+    Ask("fee-bound", "bob", True, ETHER // 5, fee_max=ETHER // 100),
 )
 INTERNAL = 10 * USDC
 """From bob to alice: no chain ever sees it."""
@@ -135,6 +140,7 @@ class Traffic:
             "amount": quote["gross"],
             "destination": destination(h, ask),
             "pool": h.pool if ask.pool else None,
+            "network_fee_max": None if ask.fee_max is None else str(ask.fee_max),
         }
         made = await service.post(token, "/v1/withdrawals", body, f"w-{ask.kind}")
         self._keep(f"made {ask.kind}", made)

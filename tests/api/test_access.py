@@ -143,6 +143,11 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             **_by(world),
         },
         "address-book remove": lambda: _by(world),
+        "fee-plans put": lambda: {
+            "name": "large",
+            "rates": {USDC: {"network": "1000", "service_bps": 5, "service_max": "9000"}},
+        },
+        "fee-plans assign": lambda: {"plan": "default"},
         "freezes set": lambda: {"scope": "asset", "value": USDC},
         "freezes lift": lambda: {"signatures": [_by(world)]},
         "policies veto": lambda: _by(world),

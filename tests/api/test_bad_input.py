@@ -1,11 +1,13 @@
 """Bad input names field and rule and changes nothing: withdrawals, quotes, policies, addresses."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from custody.core.clock import iso_us
 from custody.core.ids import format_id, new_uuid7
 from router import books, pool
 from router.tiers import Tier
@@ -68,6 +70,14 @@ WITHDRAWALS: list[tuple[str, dict[str, Any], int, str]] = [
     ("another asset than quoted", {"asset": ETH}, 422, "quote"),
     ("no quote id", {"quote": "quo_1"}, 400, "quote"),
     ("no pool id", {"pool": "poo_1"}, 400, "pool"),
+    ("no time", {"not_before": "tomorrow"}, 400, "not_before"),
+    ("a time without an offset", {"not_before": "2026-01-15T12:00:00"}, 400, "not_before"),
+    ("a time in the past", {"not_before": iso_us(NOW - timedelta(seconds=1))}, 400, "not_before"),
+    ("33 days ahead", {"not_before": iso_us(NOW + timedelta(days=33))}, 400, "not_before"),
+    ("no gas at all", {"network_fee_max": "0"}, 400, "network_fee_max"),
+    ("negative gas", {"network_fee_max": "-1"}, 400, "network_fee_max"),
+    ("a maximum in ether", {"network_fee_max": "0.01"}, 400, "network_fee_max"),
+    ("a maximum as a number", {"network_fee_max": 10**15}, 422, "network_fee_max"),
     ("extra field", {"fee": "0"}, 422, "fee"),
 ]
 
@@ -119,7 +129,7 @@ async def test_a_cancelled_withdrawal_gives_the_hold_back(world: World, objects:
     done = await world.money(path, alice, None)
     assert (done.status_code, done.json()["state"]) == (200, "cancelled")
     free = (await world.call("GET", account, alice)).json()
-    assert int(held["held"]) - int(free["held"]) == 50_000
+    assert int(held["held"]) - int(free["held"]) == 50_000  # a batch holds the rest
 
 
 def _without(document: dict[str, Any], field: str) -> dict[str, Any]:

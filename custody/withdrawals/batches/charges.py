@@ -3,8 +3,7 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from custody.billing.fees import BPS, FeePlan
-from custody.core.money import mul_div_up
+from custody.billing.fees import FeePlan, service_fee_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +24,8 @@ class BatchCharges:
 
 
 def charges_up(plan: FeePlan, amounts: Sequence[int]) -> BatchCharges:
-    """One network fee for the batch; of each payout the plan's share on top of what is paid."""
-    fees = tuple(mul_div_up(amount, plan.service_bps, BPS) for amount in amounts)
+    """One network fee for the batch; of each payout the service fee on top of it."""
+    fees = tuple(service_fee_up(plan, amount) for amount in amounts)
     return BatchCharges(sum(amounts), plan.network, fees)
 
 

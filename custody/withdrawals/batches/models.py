@@ -38,6 +38,8 @@ payout_batches = Table(
     Column("payout_hold_id", Uuid),
     Column("allowance_intent_id", Uuid),
     Column("initiator", Text, nullable=False),
+    Column("fee_plan", Text, nullable=False, server_default=text("'default'")),
+    Column("fee_plan_version", Integer, nullable=False, server_default=text("0")),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     UniqueConstraint("intent_id"),

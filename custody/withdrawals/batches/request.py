@@ -6,6 +6,7 @@ from datetime import datetime
 
 from chains.evm.contracts import payouts
 from custody.audit import log
+from custody.billing import plans
 from custody.core.canonical import Json
 from custody.core.db import WriteSession
 from custody.core.errors import InsufficientFunds, InvalidInput, NotFound, Refused
@@ -67,8 +68,8 @@ async def request(
     caller's transaction rolls back.
     """
     await _check(s, deps, asked)
-    plan = deps.fees.plan(asked.asset_id)
-    charged = charges_up(plan, [p.amount for p in asked.payouts])
+    plan = await plans.of_customer(s, deps.fees, asked.tenant_id, asked.customer_id, asked.asset_id)
+    charged = charges_up(plan.rate, [p.amount for p in asked.payouts])
     if asked.gross_max is not None and charged.gross > asked.gross_max:
         raise Refused("gross_max", f"is below what the batch costs, {charged.gross}")
     batch_id, hold_id = BatchId(new_uuid7()), TransferId(new_uuid7())
@@ -92,6 +93,8 @@ async def request(
         payout_hold_id=None,
         allowance_intent_id=None,
         initiator=asked.initiator,
+        fee_plan=plan.name,
+        fee_plan_version=plan.version,
         created_at=at,
     )
     await rows.insert(s, batch, _items(asked, charged))
@@ -223,5 +226,7 @@ async def _log(s: WriteSession, batch: Batch, asked: BatchInput, at: datetime) -
         "net": str(batch.net),
         "payouts": str(len(asked.payouts)),
         "intent": format_id("intent", batch.intent_id),
+        "fee_plan": batch.fee_plan,
+        "fee_plan_version": str(batch.fee_plan_version),
     }
     await log.append(s, batch.tenant_id, "batch.requested", data, at=at)

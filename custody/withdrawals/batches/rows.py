@@ -33,6 +33,8 @@ class Batch:
     payout_hold_id: UUID | None
     allowance_intent_id: UUID | None
     initiator: str
+    fee_plan: str
+    fee_plan_version: int
     created_at: datetime
 
     @property
@@ -55,7 +57,8 @@ class Item:
 
 COLUMNS = (
     "id, tenant_id, customer_id, chain_id, asset_id, gross, network_fee, service_fee, net, state,"
-    " reason, intent_id, hold_id, payout_hold_id, allowance_intent_id, initiator, created_at"
+    " reason, intent_id, hold_id, payout_hold_id, allowance_intent_id, initiator,"
+    " fee_plan, fee_plan_version, created_at"
 )
 _AMOUNTS = ("gross", "network_fee", "service_fee", "net")
 
