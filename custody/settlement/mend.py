@@ -49,7 +49,9 @@ async def _take_from_signer(deps: SettlementDeps, finding: Finding) -> bool:
             raise Broken(f"{entry.intent} is {state} here, but the signer gave it a nonce")
         for purpose, made in ((Purpose.PAY, entry.payments), (Purpose.CANCEL, entry.cancels)):
             for signed in made:
-                await versions.store(s, intent, entry.nonce, signed, purpose, at=deps.clock.now())
+                now = deps.clock.now()
+                if await versions.store(s, intent, entry.nonce, signed, purpose, at=now):
+                    await outbound.log_signed(s, intent, entry.nonce, signed, at=now)
         dearest = versions.dearest(await versions.of(s, id_))
         await _make_room(s, finding.where, entry.nonce, id_)
         await intents.rebind(s, id_, entry.nonce, dearest.raw, dearest.tx_hash)
