@@ -140,3 +140,34 @@ def test_an_old_database_pays_nothing_twice(copy: Copy) -> None:
         assert asyncio.run(doctor.run(copy.settings, repair=False)).lines == dry.lines
         assert asyncio.run(doctor.run(copy.settings, repair=True)).left == 0
         asyncio.run(goes_on(copy))
+
+
+def test_an_anchored_log_that_is_longer_stops_the_signing(copy: Copy) -> None:
+    """Property 44: the chain has a checkpoint that the restored database never signed."""
+    steps = ("audit.", "assurance.anchor", "settlement.")
+
+    async def anchor() -> None:
+        async with open_service(copy.home, copy.settings.database_url or "") as service:
+            jobs = [name for name in service.jobs if name.startswith(steps)]
+            for _ in range(12):
+                copy.anvil.mine(8)
+                await service.step(jobs)
+            async with service.parts.db.read() as s:
+                assert await s.scalar("SELECT count(*) FROM anchors WHERE state = 'final'")
+
+    async def stopped() -> None:
+        async with open_service(copy.home, copy.settings.database_url or "") as service:
+            with pytest.raises(AssertionError, match="not settled"):
+                await ask(service, copy.harbour, "new", 20 * USDC)
+                await settled(copy, service, ["new"])
+            async with service.parts.db.read() as s:
+                reason = (await standstill.stops(s))[CHAIN_ID]
+            assert "a checkpoint of size" in reason
+
+    with copy.signing():
+        copy.copy_database("restored")
+        asyncio.run(anchor())
+        copy.database = "restored"
+        used = nonce(copy)
+        asyncio.run(stopped())
+    assert (arrived(copy, "new"), nonce(copy)) == (0, used)
