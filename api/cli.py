@@ -33,6 +33,7 @@ LOCAL = frozenset(
     {
         *("serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck"),
         *("sign-approval", "sign-safe", "kek", "doctor", "policy"),
+        *("back-up", "drill"),
     }
 )
 """Commands that need no OpenAPI document: building one would only make them start late."""
@@ -167,6 +168,55 @@ def doctor(
         report = asyncio.run(command.run(settings, repair=repair))
     typer.echo("\n".join(report.lines) or "nothing found")
     raise typer.Exit(1 if report.left else 0)
+
+
+@app.command("back-up")
+def back_up(
+    folder: Annotated[Path, typer.Argument(help="a new folder; keep it apart from the shares")],
+) -> None:
+    """Copy what a restore needs besides the shares: database, public file, signer's store."""
+    from api.commands import backup
+    from api.embedded import left_as_found
+
+    settings = Settings()
+    with left_as_found(settings):
+        made = backup.make(settings, folder)
+    typer.echo(f"log at {made.size}, root {made.root or 'none'}")
+
+
+@app.command()
+def drill(
+    backup: Annotated[Path, typer.Argument(help="the folder that `moorage back-up` made")],
+    secret_file: Annotated[Path, typer.Option(help="file (0600) of a new passphrase")],
+    share: Annotated[
+        list[Path] | None,
+        typer.Option(help="a share's file, once a share; none: check what was rebuilt again"),
+    ] = None,
+    person: Annotated[
+        str | None, typer.Option(help="of the treasury, who lifts the freeze")
+    ] = None,
+    person_key: Annotated[Path | None, typer.Option(help="that person's key file")] = None,
+    send: Annotated[
+        bool, typer.Option(help="send the test transfer: only if this machine takes over")
+    ] = False,
+) -> None:
+    """Rebuild an installation in an empty home from shares and a backup, and check it.
+
+    Needs: k share files (`moorage kek split`), a backup folder (`moorage back-up`: database.dump,
+    installation.json, signer-store.db, manifest.json), the chains' endpoints. An exchange's key is
+    in no backup: make a new one before `moorage serve`. Exits with 1 if any check fails.
+    """
+    from api.commands import drill as command
+    from api.embedded import left_as_found
+    from custody.keys.people import PersonKey
+
+    settings = Settings()
+    lifter = command.Lifter(person, PersonKey.read(person_key)) if person and person_key else None
+    with kek_commands.clear_errors(), left_as_found(settings):
+        rows = command.run(settings, backup, share or [], secret_file, lifter, send=send)
+    for row in rows:
+        typer.echo(f"{row.name:<14} {'ok' if row.ok else 'FAILED':<6} {row.detail}")
+    raise typer.Exit(0 if all(row.ok for row in rows) else 1)
 
 
 def attach_routes() -> typer.Typer:

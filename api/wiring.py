@@ -104,8 +104,11 @@ class ExchangeHoldings:
         return spot + await earn.position(asset.symbol, product, asset.decimals)
 
 
-def parts(settings: Settings) -> Parts:
-    """Raises Unavailable where `moorage init` has not run."""
+def parts(settings: Settings, *, exchanges: bool = True) -> Parts:
+    """Raises Unavailable where `moorage init` has not run.
+
+    Without `exchanges` their key files are not asked for: a restored machine has none yet.
+    """
     installation = load(settings.installation_file)
     registry = Registry.from_json(installation.registry)
     clients = {
@@ -122,7 +125,9 @@ def parts(settings: Settings) -> Parts:
         registry=registry,
         clients=clients,
         exchanges={
-            name: _exchange(settings.home, row) for name, row in installation.exchanges.items()
+            name: _exchange(settings.home, row)
+            for name, row in installation.exchanges.items()
+            if exchanges
         },
         signer=SignerClient(settings.signer_socket),
         fees=table_from_json(installation.fees),
@@ -177,6 +182,27 @@ def settlement_deps(p: Parts) -> SettlementDeps:
     return SettlementDeps(p.db, p.clock, p.registry, p.clients, p.signer, effects_table(p))
 
 
+def anchor_deps(p: Parts) -> anchor.AnchorDeps:
+    return anchor.AnchorDeps(
+        p.db,
+        p.clock,
+        p.clients,
+        _origin(p),
+        p.settings.audit_folder,
+        p.installation.tenant_id,
+        ANCHOR_INTERVAL_S,
+    )
+
+
+async def log_ahead(p: Parts) -> str | None:
+    """What the anchored log has that this database lacks. Raises ChainError."""
+    return await anchor.ahead(anchor_deps(p), p.installation.anchor_chain_id)
+
+
+async def _compare(p: Parts, settlement: SettlementDeps) -> int:
+    return await standstill.step(settlement, lambda: log_ahead(p))
+
+
 def _origin(p: Parts) -> str:
     return LogKey.parse(p.installation.log_vkey).name
 
@@ -190,23 +216,10 @@ def jobs(p: Parts) -> list[Job]:
     settlement = settlement_deps(p)
     withdrawals, router = p.withdrawals, p.router
     feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
-    anchors = anchor.AnchorDeps(
-        p.db,
-        p.clock,
-        p.clients,
-        _origin(p),
-        p.settings.audit_folder,
-        p.installation.tenant_id,
-        ANCHOR_INTERVAL_S,
-    )
-    anchor_chain_id = p.installation.anchor_chain_id
-
-    async def log_ahead() -> str | None:
-        return await anchor.ahead(anchors, anchor_chain_id)
-
+    anchors, anchor_chain_id = anchor_deps(p), p.installation.anchor_chain_id
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
-        Job("settlement.standstill", lambda: standstill.step(settlement, log_ahead), every),
+        Job("settlement.standstill", lambda: _compare(p, settlement), every),
         Job("policy.changes", lambda: changes.step(p.db, p.clock, p.signer.status), SLOW_MS),
         Job("settlement.replace", lambda: replace.step(settlement), SLOW_MS),
         Job("settlement.confirm", lambda: confirm.step(settlement), every),

@@ -24,7 +24,7 @@ class Report:
 
 async def run(settings: Settings, *, repair: bool) -> Report:
     """Examine the installation; with `repair`, mend what can be and look again."""
-    parts = wiring.parts(settings)
+    parts = wiring.parts(settings, exchanges=False)
     try:
         return await examine(wiring.settlement_deps(parts), repair=repair)
     finally:

@@ -30,7 +30,7 @@ SecretFile = Annotated[
 @app.command("list")
 def list_() -> None:
     """Every KEK that was used here, and what became of it."""
-    with _clear_errors():
+    with clear_errors():
         home = Settings().home
         sealed = homes.read_envelope(home)
         register, current = Register.read(homes.folder(home)), kek_id(sealed.kek)
@@ -47,7 +47,7 @@ def rotate(
     secret_file: SecretFile = None,
 ) -> None:
     """Put the keys under a new KEK while the signer runs. The old one is kept."""
-    with _clear_errors():
+    with clear_errors():
         home = Settings().home
         old = keks.reopen(
             homes.folder(home), homes.read_envelope(home).kek, homes.read_secret(home)
@@ -63,21 +63,21 @@ def rotate(
 @app.command("back-up")
 def back_up(backup: Backup) -> None:
     """Copy the sealed keys into a new file. It opens with its KEK alone."""
-    with _clear_errors():
+    with clear_errors():
         rotation.back_up(Settings().home, backup)
 
 
 @app.command("back-up-store")
 def back_up_store(backup: Backup) -> None:
     """Copy what the signer remembers into a new file, while it works. `restore` asks for it."""
-    with _clear_errors():
+    with clear_errors():
         copy_store(homes.folder(Settings().home) / "store.db", backup)
 
 
 @app.command("verify-backup")
 def verify_backup(backup: Backup, secret_file: SecretFile = None) -> None:
     """Read a backup back to the keys in it. `destroy` asks for this, done within a day."""
-    with _clear_errors():
+    with clear_errors():
         home = Settings().home
         rotation.verify_backup(home, backup, _secret(home, secret_file), SystemClock())
 
@@ -89,7 +89,7 @@ def destroy(
     secret_file: SecretFile = None,
 ) -> None:
     """End an old KEK for ever. Backups of its time do not open any more."""
-    with _clear_errors():
+    with clear_errors():
         if confirm != kek:
             raise RotationRefused("confirm: must be the id of the KEK to be destroyed")
         home = Settings().home
@@ -104,7 +104,7 @@ def split(
     count: Annotated[int, typer.Option(max=shares.SHARES_MAX, help="how many there are")],
 ) -> None:
     """Make shares of the seed. Give each to another person, and leave none on this machine."""
-    with _clear_errors():
+    with clear_errors():
         home = Settings().home
         plain = homes.open_secrets(home, homes.read_secret(home))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def restore(
     """Make the signer's folder from shares, on a machine that has none. It starts frozen."""
     from custody.keys import ceremony
 
-    with _clear_errors():
+    with clear_errors():
         made = ceremony.restore(
             Settings().home,
             shares.combine([Share.read(path) for path in files]),
@@ -137,7 +137,7 @@ def _secret(home: Path, file: Path | None) -> str:
 
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
+def clear_errors() -> Iterator[None]:
     """One line that says what is wrong, and exit code 1."""
     try:
         yield

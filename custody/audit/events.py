@@ -77,6 +77,7 @@ class EventKind(StrEnum):
     SCREENING_LOADED = "screening.loaded"
     DATA_READ = "data.read"
     OPERATOR_FUNDED = "operator.funded"
+    PAYMENT_SUSPENDED = "payment.suspended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,10 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1,
         f"{_MOVED} chain_id:number role?:text address?:address tx_hash?:hash {_MINED} "
         "transfer?:id.transfer reference?:text",
+    ),
+    # A payment that a restore left without its withdrawal; `to` is the contract of a batch.
+    EventKind.PAYMENT_SUSPENDED: _schema(
+        1, f"{_INT} {_MOVED} to:address reference?:text {_TX} block_number:number block_hash:hash"
     ),
     # `memo` is what the ledger has: by policy a salted commitment or the text.
     EventKind.TRANSFER_POSTED: _schema(

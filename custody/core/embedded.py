@@ -149,3 +149,8 @@ def ensure_database(server: EmbeddedPostgres, name: str) -> None:
     found = handle.psql(f"SELECT 'found' FROM pg_database WHERE datname = '{name}';")
     if "found" not in found:
         handle.psql(f'CREATE DATABASE "{name}" OWNER {OWNER_ROLE};')
+
+
+def tool(name: str) -> str:
+    """Path of one of PostgreSQL's own programs, such as `pg_dump`."""
+    return str(POSTGRES_BIN_PATH / name)

@@ -14,6 +14,8 @@ INCOME_FEES = "income:fees"
 EXPENSE_GAS = "expense:gas"
 EXPENSE_LOSS = "expense:loss"
 RECEIVABLE_REORG = "receivable:reorg"
+RECEIVABLE_SUSPENSE = "receivable:suspense"
+"""Paid, and whose money it was is still to be found out."""
 
 DEPOSIT_PREFIX = "asset:deposit:"
 CUSTOMER_PREFIX = "liability:customer:"

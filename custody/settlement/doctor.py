@@ -74,9 +74,17 @@ class Finding:
         """What it is and what repairs it."""
         last = self.until - 1
         nonces = f"nonce {self.nonce}" if last <= self.nonce else f"nonces {self.nonce} to {last}"
-        whose = f" ({format_id('intent', self.row.intent.id)})" if self.row else ""
+        whose = f" ({format_id('intent', self.row.intent.id)})" if self.row else self._told()
         place = f"chain {self.where.chain_id} {self.where.address}"
         return f"{place} {nonces}{whose}: {self.ailment.value}: {REPAIRS[self.ailment]}"
+
+    def _told(self) -> str:
+        """What the signer says of an intent that is not here: a person has to book it."""
+        body = self.entry.body if self.entry else None
+        if self.entry is None or body is None:
+            return "" if self.entry is None else f" ({self.entry.intent})"
+        what = f"{body['kind']} of {body['amount']} {body['asset']} to {body['beneficiary']}"
+        return f" ({self.entry.intent}: {what})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,9 @@ async def _take_from_signer(deps: SettlementDeps, finding: Finding) -> bool:
             raise Broken(f"{entry.intent} is {state} here, but the signer gave it a nonce")
         for purpose, made in ((Purpose.PAY, entry.payments), (Purpose.CANCEL, entry.cancels)):
             for signed in made:
-                await versions.store(s, intent, entry.nonce, signed, purpose, at=deps.clock.now())
+                now = deps.clock.now()
+                if await versions.store(s, intent, entry.nonce, signed, purpose, at=now):
+                    await outbound.log_signed(s, intent, entry.nonce, signed, at=now)
         dearest = versions.dearest(await versions.of(s, id_))
         await _make_room(s, finding.where, entry.nonce, id_)
         await intents.rebind(s, id_, entry.nonce, dearest.raw, dearest.tx_hash)
@@ -126,18 +128,40 @@ async def _fill(deps: SettlementDeps, finding: Finding) -> bool:
         raise Broken(f"{where.address} has no path: it is no wallet of ours")
     async with deps.db.write() as s:
         for nonce in range(finding.nonce, finding.until):
-            intent = _filler(where, nonce)
-            await intents.restore(s, intent, None, at=deps.clock.now())
-            await s.execute(
-                "UPDATE intents SET nonce = :nonce WHERE id = :id",
-                {"nonce": nonce, "id": intent.id},
-            )
-            row = await intents.get(s, intent.tenant_id, intent.id)
-            await cancel.decide(s, row, "filler of an unused nonce", at=deps.clock.now())
+            await _use_up(s, deps, where, nonce, "filler of an unused nonce")
     return True
 
 
-def _filler(where: Address, nonce: int) -> Intent:
+async def try_wallet(deps: SettlementDeps, where: Address) -> IntentId:
+    """Nothing to oneself at the next nonce, to see a wallet work; `replace` signs and sends it.
+
+    Requires a compared database: a counter that is behind would ask for a nonce that is used.
+    """
+    async with deps.db.write() as s:
+        await _raise_counter(s, where, 0)
+        nonce = await s.scalar(
+            "SELECT next_nonce FROM nonces WHERE chain_id = :chain AND address = :address"
+            " FOR UPDATE",
+            {"chain": where.chain_id, "address": where.address},
+        )
+        await _raise_counter(s, where, nonce + 1)
+        return await _use_up(s, deps, where, nonce, "test of the wallet")
+
+
+async def _use_up(
+    s: WriteSession, deps: SettlementDeps, where: Address, nonce: int, why: str
+) -> IntentId:
+    intent = filler(where, nonce)
+    await intents.restore(s, intent, None, at=deps.clock.now())
+    await s.execute(
+        "UPDATE intents SET nonce = :nonce WHERE id = :id", {"nonce": nonce, "id": intent.id}
+    )
+    row = await intents.get(s, intent.tenant_id, intent.id)
+    await cancel.decide(s, row, why, at=deps.clock.now())
+    return intent.id
+
+
+def filler(where: Address, nonce: int) -> Intent:
     """Of the one kind whose owner has nothing to undo when it ends without effect."""
     return Intent(
         id=IntentId(new_uuid7()),

@@ -11,11 +11,11 @@ from chains.evm.contracts import erc20
 from chains.types import Receipt
 from custody.core.clock import Clock, from_timestamp
 from custody.core.db import WriteSession
-from custody.core.errors import Broken
+from custody.core.errors import Broken, NotFound
 from custody.core.ids import AccountId, IntentId, TenantId, TransferId, format_id, new_uuid7
 from custody.core.intents import Intent, IntentKind
 from custody.core.money import AssetId
-from custody.ledger import accounts, balances, chart
+from custody.ledger import accounts, balances, chart, holds
 from custody.ledger.posting import Transfer, post_hold, post_or_raise
 from custody.ledger.posting import void_hold as void
 from custody.parties import places
@@ -81,8 +81,30 @@ async def wallet_of(s: WriteSession, w: Wanted, role: str, token: str | None) ->
     )
 
 
+async def catch_up(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
+    """Its payment was made before this database was restored: reserve for it, ask nobody again.
+
+    It waits while the wallet's account lacks the money, whose fill comes back, too.
+    """
+    wallet = await wallet_of(s, w, w.payer, deps.registry.asset(w.asset_id).address)
+    recalling = bool(w.pool_amount) and not w.redeemed
+    if recalling or (await balances.balance(s, wallet)).available < w.net:
+        return False
+    await _reserve(s, deps, w, wallet)
+    why = "its payment was known to the signer"
+    return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.RELEASED, why)
+
+
 async def _release(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, wallet: AccountId) -> bool:
     """Reserve the net in the payout wallet and hand the intent to settlement, in one commit."""
+    await _reserve(s, deps, w, wallet)
+    if w.payer == places.PAYOUT and not await intents.release(s, w.intent_id):
+        raise Broken(f"withdrawal {w.id} is approved, its intent is not")
+    return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.RELEASED)
+
+
+async def _reserve(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, wallet: AccountId) -> None:
+    """A hold of the net in the wallet, which the journal of the payment posts."""
     hold_id = TransferId(new_uuid7())
     await post_or_raise(
         s,
@@ -104,9 +126,6 @@ async def _release(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, wallet:
         "UPDATE withdrawals SET payout_hold_id = :hold WHERE id = :id",
         {"hold": hold_id, "id": w.id},
     )
-    if w.payer == places.PAYOUT and not await intents.release(s, w.intent_id):
-        raise Broken(f"withdrawal {w.id} is approved, its intent is not")
-    return await move(s, deps.clock, w.tenant_id, w.id, w.state, State.RELEASED)
 
 
 async def void_payout_hold(s: WriteSession, w: Withdrawal, at: datetime) -> None:
@@ -209,6 +228,47 @@ async def _hold_fill(
     )
 
 
+async def _is_held(s: WriteSession, intent: Intent) -> bool:
+    """Not after a restore that lost the fill: its intent came back from the signer, alone."""
+    try:
+        await holds.get(s, intent.tenant_id, TransferId(intent.id))
+    except NotFound:
+        return False
+    return True
+
+
+async def _hold_again(s: WriteSession, intent: Intent, at: datetime) -> None:
+    """The hold that was lost, by what the intent says; it ends in the same commit."""
+    native = intent.value > 0
+    role = places.SAFE if intent.kind is IntentKind.COLD_STORE else places.PAYOUT
+    where = {
+        "chain_id": intent.chain_id,
+        "token": None if native else intent.to,
+        "holder": intent.beneficiary,
+        "kind": "native" if native else "erc20",
+    }
+    code, asset = chart.wallet(role, intent.chain_id), intent.asset_id
+    treasury = chart.treasury(intent.chain_id)
+    await post_or_raise(
+        s,
+        [
+            Transfer(
+                id=TransferId(intent.id),
+                tenant_id=intent.tenant_id,
+                debit=await accounts.ensure(
+                    s, intent.tenant_id, code, asset, "asset", location=where
+                ),
+                credit=await accounts.by_code(s, intent.tenant_id, treasury, asset),
+                amount=intent.amount,
+                kind="pending",
+                code="payout.fill",
+                event_at=at,
+                reference=format_id("intent", intent.id),
+            )
+        ],
+    )
+
+
 class FillEffects:
     """asset:payout or asset:safe <- asset:treasury: the hold with the intent's id ends."""
 
@@ -216,6 +276,8 @@ class FillEffects:
         self._clock = clock
 
     async def on_final(self, s: WriteSession, intent: Intent, receipt: Receipt) -> None:
+        if not await _is_held(s, intent):
+            await _hold_again(s, intent, self._clock.now())
         await post_or_raise(
             s,
             [
@@ -236,6 +298,8 @@ class FillEffects:
     async def on_failed(
         self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
     ) -> None:
+        if not await _is_held(s, intent):
+            return
         await post_or_raise(
             s,
             [

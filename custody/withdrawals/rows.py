@@ -86,13 +86,12 @@ async def get(
     return row_to_withdrawal(row)
 
 
-async def by_intent(s: ReadSession, intent_id: UUID) -> Withdrawal:
+async def by_intent(s: ReadSession, intent_id: UUID) -> Withdrawal | None:
+    """Locked. None only after a restore: intent and withdrawal are made in one commit."""
     row = await s.first(
         f"SELECT {COLUMNS} FROM withdrawals WHERE intent_id = :id FOR UPDATE", {"id": intent_id}
     )
-    if row is None:
-        raise NotFound("withdrawal of intent", format_id("intent", intent_id))
-    return row_to_withdrawal(row)
+    return None if row is None else row_to_withdrawal(row)
 
 
 async def listing(

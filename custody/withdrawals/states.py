@@ -30,8 +30,13 @@ class State(StrEnum):
 _OUT = frozenset({State.SIGNED, State.SENT, State.UNKNOWN, State.CONFIRMED})
 _END = frozenset({State.SETTLED, State.FAILED, State.CANCELLED})
 MOVES: dict[State, frozenset[State]] = {
-    State.REQUESTED: frozenset({State.SCREENED, State.REFUSED, State.CANCELLED, State.EXPIRED}),
-    State.SCREENED: frozenset({State.APPROVED, State.REFUSED, State.CANCELLED, State.EXPIRED}),
+    # From each of the first four a restored one goes straight to `released`, if it was paid.
+    State.REQUESTED: frozenset(
+        {State.SCREENED, State.RELEASED, State.REFUSED, State.CANCELLED, State.EXPIRED}
+    ),
+    State.SCREENED: frozenset(
+        {State.APPROVED, State.RELEASED, State.REFUSED, State.CANCELLED, State.EXPIRED}
+    ),
     State.APPROVED: frozenset(
         {
             State.SCHEDULED,

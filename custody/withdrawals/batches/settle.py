@@ -19,7 +19,7 @@ from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_hold, post_or_raise, void_hold
 from custody.settlement import intents
 from custody.settlement.states import IntentState
-from custody.withdrawals import screen
+from custody.withdrawals import screen, suspense
 from custody.withdrawals.batches import fund, rows
 from custody.withdrawals.batches.charges import BatchCharges, Outcome, outcome
 from custody.withdrawals.batches.rows import Batch, Item
@@ -189,7 +189,11 @@ class BatchEffects:
         self._clock = clock
 
     async def on_final(self, s: WriteSession, intent: Intent, receipt: Receipt) -> None:
-        b, skipped = await _of(s, intent), skipped_of(intent, receipt)
+        b, skipped = await rows.by_intent(s, intent.id), skipped_of(intent, receipt)
+        if b is None:
+            paid = sum(p.amount for i, p in enumerate(intent.payouts) if i not in skipped)
+            await suspense.book(s, self._clock, intent, paid, receipt)
+            return
         items = await rows.items(s, b.id)
         end = _outcome(b, items, skipped)
         await post_or_raise(s, await _journal(s, b, end, receipt))
@@ -207,7 +211,9 @@ class BatchEffects:
     async def on_failed(
         self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
     ) -> None:
-        b = await _of(s, intent)
+        b = await rows.by_intent(s, intent.id)
+        if b is None:
+            return  # nothing was paid, and nothing is held here
         if receipt is None:
             end = State.REFUSED
         else:
@@ -231,13 +237,6 @@ class BatchEffects:
             "block_hash": receipt.block.hash,
         }
         await log.append(s, b.tenant_id, "batch.settled", data, at=self._clock.now())
-
-
-async def _of(s: WriteSession, intent: Intent) -> Batch:
-    b = await rows.by_intent(s, intent.id)
-    if b is None:
-        raise Broken(f"intent {intent.id} is of no batch")
-    return b
 
 
 def _outcome(b: Batch, items: Sequence[Item], skipped: frozenset[int]) -> Outcome:

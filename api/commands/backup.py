@@ -1,0 +1,117 @@
+"""`moorage back-up`: what an empty machine needs besides the shares, in one new folder.
+
+    database.dump      PostgreSQL's own format; taken first
+    installation.json  chains, assets, contracts, log key; nothing secret
+    signer-store.db    what the signer remembers; taken last
+    manifest.json      the hash of each, and the log's newest checkpoint
+
+The order matters: a store that knows more than the database is found out and repaired, one that
+knows less could sign a payment again. Keys are in none of these; they come from the shares.
+"""
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api import dumps
+from api.embedded import database_urls
+from custody.audit.checkpoint import Checkpoint, latest_checkpoint
+from custody.core.clock import SystemClock, iso_us
+from custody.core.db import Database
+from custody.core.errors import InvalidInput
+from custody.core.serialization import loads
+from custody.core.settings import Settings
+from custody.keys import homes
+from custody.keys.store import copy_store
+
+SCHEMA = "moorage.backup/1"
+MANIFEST = "manifest.json"
+DATABASE = "database.dump"
+INSTALLATION = "installation.json"
+STORE = "signer-store.db"
+FILES = (DATABASE, INSTALLATION, STORE)
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A folder whose files are those of its manifest. `root` is hex; size 0: none was signed."""
+
+    folder: Path
+    made_at: str
+    size: int
+    root: str
+
+    @property
+    def database(self) -> Path:
+        return self.folder / DATABASE
+
+    @property
+    def installation(self) -> Path:
+        return self.folder / INSTALLATION
+
+    @property
+    def store(self) -> Path:
+        return self.folder / STORE
+
+
+def make(settings: Settings, folder: Path) -> Backup:
+    """Into `folder`, which must be new. The manifest comes last: without it there is no backup.
+
+    Raises FileExistsError, Unavailable, CannotOpen.
+    """
+    folder.mkdir(mode=0o700, parents=True)
+    made_at = iso_us(SystemClock().now())
+    urls = database_urls(settings, start=False)
+    head = asyncio.run(_head(urls.app))
+    # A checkpoint that is read before is in the dump for certain.
+    dumps.dump(urls.owner, folder / DATABASE)
+    (folder / INSTALLATION).write_bytes(settings.installation_file.read_bytes())
+    copy_store(homes.folder(settings.home) / "store.db", folder / STORE)
+    size, root = (head.size, head.root.hex()) if head else (0, "")
+    _write_manifest(Backup(folder, made_at, size, root))
+    return read(folder)
+
+
+async def _head(database_url: str) -> Checkpoint | None:
+    db = Database(database_url)
+    try:
+        async with db.read() as s:
+            return await latest_checkpoint(s)
+    finally:
+        await db.close()
+
+
+def read(folder: Path) -> Backup:
+    """Raises InvalidInput for a folder that is not the backup which was made."""
+    try:
+        body: dict[str, Any] = loads((folder / MANIFEST).read_bytes())
+        good = body["schema"] == SCHEMA and set(body["files"]) == set(FILES)
+        found = Backup(folder, str(body["made_at"]), int(body["size"]), str(body["root"]))
+        changed = [name for name in FILES if _hash(folder / name) != body["files"][name]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        rule = f"must be a folder that `moorage back-up` made: {error}"
+        raise InvalidInput("backup", rule) from None
+    if not good:
+        raise InvalidInput("backup", f"must be of schema {SCHEMA}")
+    if changed:
+        raise InvalidInput("backup", f"{', '.join(changed)}: must have the hash of the manifest")
+    return found
+
+
+def _write_manifest(backup: Backup) -> None:
+    body = {
+        "schema": SCHEMA,
+        "made_at": backup.made_at,
+        "size": backup.size,
+        "root": backup.root,
+        "files": {name: _hash(backup.folder / name) for name in FILES},
+    }
+    (backup.folder / MANIFEST).write_text(json.dumps(body, indent=1) + "\n")
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()

@@ -1,0 +1,173 @@
+"""Property 44: an old database over the signer's own server: nothing is paid twice, books agree."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from api.commands import doctor
+from api.wiring import ExchangeHoldings
+from chains.devnet.rpc import rpc
+from custody.assurance import reconcile
+from custody.assurance.reconcile import ReconcileDeps
+from custody.core.ids import format_id
+from custody.core.money import AssetId
+from custody.ledger import accounts, balances, chart
+from custody.settlement import standstill
+from scripts.crash_matrix.harbour import CHAIN_ID, Harbour, found
+from scripts.crash_matrix.service import Service, open_service
+from tests.flows.harbours import Copy, arrived, ask, copied, destination, paying, settled, work
+
+pytestmark = pytest.mark.journey
+
+USDC = 10**6
+LATE = [f"late-{n}" for n in range(20)]
+
+
+@pytest.fixture(scope="module")
+def harbour() -> Iterator[Harbour]:
+    made = found()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def copy(harbour: Harbour) -> Iterator[Copy]:
+    with copied(harbour, "restore") as made:
+        yield made
+        made.drop_database("restored")
+
+
+def all_paid(copy: Copy) -> list[int]:
+    return [arrived(copy, name) for name in ["early", *LATE]]
+
+
+def nonce(copy: Copy) -> int:
+    wallet = copy.harbour.wallets["payout"]
+    return int(rpc(copy.anvil.rpc_url, "eth_getTransactionCount", wallet, "latest"), 16)
+
+
+async def differences(copy: Copy, service: Service) -> dict[str, int]:
+    """What the chain has more than the ledger, per account of ours in USDC; nothing where equal."""
+    p = service.parts
+    holdings = ExchangeHoldings(p.registry, p.exchanges)
+    deps = ReconcileDeps(p.db, p.clock, p.registry, p.clients, holdings)
+    jobs = [name for name in service.jobs if name.startswith("deposits.scan")]
+    for _ in range(12):
+        copy.anvil.mine(8)
+        await service.step(jobs)
+    report = await reconcile.step(deps, p.installation.tenant_id, CHAIN_ID)
+    assert report is not None
+    usdc = copy.harbour.usdc
+    return {
+        line["account"]: int(line["difference"])
+        for line in report.lines
+        if line["asset"].lower() == usdc.lower() and line["broken"]
+    }
+
+
+async def suspense(copy: Copy, service: Service) -> int:
+    p = service.parts
+    async with p.db.read() as s:
+        account = await accounts.find(
+            s,
+            p.installation.tenant_id,
+            chart.RECEIVABLE_SUSPENSE,
+            AssetId(copy.harbour.usdc),
+        )
+    return 0 if account is None else balances.balance_of(account).posted
+
+
+async def stands_still(copy: Copy) -> None:
+    """With every job at work nothing is signed; what is missing shows in the reconciliation."""
+    paid, used = all_paid(copy), nonce(copy)
+    async with open_service(copy.home, copy.settings.database_url or "") as service:
+        await work(copy, service, 4)
+        async with service.parts.db.read() as s:
+            assert "signer_ahead" in (await standstill.stops(s))[CHAIN_ID]
+        assert sum((await differences(copy, service)).values()) == -sum(paid)
+    assert (all_paid(copy), nonce(copy)) == (paid, used)
+
+
+async def goes_on(copy: Copy) -> None:
+    """What was asked before settles, what was not known is in suspense, and the books agree."""
+    paid, used = all_paid(copy), nonce(copy)
+    async with open_service(copy.home, copy.settings.database_url or "") as service:
+        await settled(copy, service, ["early"])
+        await work(copy, service, 4)
+        assert (all_paid(copy), nonce(copy)) == (paid, used)
+        assert await suspense(copy, service) == sum(paid[1:])
+        assert await differences(copy, service) == {}
+        entries = await _suspended(service)
+        assert entries == sorted(destination(name) for name in LATE)
+        await ask(service, copy.harbour, "new", 30 * USDC)
+        await settled(copy, service, ["new"])
+        assert await differences(copy, service) == {}
+
+
+async def _suspended(service: Service) -> list[str]:
+    """Where the log says that such payments went."""
+    async with service.parts.db.read() as s:
+        rows = await s.all(
+            "SELECT convert_from(body, 'UTF8')::jsonb -> 'data' ->> 'intent' AS intent,"
+            " convert_from(body, 'UTF8')::jsonb -> 'data' ->> 'to' AS paid"
+            " FROM audit_entries WHERE kind = 'payment.suspended'"
+        )
+        known = {format_id("intent", r.id) for r in await s.all("SELECT id FROM intents")}
+    assert {row.intent for row in rows} <= known
+    return sorted(row.paid for row in rows)
+
+
+def test_an_old_database_pays_nothing_twice(copy: Copy) -> None:
+    async def early() -> None:
+        async with open_service(copy.home, copy.settings.database_url or "") as service:
+            await ask(service, copy.harbour, "early", 20 * USDC)
+
+    with copy.signing():
+        asyncio.run(early())
+        copy.copy_database("restored")
+        paying(copy, LATE, 20 * USDC)
+        assert min(all_paid(copy)) > 0
+        copy.database = "restored"
+        asyncio.run(stands_still(copy))
+
+        dry = asyncio.run(doctor.run(copy.settings, repair=False))
+        assert dry.left >= len(LATE)
+        told = [line for line in dry.lines if "payout of" in line]
+        for name in LATE:
+            (line,) = (x for x in told if destination(name) in x)
+            assert f"payout of {arrived(copy, name)} {copy.harbour.usdc}" in line
+        assert asyncio.run(doctor.run(copy.settings, repair=False)).lines == dry.lines
+        assert asyncio.run(doctor.run(copy.settings, repair=True)).left == 0
+        asyncio.run(goes_on(copy))
+
+
+def test_an_anchored_log_that_is_longer_stops_the_signing(copy: Copy) -> None:
+    """Property 44: the chain has a checkpoint that the restored database never signed."""
+    steps = ("audit.", "assurance.anchor", "settlement.")
+
+    async def anchor() -> None:
+        async with open_service(copy.home, copy.settings.database_url or "") as service:
+            jobs = [name for name in service.jobs if name.startswith(steps)]
+            for _ in range(12):
+                copy.anvil.mine(8)
+                await service.step(jobs)
+            async with service.parts.db.read() as s:
+                assert await s.scalar("SELECT count(*) FROM anchors WHERE state = 'final'")
+
+    async def stopped() -> None:
+        async with open_service(copy.home, copy.settings.database_url or "") as service:
+            with pytest.raises(AssertionError, match="not settled"):
+                await ask(service, copy.harbour, "new", 20 * USDC)
+                await settled(copy, service, ["new"])
+            async with service.parts.db.read() as s:
+                reason = (await standstill.stops(s))[CHAIN_ID]
+            assert "a checkpoint of size" in reason
+
+    with copy.signing():
+        copy.copy_database("restored")
+        asyncio.run(anchor())
+        copy.database = "restored"
+        used = nonce(copy)
+        asyncio.run(stopped())
+    assert (arrived(copy, "new"), nonce(copy)) == (0, used)
