@@ -574,17 +574,19 @@ class Bundle:
             if entry.id in seen:
                 raise Wrong(entry.where, f"has the id of {seen[entry.id]}")
             seen[entry.id] = entry.where
-        steps = ["transfer.signed", "transfer.sent", "transfer.final"]
-        reached: dict[str, int] = {}
-        for entry in self.of(*steps):
-            intent, rank = entry.data["intent"], steps.index(entry.kind)
-            if rank < reached.get(intent, -1):
-                raise Wrong(entry.where, f"{entry.kind} stands after a later step of {intent}")
-            if rank and reached.get(intent) is None:
-                raise Wrong(entry.where, f"{entry.kind} without transfer.signed")
-            if rank == 2 and reached.get(intent) == 2:
-                raise Wrong(entry.where, f"{intent} is final twice")
-            reached[intent] = rank
+        # Fees may be raised after the first bytes were sent: signed and sent alternate until final.
+        reached: dict[str, set[str]] = {}
+        final: set[str] = set()
+        for entry in self.of("transfer.signed", "transfer.sent", "transfer.final"):
+            intent, tx_hash = entry.data["intent"], entry.data["tx_hash"]
+            if intent in final:
+                raise Wrong(entry.where, f"{entry.kind} of {intent}, which was final before")
+            if entry.kind == "transfer.signed":
+                reached.setdefault(intent, set()).add(tx_hash)
+            elif tx_hash not in reached.get(intent, ()):
+                raise Wrong(entry.where, f"{entry.kind} of what was not signed before")
+            if entry.kind == "transfer.final":
+                final.add(intent)
         return f"{len(seen)} ids, {len(reached)} intents in order"
 
     def inclusion(self) -> str:
