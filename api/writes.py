@@ -7,7 +7,7 @@ fails is a 5xx and never a success that did not happen.
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Request
 from fastapi.exceptions import RequestValidationError
@@ -130,6 +130,9 @@ async def _once(request: Request, who: Who, key: Key) -> AsyncIterator[Once]:
 MoneyWrite = Annotated[Once, Depends(_once, scope="function")]
 
 
+Read = TypeVar("Read")
+
+
 @dataclass(frozen=True, slots=True)
 class LateOnce:
     """For a route that asks a chain first: its transaction opens only when that is done."""
@@ -138,16 +141,24 @@ class LateOnce:
     _who: Principal
     _asked: Asked
 
-    async def answered(self) -> Response | None:
-        """The answer of the first time. Raises IdempotencyInFlight or IdempotencyMismatch."""
-        return await stored_before(self._deps, self._who, self._asked)
-
     async def run(
-        self, work: Callable[[WriteSession], Awaitable[Any]], status: int = 201
+        self,
+        read: Callable[[], Awaitable[Read]],
+        work: Callable[[WriteSession, Read], Awaitable[Any]],
+        status: int = 201,
     ) -> Response:
-        """As `Once.run`, in a transaction of its own that commits before the answer is sent."""
+        """The stored answer, byte for byte; else what `work` makes of what `read` found, in a
+        transaction of its own that commits before the answer is sent.
+
+        Raises IdempotencyInFlight or IdempotencyMismatch.
+        """
+        before = await stored_before(self._deps, self._who, self._asked)
+        if before is not None:
+            return before
+        found = await read()
         async with self._deps.db.write() as session:
-            return await (await begin(session, self._who, self._asked)).run(work, status)
+            once = await begin(session, self._who, self._asked)
+            return await once.run(lambda s: work(s, found), status)
 
 
 async def _late_once(request: Request, who: Who, key: Key) -> LateOnce:

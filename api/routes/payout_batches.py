@@ -137,16 +137,15 @@ def _parse(body: NewBatch, who: Who, deps: Deps) -> BatchInput:
 async def create(body: NewBatch, who: Who, deps: UseDeps, write: LateMoneyWrite) -> Response:
     """Hold the sum and all fees, and ask for the payouts; all of them are taken, or none."""
     asked = _parse(body, who, deps)
-    before = await write.answered()
-    if before is not None:
-        return before
     recipients = [p.recipient for p in asked.payouts]
-    await look(deps, who, asked.asset_id, asked.chain_id, recipients)
 
-    async def work(s: WriteSession) -> dict[str, Any]:
+    async def read() -> None:
+        await look(deps, who, asked.asset_id, asked.chain_id, recipients)
+
+    async def work(s: WriteSession, _: None) -> dict[str, Any]:
         return _view(await request(s, deps.withdrawals, asked, at=deps.clock.now()))
 
-    return await write.run(work)
+    return await write.run(read, work)
 
 
 @routes.get("/v1/payout-batches", access=OWN, command="payout-batches list", answer=BatchPage)

@@ -17,6 +17,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.ids import SafeProposalId, format_id, parse_id
 from custody.core.money import parse_amount
 from custody.withdrawals import cold, owners, proposals, store
+from custody.withdrawals.owners import OwnerSignature
 from custody.withdrawals.proposals import Proposal
 
 routes = Routes("safe-proposals")
@@ -130,19 +131,18 @@ async def sign(
 ) -> Response:
     """Hand in an owner's signature. Who hands it in does not matter: the signature does."""
     id_ = _id(safe_proposal_id)
-    before = await write.answered()
-    if before is not None:
-        return before
-    async with deps.db.read() as s:
-        found = await proposals.get(s, who.tenant_id, id_)
-    client = deps.withdrawals.clients[found.chain_id]
-    made = await owners.read(client, found, body.safe_tx_hash, body.signature)
 
-    async def work(s: WriteSession) -> dict[str, Any]:
-        await owners.record(s, who.tenant_id, found, made, at=deps.clock.now())
+    async def read() -> tuple[Proposal, OwnerSignature]:
+        async with deps.db.read() as s:
+            found = await proposals.get(s, who.tenant_id, id_)
+        client = deps.withdrawals.clients[found.chain_id]
+        return found, await owners.read(client, found, body.safe_tx_hash, body.signature)
+
+    async def work(s: WriteSession, made: tuple[Proposal, OwnerSignature]) -> dict[str, Any]:
+        await owners.record(s, who.tenant_id, *made, at=deps.clock.now())
         return await _view(s, await proposals.get(s, who.tenant_id, id_))
 
-    return await write.run(work, 200)
+    return await write.run(read, work, 200)
 
 
 @routes.post(

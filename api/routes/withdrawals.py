@@ -204,15 +204,15 @@ def _fee_max(body: NewWithdrawal) -> int | None:
 async def create(body: NewWithdrawal, who: Who, deps: UseDeps, write: LateMoneyWrite) -> Response:
     """Hold the gross and ask for the payout. It then goes its way by itself."""
     asked = _parse(body, who, deps)
-    before = await write.answered()
-    if before is not None:
-        return before
-    await look(deps, who, asked.asset_id, asked.chain_id, [asked.destination])
+    recipients = [asked.destination]
 
-    async def work(s: WriteSession) -> dict[str, Any]:
+    async def read() -> None:
+        await look(deps, who, asked.asset_id, asked.chain_id, recipients)
+
+    async def work(s: WriteSession, _: None) -> dict[str, Any]:
         return _view(await request(s, deps.withdrawals, asked, at=deps.clock.now()))
 
-    return await write.run(work)
+    return await write.run(read, work)
 
 
 @routes.get("/v1/withdrawals", access=OWN, command="withdrawals list", answer=WithdrawalPage)

@@ -4,7 +4,7 @@ The signer checks the signatures and computes the same from its own store; `ente
 so that both say "active" from the same second on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,8 +15,8 @@ from custody.core.errors import Conflict, NotFound
 from custody.core.facts import Book
 from custody.core.governance import Address, Signature
 from custody.core.ids import AddressId, TenantId, format_id
-from custody.policy import policies
 from custody.policy.conditions import looks_like
+from custody.policy.document import Policy
 
 _COLUMNS = "id, chain_id, address, label, person_id, signature, entered_at, removed_at"
 _INSERT = """
@@ -120,16 +120,21 @@ async def every(s: ReadSession, tenant_id: TenantId) -> list[Entry]:
 
 
 async def facts_of(
-    s: ReadSession, tenant_id: TenantId, chain_id: int, address: str, now: datetime
-) -> tuple[Book, bool]:
-    """What the book says of an address, and whether it looks like another one of the book.
+    s: ReadSession, policy: Policy, chain_id: int, addresses: Iterable[str], now: datetime
+) -> dict[str, tuple[Book, bool]]:
+    """What the book says of each address, and whether it looks like another one of the book.
 
-    An entry that is active is no look-alike. Raises Unavailable where no policy is loaded.
+    An entry that is active is no look-alike.
     """
-    cooling = timedelta(seconds=(await policies.current(s, tenant_id)).cooling_s)
-    rows = await s.all(_LIVE, {"tenant": tenant_id, "chain": chain_id})
-    since = next((r.entered_at for r in rows if r.address == address), None)
-    book = Book.ABSENT
-    if since is not None:
-        book = Book.ACTIVE if since + cooling <= now else Book.COOLING
-    return book, book is not Book.ACTIVE and any(looks_like(address, r.address) for r in rows)
+    rows = await s.all(_LIVE, {"tenant": policy.tenant_id, "chain": chain_id})
+    since = {row.address: row.entered_at for row in rows}
+    return {a: _told(a, since, now - timedelta(seconds=policy.cooling_s)) for a in set(addresses)}
+
+
+def _told(address: str, since: Mapping[str, datetime], active_from: datetime) -> tuple[Book, bool]:
+    entered = since.get(address)
+    if entered is None:
+        book = Book.ABSENT
+    else:
+        book = Book.ACTIVE if entered <= active_from else Book.COOLING
+    return book, book is not Book.ACTIVE and any(looks_like(address, known) for known in since)

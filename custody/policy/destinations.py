@@ -4,7 +4,7 @@ A decision looks here only. What was read longer ago than AGE_MAX counts as not 
 of today can be a contract of tomorrow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,14 +31,16 @@ WHERE i.state = ANY(:states) AND d.read_at < :before LIMIT 500
 _UNDECIDED = ["awaiting_approval", "approved", "queued"]
 
 
-async def code_of(s: ReadSession, chain_id: int, address: str, *, now: datetime) -> Code | None:
-    """What was there at the last reading; None if that is too long ago, or was never."""
-    code = await s.scalar(
-        "SELECT code FROM destination_code WHERE chain_id = :chain AND address = :address"
-        " AND read_at > :oldest",
-        {"chain": chain_id, "address": address, "oldest": now - AGE_MAX},
+async def codes_of(
+    s: ReadSession, chain_id: int, addresses: Iterable[str], *, now: datetime
+) -> dict[str, Code]:
+    """What was there at the last reading; without those read too long ago, or never."""
+    rows = await s.all(
+        "SELECT address, code FROM destination_code WHERE chain_id = :chain"
+        " AND address = ANY(:addresses) AND read_at > :oldest",
+        {"chain": chain_id, "addresses": list(addresses), "oldest": now - AGE_MAX},
     )
-    return None if code is None else Code(code)
+    return {row.address: Code(row.code) for row in rows}
 
 
 async def read(

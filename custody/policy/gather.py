@@ -37,13 +37,13 @@ async def gather(s: ReadSession, policy: Policy, intent: Intent, *, now: datetim
     asked = asked_for(policy, intent.kind, intent.asset_id)
     facts = replace(NO_FACTS, initiator_role=await _role(s, intent))
     if intent.payouts:
-        found = {p.recipient: NO_FACTS for p in intent.payouts}
-        for to in found:
-            found[to] = await _there(s, asked, intent, to, now)
-        facts = replace(facts, each=tuple(found[p.recipient] for p in intent.payouts))
+        recipients = [p.recipient for p in intent.payouts]
+        there = await _there(s, policy, intent.chain_id, asked, recipients, now)
+        facts = replace(facts, each=tuple(there[to] for to in recipients))
     else:
-        there = await _there(s, asked, intent, intent.beneficiary, now)
-        facts = replace(facts, book=there.book, look_alike=there.look_alike, code=there.code)
+        to = intent.beneficiary
+        own = (await _there(s, policy, intent.chain_id, asked, [to], now))[to]
+        facts = replace(facts, book=own.book, look_alike=own.look_alike, code=own.code)
     if asked & {"share_max_bps", "share_above_bps"}:
         facts = replace(facts, balance=await balance(s, intent))
     if asked & {"value_max", "value_above"}:
@@ -52,18 +52,23 @@ async def gather(s: ReadSession, policy: Policy, intent: Intent, *, now: datetim
 
 
 async def _there(
-    s: ReadSession, asked: frozenset[str], intent: Intent, to: str, now: datetime
-) -> Facts:
-    """What the book says of an address, and what the chain has there."""
-    facts = NO_FACTS
+    s: ReadSession,
+    policy: Policy,
+    chain_id: int,
+    asked: frozenset[str],
+    addresses: Sequence[str],
+    now: datetime,
+) -> dict[str, Facts]:
+    """What the book says of each address, and what the chain has there."""
+    found = dict.fromkeys(addresses, NO_FACTS)
     if asked & {"book", "look_alike"}:
-        who, chain_id = intent.tenant_id, intent.chain_id
-        book, look_alike = await addressbook.facts_of(s, who, chain_id, to, now)
-        facts = replace(facts, book=book, look_alike=look_alike)
+        told = await addressbook.facts_of(s, policy, chain_id, found, now)
+        for to, (book, look_alike) in told.items():
+            found[to] = replace(found[to], book=book, look_alike=look_alike)
     if "code" in asked:
-        code = await destinations.code_of(s, intent.chain_id, to, now=now)
-        facts = replace(facts, code=code)
-    return facts
+        for to, code in (await destinations.codes_of(s, chain_id, found, now=now)).items():
+            found[to] = replace(found[to], code=code)
+    return found
 
 
 async def prepare(
@@ -84,11 +89,8 @@ async def prepare(
         policy = await policies.current(s, tenant_id)
         if "code" not in asked_for(policy, IntentKind.PAYOUT, asset_id):
             return
-        unknown = [
-            to
-            for to in dict.fromkeys(recipients)
-            if await destinations.code_of(s, chain_id, to, now=clock.now()) is None
-        ]
+        known = await destinations.codes_of(s, chain_id, recipients, now=clock.now())
+        unknown = [to for to in dict.fromkeys(recipients) if to not in known]
     try:
         for to in unknown:
             await destinations.read(db, clock, clients, chain_id, to)

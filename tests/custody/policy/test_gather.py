@@ -8,16 +8,16 @@ from uuid import UUID
 import pytest
 
 from custody.core.db import Database
-from custody.core.facts import HOLDER, Book
+from custody.core.facts import HOLDER, Book, Code
 from custody.core.ids import CustomerId, IntentId, TenantId, format_id, new_uuid7
-from custody.core.intents import Decision, Intent, Outcome
+from custody.core.intents import Decision, Intent, IntentKind, Outcome, Payout
 from custody.core.money import AssetId
 from custody.core.prices import Price, PriceFault
 from custody.keys.people import PersonKey, sign_policy
 from custody.parties import people, tenants
 from custody.policy import decisions, destinations, gather, policies, reference
 from custody.policy.document import parse
-from tests.custody.policy.documents import CHAIN, TOKEN_ASSET, document
+from tests.custody.policy.documents import CHAIN, TOKEN_ASSET, address, document
 from tests.custody.policy.test_conditions import rule
 from tests.custody.policy.test_evaluate import intent
 
@@ -38,8 +38,10 @@ class Desk:
 
     async def under(self, when: dict[str, Any]) -> None:
         self.version += 1
+        plain = document(self.tenant)
+        plain["places"][str(CHAIN)]["payouts"] = address(30)
         body = {
-            **document(self.tenant),
+            **plain,
             "schema": "moorage.policy/2",
             "version": self.version,
             "previous": self.previous,
@@ -145,6 +147,32 @@ async def test_what_the_book_says_of_a_destination(desk: Desk) -> None:
     assert later.facts is not None
     assert (later.facts.book, later.facts.look_alike) == (Book.ACTIVE, False)
     assert later.outcome is Outcome.ALLOW
+
+
+async def test_of_a_batch_each_recipient_is_looked_up(desk: Desk) -> None:
+    """Property 19: one who is a contract stops the batch, whatever the others are."""
+    await desk.under({"code": ["account"]})
+    single = desk.intent()
+    recipients = (address(21), address(22), address(21))
+    batch = replace(
+        single,
+        kind=IntentKind.PAYOUT_BATCH,
+        payouts=tuple(Payout(to, 1, f"p{n}") for n, to in enumerate(recipients)),
+        amount=3,
+    )
+    put = "INSERT INTO destination_code VALUES (:c, :a, :code, 7, '0x07', :at)"
+    async with desk.database.write() as s:
+        values = {"c": CHAIN, "a": address(21), "code": "account", "at": NOW}
+        await s.execute(put, values)
+    half = await desk.decide(batch)
+    assert (half.outcome, half.unknown) == (Outcome.REFUSE, ("code",))
+    async with desk.database.write() as s:
+        await s.execute(put, {**values, "a": address(22), "code": "contract"})
+    other = replace(batch, id=IntentId(new_uuid7()))
+    whole = await desk.decide(other)
+    assert whole.facts is not None
+    assert [f.code for f in whole.facts.each] == [Code.ACCOUNT, Code.CONTRACT, Code.ACCOUNT]
+    assert (whole.outcome, whole.rule) == (Outcome.REFUSE, "default_deny@1")
 
 
 async def test_a_share_of_what_the_wallets_hold(desk: Desk) -> None:

@@ -45,7 +45,8 @@ async def test_an_entry_cools_and_goes_at_once(database: Database, office: Offic
     async def facts(of: str, after_s: int) -> tuple[Book, bool]:
         at = NOW + timedelta(seconds=after_s)
         async with database.read() as s:
-            return await addressbook.facts_of(s, office.tenant, CHAIN, of, at)
+            policy = await policies.current(s, office.tenant)
+            return (await addressbook.facts_of(s, policy, CHAIN, [of], at))[of]
 
     assert await facts(KNOWN, 0) == (Book.ABSENT, False)
     for _ in range(2):
