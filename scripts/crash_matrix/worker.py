@@ -112,12 +112,15 @@ async def _live(site: Site, fault: Fault | None) -> bool:
 async def _round(
     service: Service, site: Site, traffic: Traffic, fault: Fault | None, number: int
 ) -> bool:
-    """One round of everybody; True once all is ended. What a client meets, it tries again."""
-    rpc(site.rpc_url, "anvil_mine", hex(BLOCKS_A_ROUND))
+    """One round of everybody; True once all is ended. What a client meets, it tries again.
+
+    A reorg takes blocks whose receipts were seen in the round before.
+    """
     if fault is not None and fault.do == REORG and number == fault.nth:
         site.struck.touch()
         fate, depth = fault.point.split(" ")
         reorg(site.rpc_url, int(depth), Fate[fate])
+    rpc(site.rpc_url, "anvil_mine", hex(BLOCKS_A_ROUND))
     try:
         await traffic.ask(service)
         await service.step(service.way())
