@@ -53,6 +53,8 @@ class Snapshot:
     reserved: int
     posted: Mapping[str, int]
     moving: tuple[Leg, ...]
+    failed: frozenset[str]
+    """Venues where an exit has just failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Snap
         reserved=await reserved(s, pool),
         posted={v.id: await books.posted(s, pool, books.venue_code(v)) for v in venues},
         moving=tuple(await legs.unfinished(s, pool_id)),
+        failed=frozenset(await legs.failed_exits(s, pool_id)),
     )
 
 
@@ -122,7 +125,10 @@ async def read_venues(
 
 
 def problem_of(snap: Snapshot, states: Mapping[str, VenueState | None]) -> AllocationInput:
-    """The books and the chain as one problem. What can't be read or is moving stays as it is."""
+    """The books and the chain as one problem. What can't be read or is moving stays as it is.
+
+    Nothing can be withdrawn where that has just failed: a plan would only ask again.
+    """
     busy = {leg.venue_id for leg in snap.moving}
     return AllocationInput(
         idle=snap.idle,
@@ -146,7 +152,7 @@ def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) 
         tier=row.tier,
         curve=state.curve,
         position=state.position,
-        withdrawable=state.withdrawable,
+        withdrawable=0 if row.id in snap.failed else state.withdrawable,
         capacity=state.capacity,
         refusal=state.refusal,
     )

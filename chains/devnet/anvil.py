@@ -25,6 +25,9 @@ START_TIMEOUT_S = 30.0
 START_TRIES = 5
 BALANCE_ETH = 10_000_000
 """What each of the ten dev accounts has at genesis, in whole ether."""
+STATES_MAX = 2_000
+"""States of past blocks, all in memory (0.3 MB each). Those that a node puts on its disk, from
+about the 1,000th block on, come back without any contract's code when a reorg goes to one."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -179,6 +182,7 @@ def _command(
     command = [str(foundry_binary("anvil")), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--chain-id", str(chain_id), "--balance", str(BALANCE_ETH)]
     command += ["--hardfork", "prague", "--slots-in-an-epoch", "1"]
+    command += ["--prune-history", str(STATES_MAX)]
     if block_time is not None:
         command += ["--block-time", str(block_time)]
     if load_state is not None:

@@ -13,7 +13,7 @@ from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from custody.parties import places
 from custody.settlement import intents
 from custody.withdrawals import models as withdrawal_models
-from router import accrual, books, legs, orders, pool, rebalance, recall
+from router import accrual, books, legs, orders, plan, pool, rebalance, recall
 from router.moves import Action
 from router.shares import Totals
 from tests.router.books_check import assert_sound
@@ -277,6 +277,7 @@ async def test_exit_that_would_revert_is_not_started_nor_planned_in_a_storm(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(legs, "RETRY_S", 3_600)  # however slow the machine is
+    monkeypatch.setattr(plan, "READ_EVERY_S", 0)  # as on a machine that stands still
     await funded(world)
     await run(world)
     await leave(world, await holder(world), 500_000 * UNIT * 10**6)

@@ -260,3 +260,17 @@ def test_a_reorg_behind_a_loaded_state_is_refused_and_changes_nothing(tmp_path: 
         assert block(anvil) == before
         reorg(anvil.rpc_url, 1, Fate.LOST)
         assert height(anvil, tx_hash) is None
+
+
+def test_old_chain_keeps_its_contracts_through_a_reorg() -> None:
+    """A node that put states on its disk lost every contract's code here."""
+    with Anvil.start(chain_id=31398) as node:
+        code, at = "0x6001600055", "0x" + "c0" * 20
+        node.rpc("anvil_setCode", at, code)
+        node.mine(1_100)
+        kept = node.snapshot()
+        node.mine(60)
+        node.revert(kept)
+        node.mine(2)
+        reorg(node.rpc_url, 6, Fate.LOST)
+        assert node.rpc("eth_getCode", at, "latest") == code
