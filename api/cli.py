@@ -52,6 +52,7 @@ def worker() -> None:
     """Run the jobs alone."""
     from api import wiring
     from api import worker as jobs
+    from custody.core.hardening import harden
     from custody.core.telemetry import setup_logging
     from custody.settlement import standstill
 
@@ -61,6 +62,7 @@ def worker() -> None:
         await jobs.run(parts.db, wiring.jobs(parts))
         await parts.close()
 
+    harden()
     setup_logging(Settings().log_level)
     asyncio.run(run())
 

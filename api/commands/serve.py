@@ -9,13 +9,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from api import os_users
 from api.embedded import database_urls
 from api.migrations.run import upgrade
+from api.os_users import OsUser, Users
 from api.processes import end_with_parent, serving
 from custody.core import embedded
 from custody.core.errors import Conflict
@@ -35,13 +38,22 @@ class Child:
 
     name: str
     command: list[str]
+    user: OsUser | None = None
+    environment: Mapping[str, str] | None = None
+    """The supervisor's where there is none of its own."""
+    prepare: Callable[[], None] = lambda: None
     process: asyncio.subprocess.Process | None = field(default=None)
 
     async def start(self, environment: dict[str, str]) -> None:
         """Raises OSError."""
+        self.prepare()
+        as_whom: dict[str, Any] = {}
+        if self.user is not None:
+            as_whom = {"user": self.user.uid, "group": self.user.gid, "extra_groups": []}
         self.process = await asyncio.create_subprocess_exec(
-            *self.command, env=environment, preexec_fn=end_with_parent, start_new_session=True
-        )
+            *self.command, env=self.environment or environment, preexec_fn=end_with_parent,
+            start_new_session=True, **as_whom,
+        )  # fmt: skip
 
     async def stop(self) -> None:
         if self.process is None:
@@ -71,14 +83,35 @@ def api_command(settings: Settings) -> list[str]:
     ]
 
 
-def children(settings: Settings) -> list[Child]:
+def children(
+    settings: Settings, environment: Mapping[str, str], users: Users | None
+) -> list[Child]:
     """In the order in which they start; they stop in the other."""
     moorage = [sys.executable, "-m", "api.cli"]
+    signer, service = (None, None) if users is None else (users.signer, users.service)
+    signers = os_users.signer_environment(environment, users)
+    others = os_users.service_environment(environment)
+
+    def prepare() -> None:
+        if users is not None:
+            os_users.hand_over(settings, users)
+
     return [
-        Child("signer", [*moorage, "signer"]),
-        Child("worker", [*moorage, "worker"]),
-        Child("api", api_command(settings)),
+        Child("signer", [*moorage, "signer"], signer, signers, prepare),
+        Child("worker", [*moorage, "worker"], service, others, prepare),
+        Child("api", api_command(settings), service, others, prepare),
     ]
+
+
+def _users(settings: Settings) -> Users | None:
+    """Said at start, so that nobody believes in a wall that is not there."""
+    try:
+        found = os_users.separate(settings)
+    except os_users.NotSeparated as error:
+        _say(f"no OS user apart for the signer: {error}")
+        return None
+    _say(f"the signer runs as {found.signer.name}, worker and API as {found.service.name}")
+    return found
 
 
 class Supervisor:
@@ -168,7 +201,8 @@ async def _serve(settings: Settings) -> None:
         environment = {k: v for k, v in os.environ.items() if k != "MIGRATION_DATABASE_URL"}
         environment |= {"DATABASE_URL": urls.app, "MOORAGE_HOME": str(settings.home.resolve())}
         _say(f"Moorage at http://{settings.api_host}:{settings.api_port}")
-        await Supervisor(settings, environment, children(settings)).run()
+        kept = children(settings, environment, _users(settings))
+        await Supervisor(settings, environment, kept).run()
     finally:
         if settings.database_url is None:
             embedded.stop(settings.postgres_folder)

@@ -31,13 +31,18 @@ class Settings(BaseSettings):
     memos: Literal["text", "commitment"] = "commitment"
     """What a transfer's memo is in the ledger (`custody/ledger/memos.py`); text is not erasable."""
 
+    signer_user: str = "moorage-signer"
+    service_user: str = "moorage"
+    """OS users of the signer, and of worker and API, where `moorage serve` is started as root; made
+    if they are missing. Empty: everything runs as root."""
+
     @property
     def postgres_folder(self) -> Path:
         return self.home.resolve() / "pg"
 
     @property
     def signer_socket(self) -> Path:
-        return self.home.resolve() / "signer" / "signer.sock"
+        return self.home.resolve() / "run" / "signer.sock"
 
     @property
     def installation_file(self) -> Path:

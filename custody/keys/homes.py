@@ -1,4 +1,5 @@
-"""The signer's folder: `<home>/signer` with the envelope, the store, the lock and the socket."""
+"""The signer's folder: `<home>/signer` with the envelope, the store and the lock. Its socket lies
+beside it, in a folder that may be opened to a user who must not see these."""
 
 import fcntl
 import json
@@ -31,7 +32,7 @@ def folder(home: Path) -> Path:
 
 
 def socket_path(home: Path) -> Path:
-    return folder(home) / "signer.sock"
+    return home.resolve() / "run" / "signer.sock"
 
 
 def passphrase_file(home: Path) -> Path:

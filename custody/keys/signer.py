@@ -6,12 +6,11 @@ request checks cannot change under it. Prints `ready <socket>` once it listens; 
 
 import argparse
 import asyncio
-import ctypes
 import logging
 import os
-import resource
 import signal
 import socket as sockets
+import stat
 import struct
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import Any
 from custody.core.clock import SystemClock
 from custody.core.errors import InvalidInput
 from custody.core.governance import Address, Signature
+from custody.core.hardening import harden
 from custody.core.serialization import dumps, loads
 from custody.core.telemetry import setup_logging
 from custody.keys import homes
@@ -34,15 +34,7 @@ logger = logging.getLogger(__name__)
 PEERS_VARIABLE = "MOORAGE_SIGNER_PEER_UIDS"
 """Comma-separated user ids that may ask, besides the signer's own."""
 
-PR_SET_DUMPABLE = 4
 SOCKET_PATH_MAX = 107
-
-
-def harden() -> None:
-    """No core file, no ptrace by the same user: memory with keys stays in this process."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
 
 
 class Service:
@@ -168,7 +160,7 @@ def log_bounds(desk: Desk) -> None:
         for bound in tenant["bounds"]:
             logger.info("may pass without a person", extra={"tenant": tenant["tenant"], **bound})
     if os.geteuid() == 0:
-        logger.warning("the signer runs as root; give it an OS user of its own")
+        logger.warning("the signer runs as root: whoever is root may read its keys")
 
 
 async def listen(desk: Desk, path: Path, ready: Callable[[], None]) -> None:
@@ -177,7 +169,9 @@ async def listen(desk: Desk, path: Path, ready: Callable[[], None]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    before = os.umask(0o177)
+    _prepare(path.parent)
+    # Whoever may enter the folder may ask: its own user, and the group it was handed to, if any.
+    before = os.umask(0o117 if path.parent.stat().st_mode & stat.S_ISGID else 0o177)
     try:
         server = await asyncio.start_unix_server(
             Service(desk).serve, str(path), limit=LINE_BYTES_MAX
@@ -188,6 +182,11 @@ async def listen(desk: Desk, path: Path, ready: Callable[[], None]) -> None:
         ready()
         await stop.wait()
     _clear(path)
+
+
+def _prepare(folder: Path) -> None:
+    """The socket's folder, for our own user unless root has made it ready for another as well."""
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _clear(path: Path) -> None:

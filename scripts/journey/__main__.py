@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 
-from scripts.journey import founding, leaving, pooling, proving
+from scripts.journey import founding, keeping, leaving, pooling, proving
 from scripts.journey.scene import Scene
 from scripts.journey.show import Checks, console, step
 from scripts.journey.stage import Stage
@@ -37,6 +37,8 @@ def tell(scene: Scene, *, kill_worker: bool) -> None:
         proving.prove(scene)
     with step(8, "The ledger against the chains"):
         proving.reconcile(scene)
+    with step(9, "Keys are in the signer's memory and nowhere else"):
+        keeping.scan(scene)
 
 
 def main() -> int:

@@ -62,7 +62,7 @@ async def test_a_killed_child_comes_back_and_all_end_together(
 
 
 def test_the_children_in_order() -> None:
-    assert [c.name for c in children(Settings())] == ["signer", "worker", "api"]
+    assert [c.name for c in children(Settings(), {}, None)] == ["signer", "worker", "api"]
 
 
 def _supervisor(home: Path, kept: list[Child]) -> Supervisor:
