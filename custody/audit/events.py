@@ -78,6 +78,7 @@ class EventKind(StrEnum):
     DATA_READ = "data.read"
     OPERATOR_FUNDED = "operator.funded"
     PAYMENT_SUSPENDED = "payment.suspended"
+    PAYMENT_RESOLVED = "payment.resolved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.PAYMENT_SUSPENDED: _schema(
         1, f"{_INT} {_MOVED} to:address reference?:text {_TX} block_number:number block_hash:hash"
     ),
+    EventKind.PAYMENT_RESOLVED: _schema(1, f"{_INT} {_MOVED} outcome:text"),
     # `memo` is what the ledger has: by policy a salted commitment or the text.
     EventKind.TRANSFER_POSTED: _schema(
         1, f"transfer:id.transfer {_MOVED} from:text to:text code?:text reference?:text memo?:text"

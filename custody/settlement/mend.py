@@ -6,7 +6,7 @@ from custody.core.ids import IntentId, format_id, new_uuid7, parse_id
 from custody.core.intents import Intent, IntentKind
 from custody.core.money import native_asset
 from custody.core.ports import SignerEntry
-from custody.settlement import cancel, intents, outbound, replace, versions
+from custody.settlement import cancel, intents, outbound, replace, restored, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.doctor import Address, Ailment, Finding
 from custody.settlement.states import REBINDABLE, IntentState
@@ -45,6 +45,7 @@ async def _take_from_signer(deps: SettlementDeps, finding: Finding) -> bool:
         intent = await _intent(s, id_, entry)
         if state is None:
             await intents.restore(s, intent, entry.decision, at=deps.clock.now())
+            await restored.note(s, intent, at=deps.clock.now())
         elif IntentState(state) not in (*REBINDABLE, IntentState.MINED):
             raise Broken(f"{entry.intent} is {state} here, but the signer gave it a nonce")
         for purpose, made in ((Purpose.PAY, entry.payments), (Purpose.CANCEL, entry.cancels)):

@@ -72,6 +72,29 @@ signing_stops = Table(
     Column("since", DateTime(timezone=True), nullable=False),
 )
 
+restored_payments = Table(
+    "restored_payments",
+    metadata,
+    Column("intent_id", Uuid, ForeignKey("intents.id"), nullable=False),
+    Column("number", Integer, nullable=False, autoincrement=False),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("asset_id", Text, nullable=False),
+    Column("amount", Numeric(78, 0), nullable=False),
+    Column("beneficiary", Text, nullable=False),
+    Column("restored_at", DateTime(timezone=True), nullable=False),
+    Column("booked", Numeric(78, 0)),
+    Column("outcome", Text),
+    Column("resolved_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("intent_id", "number"),
+    Index(
+        "ix_restored_payments_open",
+        "tenant_id",
+        "beneficiary",
+        postgresql_where=text("outcome IS NULL"),
+    ),
+)
+
 intent_simulations = Table(
     "intent_simulations",
     metadata,

@@ -25,15 +25,16 @@ from chains.evm.contracts.safe import (
 from chains.types import Receipt
 from custody.core.clock import Clock
 from custody.core.db import WriteSession
-from custody.core.errors import Conflict
-from custody.core.ids import IntentId, SafeProposalId, TenantId, format_id, new_uuid7
+from custody.core.errors import Conflict, NotFound
+from custody.core.ids import IntentId, SafeProposalId, TenantId, format_id, new_uuid7, parse_id
 from custody.core.intents import Intent, IntentKind
 from custody.core.isolation import each
 from custody.core.money import AssetId, native_asset
 from custody.parties import places
-from custody.settlement import intents
+from custody.settlement import intents, restored
+from custody.settlement.restored import Resolution
 from custody.settlement.states import IntentState
-from custody.withdrawals import liquidity, proposals, rows, settle
+from custody.withdrawals import liquidity, proposals, rows, settle, suspense
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.proposals import Proposal, ProposalState
 from custody.withdrawals.request import GAS_PRICE_MAX_WEI
@@ -308,11 +309,29 @@ class ExecutionEffects:
 
     async def on_final(self, s: WriteSession, intent: Intent, receipt: Receipt) -> None:
         p = await proposals.of_intent(s, intent.id)
-        if p is None or p.state not in proposals.OPEN:
+        if p is None:
+            await self._lost(s, intent, receipt)
+            return
+        await restored.resolve(s, intent.id, Resolution.KNOWN, at=self._clock.now())
+        if p.state not in proposals.OPEN:
             return  # somebody else's execution was seen before
         used = _own(p, receipt)
         if used is not None:
             await ended(s, self._clock, p, used, receipt)
+
+    async def _lost(self, s: WriteSession, intent: Intent, receipt: Receipt) -> None:
+        """A restore lost the execution. Its proposal, if that is here, is settled by `step`."""
+        if intent.kind is not IntentKind.PAYOUT_SAFE:
+            return
+        id_ = SafeProposalId(parse_id("safe_proposal", intent.reference, "reference"))
+        try:
+            await proposals.get(s, intent.tenant_id, id_)
+        except NotFound:
+            done = [x for x in executions(receipt.logs, intent.to) if x.outcome is Outcome.SUCCESS]
+            paid = intent.amount if done else 0
+            await suspense.book(s, self._clock, intent, paid, receipt, places.SAFE)
+        else:
+            await restored.resolve(s, intent.id, Resolution.KNOWN, at=self._clock.now())
 
     async def on_failed(
         self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
@@ -320,6 +339,7 @@ class ExecutionEffects:
         """Nothing is let go: what the owners signed is out, or may be."""
         p = await proposals.of_intent(s, intent.id)
         if p is None:
+            await restored.book(s, intent.id, 0)  # a person watches whether others execute it
             return
         back = {_P.EXECUTING: _P.BLOCKED, _P.REJECT_EXECUTING: _P.REJECTING}.get(p.state)
         if back is not None:

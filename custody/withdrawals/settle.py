@@ -15,7 +15,8 @@ from custody.core.isolation import each
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_hold, post_or_raise, void_hold
 from custody.parties import places
-from custody.settlement import intents
+from custody.settlement import intents, restored
+from custody.settlement.restored import Resolution
 from custody.settlement.states import IntentState
 from custody.withdrawals import liquidity, proposals, rows, schedule, screen, suspense
 from custody.withdrawals.deps import WithdrawalDeps
@@ -97,6 +98,9 @@ async def _pay(
 ) -> bool:
     """Let it wait for its time and its fee, then see to its money."""
     if not _is_recalling(w):
+        lost = await restored.repeated(s, w.tenant_id, w.asset_id, [w.destination])
+        if lost is not None:
+            return await schedule.put_off(s, deps.clock, w, lost)
         intent = (await intents.get(s, w.tenant_id, w.intent_id)).intent
         reason = schedule.waits_for(w, intent.gas_limit, quotes, deps.clock.now())
         if reason is not None:
@@ -281,14 +285,16 @@ class PayoutEffects:
         if w is None:
             await suspense.book(s, self._clock, intent, intent.amount, receipt)
         else:
+            await restored.resolve(s, intent.id, Resolution.KNOWN, at=self._clock.now())
             await settled(s, self._clock, w, receipt)
 
     async def on_failed(
         self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
     ) -> None:
         w = await rows.by_intent(s, intent.id)
-        if w is None:
-            return  # nothing was paid, and nothing is held here
+        if w is None:  # nothing was paid, and nothing is held here
+            await restored.resolve(s, intent.id, Resolution.UNPAID, at=self._clock.now())
+            return
         if receipt is None:
             end = State.REFUSED
         else:

@@ -8,6 +8,7 @@ from custody.audit import checkpoint, sequence
 from custody.core.db import Database
 from custody.core.governance import Address
 from custody.core.ids import (
+    IntentId,
     PoolId,
     SafeProposalId,
     TransferId,
@@ -23,6 +24,7 @@ from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places, tokens
 from custody.parties.places import Place
 from custody.policy import addressbook, changes, freezes, policies
+from custody.settlement import intents, restored
 from custody.withdrawals import proposals, quote
 from custody.withdrawals.batches import request as batch_request
 from custody.withdrawals.batches.request import BatchInput
@@ -289,6 +291,9 @@ async def plant(world: World) -> Objects:
         await places.add(s, Place(ours.tenant, CHAIN, places.PAYOUTS, PAYOUTS, None))
     item = await _pool(db, ours)
     withdrawal, intent, digest = await _withdrawal(world)
+    async with db.write() as s:
+        paid = await intents.get(s, ours.tenant, IntentId(parse_id("intent", intent)))
+        await restored.note(s, paid.intent, at=NOW)
     ids = {
         "tenant_id": format_id("tenant", ours.tenant),
         "customer_id": ours.customer("alice"),

@@ -48,7 +48,7 @@ NEEDS_CHAIN = {"rates compare", "allocations plan", "safe-proposals sign"}
 
 NEEDS_SAFE = {"cold-storage add"}
 """Refused without one; tests/flows/test_cold.py has the rest."""
-NEEDS_BYTES = {"intents cancel"}
+NEEDS_BYTES = {"intents cancel", "restored-payments resolve"}
 """Refused as 409 before anything is signed; tests/api/test_cancel.py has the rest."""
 
 
@@ -125,6 +125,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         },
         "payout-batches cancel": dict,
         "intents cancel": lambda: {"reason": "sent to the wrong place"},
+        "restored-payments resolve": lambda: {"outcome": "charged"},
         "safe-proposals sign": lambda: {"safe_tx_hash": "0x" + "ab" * 32, "signature": "0x"},
         "safe-proposals reject": lambda: {"reason": "not wanted any more"},
         "cold-storage add": lambda: {"asset": USDC, "amount": "1"},

@@ -105,6 +105,49 @@ async def goes_on(copy: Copy) -> None:
         assert await differences(copy, service) == {}
 
 
+async def lost_requests_are_asked_again(copy: Copy) -> None:
+    """The answers were lost as well: the client sends the same request with the same key."""
+    again, forgotten = LATE[0], LATE[1]
+    staff, bob = copy.harbour.treasury, copy.harbour.tokens["bob"]
+    async with open_service(copy.home, copy.settings.database_url or "") as service:
+        paid, before = arrived(copy, again), await suspense(copy, service)
+        asked = await ask(service, copy.harbour, again, 20 * USDC)
+        await work(copy, service, 8)
+        waiting = await service.get(bob, f"/v1/withdrawals/{asked['id']}")
+        listed = {r["beneficiary"]: r for r in await service.all(staff, "/v1/restored-payments")}
+        intent = listed[destination(again)]["intent"]
+        assert (waiting["state"], arrived(copy, again)) == ("scheduled", paid)
+        assert waiting["reason"] == f"may repeat {intent}, which a restore lost: resolve it"
+        await service.post(bob, f"/v1/withdrawals/{asked['id']}/cancel", {}, "cancel")
+
+        had = await _free(service, copy, bob)
+        way = f"/v1/restored-payments/{intent}/resolve"
+        done = await service.post(staff, way, {"outcome": "charged"}, "resolve-1")
+        assert [r["outcome"] for r in done["items"]] == ["charged"]
+        assert await _free(service, copy, bob) == had - paid
+        assert await suspense(copy, service) == before - paid
+        with pytest.raises(Exception, match="409"):
+            await service.post(staff, way, {"outcome": "borne"}, "resolve-2")
+
+        other = listed[destination(forgotten)]["intent"]
+        way = f"/v1/restored-payments/{other}/resolve"
+        await service.post(staff, way, {"outcome": "borne"}, "resolve-3")
+        assert await suspense(copy, service) == before - paid - arrived(copy, forgotten)
+        left = [r["beneficiary"] for r in await service.all(staff, "/v1/restored-payments")]
+        assert sorted(left) == sorted(destination(name) for name in LATE[2:])
+
+        await ask(service, copy.harbour, forgotten, 20 * USDC)
+        await settled(copy, service, [forgotten])
+        assert arrived(copy, forgotten) == 2 * paid
+        assert await differences(copy, service) == {}
+
+
+async def _free(service: Service, copy: Copy, token: str) -> int:
+    accounts_ = await service.all(token, "/v1/accounts")
+    (mine,) = (a for a in accounts_ if a["asset"].lower() == copy.harbour.usdc.lower())
+    return int(mine["available"])
+
+
 async def _suspended(service: Service) -> list[str]:
     """Where the log says that such payments went."""
     async with service.parts.db.read() as s:
@@ -140,6 +183,7 @@ def test_an_old_database_pays_nothing_twice(copy: Copy) -> None:
         assert asyncio.run(doctor.run(copy.settings, repair=False)).lines == dry.lines
         assert asyncio.run(doctor.run(copy.settings, repair=True)).left == 0
         asyncio.run(goes_on(copy))
+        asyncio.run(lost_requests_are_asked_again(copy))
 
 
 def test_an_anchored_log_that_is_longer_stops_the_signing(copy: Copy) -> None:

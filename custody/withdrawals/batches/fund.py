@@ -11,9 +11,10 @@ from custody.core.intents import Intent, IntentKind
 from custody.ledger import accounts, balances
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places
-from custody.settlement import intents
+from custody.settlement import intents, restored
 from custody.settlement.states import IntentState
 from custody.withdrawals import liquidity
+from custody.withdrawals.batches import rows
 from custody.withdrawals.batches.rows import Batch
 from custody.withdrawals.batches.states import State, move
 from custody.withdrawals.deps import WithdrawalDeps
@@ -24,6 +25,10 @@ GAS_ALLOWANCE = 120_000
 
 async def advance(s: WriteSession, deps: WithdrawalDeps, b: Batch) -> bool:
     """Take the payout wallet's money for this batch, or see to it that it comes."""
+    paid = [item.destination for item in await rows.items(s, b.id)]
+    lost = await restored.repeated(s, b.tenant_id, b.asset_id, paid)
+    if lost is not None:
+        return await _wait(s, deps, b, lost)
     token = deps.registry.asset(b.asset_id).address
     if token is not None and await _allowance_in_use(s, b):
         return await _wait(s, deps, b, "another batch of this token is being paid")

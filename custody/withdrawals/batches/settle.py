@@ -17,7 +17,8 @@ from custody.core.intents import Intent
 from custody.core.isolation import each
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_hold, post_or_raise, void_hold
-from custody.settlement import intents
+from custody.settlement import intents, restored
+from custody.settlement.restored import Resolution
 from custody.settlement.states import IntentState
 from custody.withdrawals import screen, suspense
 from custody.withdrawals.batches import fund, rows
@@ -194,6 +195,7 @@ class BatchEffects:
             paid = sum(p.amount for i, p in enumerate(intent.payouts) if i not in skipped)
             await suspense.book(s, self._clock, intent, paid, receipt)
             return
+        await restored.resolve(s, intent.id, Resolution.KNOWN, at=self._clock.now())
         items = await rows.items(s, b.id)
         end = _outcome(b, items, skipped)
         await post_or_raise(s, await _journal(s, b, end, receipt))
@@ -212,8 +214,9 @@ class BatchEffects:
         self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
     ) -> None:
         b = await rows.by_intent(s, intent.id)
-        if b is None:
-            return  # nothing was paid, and nothing is held here
+        if b is None:  # nothing was paid, and nothing is held here
+            await restored.resolve(s, intent.id, Resolution.UNPAID, at=self._clock.now())
+            return
         if receipt is None:
             end = State.REFUSED
         else:
