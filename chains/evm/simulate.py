@@ -4,8 +4,8 @@ By eth_simulateV1 where the node has it, all at one block and in one round trip.
 eth_call, which tells only whether it reverts and what it returns: the `form` says which.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +19,8 @@ from chains.types import BlockRef, Log
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 APPROVAL = "0x8c5be1e5ebec7d5bd14f71427d1e84f3dd0314c0f7b2291e5b200ac8c7c3b925"
 NATIVE = "native"
+MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
+"""The same on nearly every chain; it tells an account's ether within a simulation."""
 
 
 class Form(StrEnum):
@@ -41,9 +43,9 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """`received` is how the payee's balance of the asset changes, base units; None: not known.
+    """`received` is how each payee's balance of the asset changes, base units; None: not known.
 
-    `returned_false` is a token's word that it did nothing.
+    `returned_false` is a token's word that it did nothing. `logs` are the call's own.
     """
 
     form: Form
@@ -51,7 +53,8 @@ class Effects:
     returned_false: bool
     transfers: tuple[Moved, ...]
     approvals: tuple[Moved, ...]
-    received: int | None
+    received: tuple[int, ...] | None
+    logs: tuple[Log, ...] = field(default=(), compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -60,13 +63,17 @@ class Effects:
             "returned_false": self.returned_false,
             "transfers": [t.to_json() for t in self.transfers],
             "approvals": [a.to_json() for a in self.approvals],
-            "received": None if self.received is None else str(self.received),
+            "received": None if self.received is None else [str(x) for x in self.received],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The call, and whose balance of what to watch: `token` None is the native coin."""
+    """The call, and whose balances of what to watch: `token` None is the native coin.
+
+    `prior` is called before it, unsigned and in its own right: what will be done before the call
+    is sent, and counts for none of the effects.
+    """
 
     sender: str
     to: str
@@ -74,7 +81,8 @@ class Asked:
     data: str
     gas: int
     token: str | None
-    payee: str
+    payees: tuple[str, ...]
+    prior: tuple[Mapping[str, str], ...] = ()
 
 
 async def effects_of(client: EvmClient, asked: Asked, block: BlockRef) -> Effects:
@@ -93,21 +101,29 @@ async def _traced(client: EvmClient, asked: Asked, block: BlockRef) -> Effects:
         "data": asked.data,
         "gas": hex(asked.gas),
     }
-    if asked.token is None:
-        made = (await client.simulated([call], block))[0]
+    looks = [_look(asked.token, payee) for payee in asked.payees]
+    calls = [*asked.prior, *looks, call, *looks]
+    seen = (await client.simulated(calls, block))[len(asked.prior) :]
+    before, made, after = seen[: len(looks)], seen[len(looks)], seen[len(looks) + 1 :]
+    if not all(x.succeeds and len(x.returned) == 32 for x in (*before, *after)):
         return _read(asked, made, None)
-    balance = "0x" + encode_call("balanceOf(address)", asked.payee).hex()
-    look = {"to": asked.token, "data": balance}
-    before, made, after = await client.simulated([look, call, look], block)
-    if not before.succeeds or not after.succeeds:
-        return _read(asked, made, None)
-    return _read(asked, made, _uint(after.returned) - _uint(before.returned))
+    pairs = zip(before, after, strict=True)
+    return _read(asked, made, tuple(_uint(b.returned) - _uint(a.returned) for a, b in pairs))
 
 
-def _read(asked: Asked, made: SimulatedCall, received: int | None) -> Effects:
+def _look(token: str | None, payee: str) -> dict[str, str]:
+    """A balance, as a call of its own within the simulation."""
+    if token is None:
+        data = encode_call("getEthBalance(address)", payee)
+        return {"to": MULTICALL3, "data": "0x" + data.hex()}
+    return {"to": token, "data": "0x" + encode_call("balanceOf(address)", payee).hex()}
+
+
+def _read(asked: Asked, made: SimulatedCall, received: tuple[int, ...] | None) -> Effects:
     transfers = tuple(_moved(x) for x in made.logs if _is(x, TRANSFER))
-    if asked.token is None:
-        received = _net(transfers, asked.payee)
+    if asked.token is None and received is None:
+        # Nobody to ask. Some nodes show transfers of inner calls that reverted, too.
+        received = tuple(_net(transfers, payee) for payee in asked.payees)
     return Effects(
         Form.TRACE,
         made.succeeds,
@@ -115,6 +131,7 @@ def _read(asked: Asked, made: SimulatedCall, received: int | None) -> Effects:
         transfers,
         tuple(_moved(x) for x in made.logs if _is(x, APPROVAL)),
         received,
+        made.logs,
     )
 
 

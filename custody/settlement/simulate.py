@@ -2,7 +2,8 @@
 
 If what it does then is not what was seen, or not what it is for, it is not bound: it keeps its
 place for WAIT, since a wallet may be filled or a token thawed, and is then refused, so that the
-hold is let go. Only payouts are simulated: all else ends at places of ours.
+hold is let go. Only payouts are simulated, one or many: all else ends at places of ours. For those
+who approve, the wallet is filled and the batch contract allowed first, as it will be by then.
 """
 
 import hashlib
@@ -11,7 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from chains.evm import simulate
-from chains.evm.simulate import NATIVE, Asked, Effects, Moved
+from chains.evm.contracts import erc20, payouts
+from chains.evm.simulate import NATIVE, Asked, Effects, Form, Moved
+from chains.types import BlockRef
 from custody.core import canonical
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession, WriteSession
@@ -19,6 +22,7 @@ from custody.core.ids import IntentId
 from custody.core.intents import Intent, IntentKind
 from custody.core.isolation import each
 from custody.core.serialization import dumps_text
+from custody.parties import places
 from custody.settlement import intents
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
@@ -28,8 +32,9 @@ logger = logging.getLogger(__name__)
 
 WAIT = timedelta(minutes=5)
 APPROVAL, SIGNING = "approval", "signing"
+SEEN = (IntentKind.PAYOUT, IntentKind.PAYOUT_BATCH)
 _UNSEEN = """
-SELECT i.id, i.tenant_id FROM intents i WHERE i.state = ANY(:states) AND i.kind = 'payout'
+SELECT i.id, i.tenant_id FROM intents i WHERE i.state = ANY(:states) AND i.kind = ANY(:kinds)
   AND NOT EXISTS (SELECT FROM intent_simulations x WHERE x.intent_id = i.id)
 ORDER BY i.created_at LIMIT 200
 """
@@ -50,18 +55,48 @@ RETURNING faulty_since
 def fault_of(intent: Intent, token: str | None, effects: Effects) -> str | None:
     """Why these are not the effects that the payout is for; None if they are. Pure.
 
-    Checks in this order: reverts, pays other than the amount, approves, moves more.
+    Checks in this order: reverts, pays other than the amount, approves, moves more. A batch may
+    skip a payout, if its contract says so: that money stays.
     """
     if not effects.succeeds:
         return "reverts"
-    unpaid = effects.received is not None and effects.received != intent.amount
+    if effects.form is Form.TRACE:
+        unpaid = effects.received is not None and effects.received != _due(intent, effects)
+    else:
+        unpaid = False
     if effects.returned_false or unpaid:
         return "pays_otherwise"
-    if effects.approvals:
+    used_up = Moved(token or NATIVE, intent.sender, intent.to, 0)
+    if [a for a in effects.approvals if not (intent.payouts and a == used_up)]:
         return "approves"
     own = Moved(token or NATIVE, intent.sender, intent.beneficiary, intent.amount)
     ours = [t for t in effects.transfers if t.sender == intent.sender]
     return None if ours in ([], [own]) else "moves_more"
+
+
+def payees(intent: Intent) -> tuple[str, ...]:
+    """Each once, in order."""
+    if not intent.payouts:
+        return (intent.beneficiary,)
+    return tuple(dict.fromkeys(p.recipient for p in intent.payouts))
+
+
+def _due(intent: Intent, effects: Effects) -> tuple[int, ...] | None:
+    """What each payee has to get, base units; None where a batch's events do not tell of it."""
+    if not intent.payouts:
+        return (intent.amount,)
+    made = [payouts.Payout(p.recipient, p.amount) for p in intent.payouts]
+    try:
+        seen = payouts.paid_batch(effects.logs, intent.to, intent.sender, intent.id.int)
+    except ValueError:
+        return None
+    if seen is None or seen.digest != payouts.digest(made):
+        return None
+    due = dict.fromkeys(payees(intent), 0)
+    skipped = {x.index for x in seen.skipped}
+    for index, payout in enumerate(made):
+        due[payout.recipient] += 0 if index in skipped else payout.amount
+    return tuple(due.values())
 
 
 def digest_of(effects: Effects) -> str:
@@ -71,7 +106,7 @@ def digest_of(effects: Effects) -> str:
 async def step(deps: SettlementDeps) -> int:
     """Look at each payout once, soon after it was asked for."""
     async with deps.db.read() as s:
-        found = await s.all(_UNSEEN, {"states": _STATES})
+        found = await s.all(_UNSEEN, {"states": _STATES, "kinds": [kind.value for kind in SEEN]})
         rows = [await intents.get(s, r.tenant_id, r.id) for r in found]
 
     async def look(row: IntentRow) -> bool:
@@ -86,7 +121,7 @@ async def still_does(deps: SettlementDeps, row: IntentRow) -> bool:
 
     Raises ChainError where the chain does not answer. Must not run within a transaction.
     """
-    if row.intent.kind is not IntentKind.PAYOUT or row.intent.payouts:
+    if row.intent.kind not in SEEN:
         return True
     async with deps.db.read() as s:
         before = await s.first(
@@ -130,7 +165,8 @@ async def _look(deps: SettlementDeps, intent: Intent, purpose: str, before: Any)
         intent.data,
         intent.gas_limit,
         token,
-        intent.beneficiary,
+        payees(intent),
+        await _prior(deps, intent, token, block) if purpose == APPROVAL else (),
     )
     effects = await simulate.effects_of(client, asked, block)
     digest, fault = digest_of(effects), fault_of(intent, token, effects)
@@ -155,6 +191,29 @@ async def _look(deps: SettlementDeps, intent: Intent, purpose: str, before: Any)
         if purpose == SIGNING:
             await _mark(s, deps, intent, fault, expired=since is not None and now - since > WAIT)
     return fault is None
+
+
+async def _prior(
+    deps: SettlementDeps, intent: Intent, token: str | None, block: BlockRef
+) -> tuple[dict[str, str], ...]:
+    """The payout wallet's fill from the treasury, and the allowance of a batch of a token.
+
+    A node breaks off the whole simulation over ether that is not there, so that is looked at first.
+    """
+    if intent.sender_path != places.PATHS[places.PAYOUT]:
+        return ()
+    async with deps.db.read() as s:
+        treasury = await places.place(s, intent.tenant_id, intent.chain_id, places.TREASURY)
+    if token is None:
+        there = await deps.clients[intent.chain_id].balance(treasury.address, block)
+        fill = {"from": treasury.address, "to": intent.sender, "value": hex(intent.amount)}
+        return (fill,) if there >= intent.amount else ()
+    data = erc20.erc20_transfer(intent.sender, intent.amount)
+    fill = {"from": treasury.address, "to": token, "data": "0x" + data.hex()}
+    if not intent.payouts:
+        return (fill,)
+    data = erc20.erc20_approve(intent.to, intent.amount)
+    return fill, {"from": intent.sender, "to": token, "data": "0x" + data.hex()}
 
 
 async def _mark(

@@ -1,5 +1,6 @@
 """Payouts of many on a real Anvil: all of it, part of it, none of it; each exactly once."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from custody.core.errors import Conflict, InsufficientFunds, InvalidInput, Refus
 from custody.core.intents import Intent, IntentKind, Payout
 from custody.core.ports import SignedTransaction, SignerRefused
 from custody.ledger import chart
-from custody.settlement import intents
+from custody.settlement import intents, simulate
 from custody.withdrawals import screen
 from custody.withdrawals.batches import rows, settle
+from custody.withdrawals.batches.rows import Batch
 from custody.withdrawals.batches.states import PayoutState, State
 from tests.fixtures.batching import (
     approve_batch,
@@ -61,6 +63,7 @@ async def test_a_batch_pays_everybody_and_uses_up_its_allowance(town: Town) -> N
     b = await ask_batch(town, alice, MADE)
     assert (b.net, b.network_fee, b.service_fee) == (SUM, NETWORK, SERVICE)
     assert await town.available(alice, town.usdc) == 500 * USDC - b.gross
+    await simulate.step(town.settlement)
     seen = await run_batch(town, b, State.SETTLED)
     assert seen[:5] == [
         State.REQUESTED,
@@ -81,12 +84,22 @@ async def test_a_batch_pays_everybody_and_uses_up_its_allowance(town: Town) -> N
     assert await token.allowance(payer, contract, head) == 0
     assert await Payouts(town.client, contract).is_used(payer, b.intent_id.int, head)
     await sound(town, 500 * USDC - SUM)
+    # Seen before approval, with wallet and allowance as they will be, and again before its nonce.
+    received = [str(x) for x in paid]
+    assert await seen_of(town, b) == {"approval": (None, received), "signing": (None, received)}
+
+
+async def seen_of(town: Town, b: Batch) -> dict[str, tuple[str | None, list[str]]]:
+    async with town.db.read() as s:
+        found = await simulate.seen(s, b.intent_id)
+    return {x["purpose"]: (x["fault"], x["effects"]["received"]) for x in found}
 
 
 async def test_whom_the_token_refuses_gets_nothing_and_the_holder_has_it_back(town: Town) -> None:
     alice = await funded(town, 500 * USDC)
     blacklist(town.anvil.rpc_url, town.world, BOB)
     b = await ask_batch(town, alice, MADE)
+    await simulate.step(town.settlement)
     await run_batch(town, b, State.SETTLED)
     states = [i.state for i in await items_of(town, b)]
     assert states == [PayoutState.PAID, PayoutState.SKIPPED, PayoutState.PAID, PayoutState.SKIPPED]
@@ -95,6 +108,8 @@ async def test_whom_the_token_refuses_gets_nothing_and_the_holder_has_it_back(to
     assert await town.available(alice, town.usdc) == 500 * USDC - paid - fees
     assert await town.balance(chart.INCOME_FEES, town.usdc) == fees
     await sound(town, 500 * USDC - paid)
+    received = [str(200 * USDC), "0", str(30 * USDC + 1)]
+    assert (await seen_of(town, b))["approval"] == (None, received)
 
 
 async def test_ether_to_a_contract_that_takes_none(town: Town) -> None:
@@ -108,6 +123,9 @@ async def test_ether_to_a_contract_that_takes_none(town: Town) -> None:
     made = payouts_to((CAROL, ETHER), (town.world.aave.pool, ETHER), (CAROL, 5))
     before = outside.eth_balance(town.anvil.rpc_url, CAROL)
     b = await ask_batch(town, alice, made, town.eth)
+    await simulate.step(town.settlement)
+    received = [str(ETHER + 5), "0"]
+    assert (await seen_of(town, b))["approval"] == (None, received)
     await town.step_all()
     await approve_batch(town, b)
     seen = await run_batch(town, b, State.SETTLED)
@@ -118,14 +136,44 @@ async def test_ether_to_a_contract_that_takes_none(town: Town) -> None:
     assert await town.balance(chart.in_flight(town.chain_id), town.eth) == 0
 
 
-async def test_a_batch_that_reverts_gives_all_of_it_back(town: Town) -> None:
-    """Property 13."""
+async def test_a_batch_that_would_revert_gets_no_nonce_and_is_let_go(town: Town) -> None:
     alice = await funded(town, 500 * USDC)
     b = await ask_batch(town, alice, MADE)
     await run_batch(town, b, State.ALLOWED)
+    pause(town)
+    await run_batch(town, b, State.RELEASED)
+    await town.step_all()
+    async with town.db.write() as s:  # as if it had waited all that time
+        row = await intents.get(s, town.tenant_id, b.intent_id)
+        assert (row.nonce, row.reason) == (None, "simulation_reverts")
+        await s.execute(
+            "UPDATE intent_simulations SET faulty_since = faulty_since - CAST(:wait AS interval)",
+            {"wait": simulate.WAIT + timedelta(seconds=1)},
+        )
+    await run_batch(town, b, State.REFUSED)
+    assert await town.available(alice, town.usdc) == 500 * USDC
+    await sound(town, 500 * USDC)
+
+
+def pause(town: Town) -> None:
     usdc = town.world.tokens["USDC"].address
     pauser = call_address(town.anvil.rpc_url, usdc, "pauser()")
     send(town.anvil.rpc_url, pauser, usdc, "pause()")
+
+
+async def test_a_batch_that_reverts_gives_all_of_it_back(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Property 13. What was right when it was signed may be wrong in its block."""
+
+    async def fine(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(simulate, "still_does", fine)
+    alice = await funded(town, 500 * USDC)
+    b = await ask_batch(town, alice, MADE)
+    await run_batch(town, b, State.ALLOWED)
+    pause(town)
     await run_batch(town, b, State.FAILED)
     assert await town.available(alice, town.usdc) == 500 * USDC
     assert {i.state for i in await items_of(town, b)} == {PayoutState.RELEASED}
