@@ -171,6 +171,13 @@ class Policy:
         """Whether the payout wallet may pay this much at once. An asset without a limit is hot."""
         return all(amount <= x.amount_max for x in self.hot_limits if x.asset == asset)
 
+    def has_way(self, kind: IntentKind, asset: str) -> bool:
+        """Whether some rule can allow it; without one it would wait for ever."""
+        return any(
+            r.effect is Effect.ALLOW and r.kind is kind and r.asset in (ANY, asset)
+            for r in self.rules
+        )
+
     def limits_of(self, asset: str) -> tuple[Limit, ...]:
         """Limits that bind an asset: its own if it has any, else those for every asset."""
         own = tuple(x for x in self.limits if x.asset == asset)

