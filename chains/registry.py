@@ -26,7 +26,10 @@ class AssetInfo:
 
 @dataclass(frozen=True, slots=True)
 class ChainInfo:
-    """One chain; `confirmations` counts the block itself (1 = mined)."""
+    """One chain; `confirmations` counts the block itself (1 = mined).
+
+    `traces`: its endpoints have `trace_block`, so that what contracts send is seen.
+    """
 
     chain_id: int
     name: str
@@ -34,6 +37,7 @@ class ChainInfo:
     confirmations: int
     contracts: Mapping[str, str]
     devnet: bool
+    traces: bool = False
 
 
 class UnknownChain(KeyError):
@@ -91,6 +95,7 @@ class Registry:
                     "confirmations": c.confirmations,
                     "contracts": dict(c.contracts),
                     "devnet": c.devnet,
+                    "traces": c.traces,
                 }
                 for c in self.chains.values()
             ],
@@ -139,6 +144,7 @@ def _chain(body: Mapping[str, Any]) -> ChainInfo:
         confirmations=body["confirmations"],
         contracts=MappingProxyType(contracts),
         devnet=body["devnet"],
+        traces=body.get("traces", False),
     )
 
 

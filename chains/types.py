@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 NATIVE_LOG_INDEX: Final = -1
-"""`TransferSeen.log_index` of the value that a transaction itself carries."""
+"""`TransferSeen.log_index` of native value: what a transaction carries, or a call inside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class TransferSeen:
-    """Value that arrived at a watched address; `token` None is the native coin."""
+    """Value that arrived at a watched address; `token` None is the native coin.
+
+    `trace_path` is the place among a transaction's calls (`0.2.1`) of what a contract sent.
+    """
 
     chain_id: int
     block: BlockRef
@@ -40,6 +43,7 @@ class TransferSeen:
     sender: str
     recipient: str
     amount: int
+    trace_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

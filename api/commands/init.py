@@ -169,6 +169,7 @@ def _registry(devnet: Mapping[str, Any], worlds: Mapping[int, World]) -> Registr
             DEVNET_CONFIRMATIONS,
             {},
             devnet=True,
+            traces=True,
         )
         for c in devnet["chains"]
     }

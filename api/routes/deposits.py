@@ -53,7 +53,8 @@ class DepositView(Shape):
     address: str
     sender: str
     tx_hash: str
-    log_index: int
+    log_index: int = Field(description="of the event; -1 for the native coin")
+    trace_path: str = Field(description="of what a contract sent: its place among the calls")
     block_number: int
     block_hash: str
     state: str
@@ -89,6 +90,7 @@ def _deposit(item: Deposit) -> dict[str, Any]:
         "sender": item.sender,
         "tx_hash": item.tx_hash,
         "log_index": item.log_index,
+        "trace_path": item.trace_path,
         "block_number": item.block_number,
         "block_hash": item.block_hash,
         "state": item.state,

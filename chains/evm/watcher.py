@@ -1,8 +1,8 @@
 """One block -> what arrived at our addresses. It sees; it credits nothing.
 
-Native value counts only from a transaction of status 1, and only its top-level value: what a
-contract sends inside is found by comparing balances, not here. Token value counts only by a
-well-formed Transfer event of a listed token. All reads are of one block, named by its hash.
+Native value counts only from a transaction of status 1: what it carries itself, and with `traces`
+what contracts send inside it. Token value counts only by a well-formed Transfer event of a listed
+token. All reads are of one block, named by its hash.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from chains.evm.address import checksum, hash_hex
 from chains.evm.calldata import topic_address
 from chains.evm.client import EvmClient, full_block_calls
 from chains.evm.contracts.erc20 import TRANSFER_EVENT
+from chains.evm.traces import internal_moves
 from chains.types import (
     NATIVE_LOG_INDEX,
     BlockRef,
@@ -33,9 +34,16 @@ async def transfers_in(
 
 
 async def scan_block(
-    client: EvmClient, block_number: int, watched: AbstractSet[str], tokens: AbstractSet[str]
+    client: EvmClient,
+    block_number: int,
+    watched: AbstractSet[str],
+    tokens: AbstractSet[str],
+    *,
+    traces: bool = False,
 ) -> BlockScan:
     """Arrivals of one block and its header. `watched` and `tokens` are EIP-55 addresses.
+
+    `traces` requires endpoints that have `trace_block`: one that has not is one that is silent.
 
     Raises RpcUnavailable if the block is not there (yet), RpcDisagreement if a reorg moves it
     while it is read: the caller reads it again later.
@@ -45,12 +53,32 @@ async def scan_block(
     )
     if found is None:
         raise RpcUnavailable(f"no block {block_number}", chain_id=client.chain_id)
-    header, candidates = found
+    header, candidates, tx_hashes = found
     if header.block.number != block_number:
         raise RpcDisagreement("endpoint answered with another block", asked=block_number)
     native = await _successful(client, header.block, candidates)
     erc20 = await _token_transfers(client, header.block, watched, tokens)
-    return BlockScan(header, tuple(native + erc20))
+    inside = await _internal(client, header.block, tx_hashes, watched) if traces else []
+    return BlockScan(header, tuple(native + inside + erc20))
+
+
+async def _internal(
+    client: EvmClient, block: BlockRef, tx_hashes: frozenset[str], watched: AbstractSet[str]
+) -> list[TransferSeen]:
+    if not tx_hashes or not watched:
+        return []
+    moves = await client.agreed(
+        [("trace_block", [hex(block.number)])],
+        lambda r: internal_moves(r[0], block.hash, tx_hashes),
+    )
+    return [
+        TransferSeen(
+            client.chain_id, block, m.tx_hash, NATIVE_LOG_INDEX, None, m.sender, m.recipient,
+            m.amount, ".".join(str(n) for n in m.path),
+        )
+        for m in moves
+        if m.recipient in watched
+    ]  # fmt: skip
 
 
 async def _successful(
@@ -100,19 +128,19 @@ def _token_transfer(
 
 def _read_block(
     raw: Any, chain_id: int, watched: AbstractSet[str]
-) -> tuple[Header, tuple[TransferSeen, ...]] | None:
-    """Header and native transfers to us, whether they succeeded or not. None: no such block."""
+) -> tuple[Header, tuple[TransferSeen, ...], frozenset[str]] | None:
+    """Header, native transfers to us, whether they succeeded or not, and the hashes of all
+    transactions. None: no such block."""
     if raw is None:
         return None
     header = parse.header(raw)
     transactions = raw.get("transactions")
     if not isinstance(transactions, list):
         raise ValueError("block without its transactions")
-    seen = (
-        _native_transfer(parse.mapping(t, "transaction"), chain_id, header.block, watched)
-        for t in transactions
-    )
-    return header, tuple(s for s in seen if s is not None)
+    bodies = [parse.mapping(t, "transaction") for t in transactions]
+    seen = (_native_transfer(body, chain_id, header.block, watched) for body in bodies)
+    hashes = frozenset(hash_hex(body.get("hash")) for body in bodies)
+    return header, tuple(s for s in seen if s is not None), hashes
 
 
 def _native_transfer(

@@ -125,7 +125,7 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.DEPOSIT_SEEN: _schema(
         1,
         f"deposit:id.deposit customer:id.customer {_MOVED} {_TX} block_number:number "
-        "block_hash:hash log_index:index address?:address sender?:address",
+        "block_hash:hash log_index:index trace_path?:text address?:address sender?:address",
     ),
     EventKind.DEPOSIT_CREDITED: _schema(
         1,

@@ -21,6 +21,7 @@ class Deposit:
     chain_id: int
     tx_hash: str
     log_index: int
+    trace_path: str
     asset_id: str
     sender: str
     address: str
@@ -34,8 +35,8 @@ class Deposit:
 
 
 COLUMNS = (
-    "id, tenant_id, customer_id, place_role, chain_id, tx_hash, log_index, asset_id, sender,"
-    " address, amount, block_number, block_hash, block_time, state, transfer_id, created_at"
+    "id, tenant_id, customer_id, place_role, chain_id, tx_hash, log_index, trace_path, asset_id,"
+    " sender, address, amount, block_number, block_hash, block_time, state, transfer_id, created_at"
 )
 
 
@@ -76,7 +77,7 @@ async def in_state(s: ReadSession, chain_id: int, state: str, block_max: int) ->
     """Deposits of one chain in one state, up to a block, oldest first."""
     rows = await s.all(
         f"SELECT {COLUMNS} FROM deposits WHERE chain_id = :chain AND state = :state"
-        " AND block_number <= :block ORDER BY block_number, log_index LIMIT 500",
+        " AND block_number <= :block ORDER BY block_number, log_index, trace_path LIMIT 500",
         {"chain": chain_id, "state": state, "block": block_max},
     )
     return [row_to_deposit(row) for row in rows]

@@ -69,6 +69,7 @@ deposits = Table(
     Column("chain_id", BigInteger, nullable=False),
     Column("tx_hash", Text, nullable=False),
     Column("log_index", BigInteger, nullable=False),
+    Column("trace_path", Text, nullable=False, server_default=text("''")),
     Column("asset_id", Text, nullable=False),
     Column("sender", Text, nullable=False),
     Column("address", Text, nullable=False),
@@ -80,7 +81,7 @@ deposits = Table(
     Column("transfer_id", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    UniqueConstraint("chain_id", "tx_hash", "log_index"),
+    UniqueConstraint("chain_id", "tx_hash", "log_index", "trace_path"),
     Index("ix_deposits_chain_id_state_block_number", "chain_id", "state", "block_number"),
     Index("ix_deposits_tenant_id_customer_id", "tenant_id", "customer_id", "id"),
 )

@@ -86,8 +86,9 @@ async def step(deps: DepositDeps, chain_id: int) -> int:
         for a in deps.registry.assets.values()
         if a.chain_id == chain_id and a.address is not None
     }
+    traces = deps.registry.chain(chain_id).traces
     for number in range(first, last + 1):
-        found = await watcher.scan_block(client, number, watched.all, tokens)
+        found = await watcher.scan_block(client, number, watched.all, tokens, traces=traces)
         async with deps.db.write() as s:
             if not await _record(s, deps, chain_id, number, found, watched):
                 return number - first
@@ -147,10 +148,11 @@ async def _insert(s: WriteSession, deps: DepositDeps, seen: TransferSeen, watche
     # A deposit that a reorg took and brought back keeps its row, and with it its id.
     deposit_id = await s.scalar(
         "INSERT INTO deposits (id, tenant_id, customer_id, place_role, chain_id, tx_hash,"
-        " log_index, asset_id, sender, address, amount, block_number, block_hash, block_time,"
-        " state, created_at) VALUES (:id, :tenant, :customer, :role, :chain, :tx, :log, :asset,"
-        " :sender, :address, :amount, :block, :hash, :time, 'seen', :at)"
-        " ON CONFLICT (chain_id, tx_hash, log_index) DO UPDATE SET state = 'seen',"
+        " log_index, trace_path, asset_id, sender, address, amount, block_number, block_hash,"
+        " block_time, state, created_at)"
+        " VALUES (:id, :tenant, :customer, :role, :chain, :tx, :log, :path, :asset, :sender,"
+        " :address, :amount, :block, :hash, :time, 'seen', :at)"
+        " ON CONFLICT (chain_id, tx_hash, log_index, trace_path) DO UPDATE SET state = 'seen',"
         # Mined again, the same place among the events may pay somebody else.
         " tenant_id = excluded.tenant_id, customer_id = excluded.customer_id,"
         " place_role = excluded.place_role, asset_id = excluded.asset_id,"
@@ -166,6 +168,7 @@ async def _insert(s: WriteSession, deps: DepositDeps, seen: TransferSeen, watche
             "chain": seen.chain_id,
             "tx": seen.tx_hash,
             "log": seen.log_index,
+            "path": seen.trace_path,
             "asset": asset,
             "sender": seen.sender,
             "address": seen.recipient,
@@ -189,6 +192,7 @@ async def _insert(s: WriteSession, deps: DepositDeps, seen: TransferSeen, watche
                 "block_number": str(seen.block.number),
                 "tx_hash": seen.tx_hash,
                 "log_index": str(seen.log_index),
+                **({"trace_path": seen.trace_path} if seen.trace_path else {}),
                 "address": seen.recipient,
                 "sender": seen.sender,
                 "asset": asset,

@@ -3,7 +3,7 @@
 import pytest
 
 from chains.devnet import outside
-from chains.devnet.rpc import send
+from chains.devnet.rpc import encode_call, rpc, send
 from chains.devnet.scenario import chain
 from custody.core.ids import TransferId, new_uuid7
 from custody.deposits import listing, reorg, scan, sweep
@@ -45,6 +45,49 @@ async def test_native_and_unlisted_and_failed_transfers(town: Town) -> None:
     async with town.db.read() as s:
         found = await listing.deposits(s, town.tenant_id, bob, None, 10)
     assert [(d.asset_id, d.amount) for d in found] == [(town.eth, 2 * ETHER)]
+
+
+async def test_what_contracts_send_is_credited_as_often_as_it_is_sent(town: Town) -> None:
+    """Property 21: two calls of one transaction are two deposits; one that failed is none."""
+    bob = await town.customer("bob")
+    address = await town.address(bob, 0)
+    calls = [(address, False, 5, b""), (address, False, 7, b"")]
+    town.mined(_many(town, calls))
+    # Multicall3 goes on after a call that failed: what that one had sent on came back.
+    reverts = "0x" + "de" * 20
+    rpc(town.anvil.rpc_url, "anvil_setCode", reverts, _SEND_ON + "60006000fd")
+    told = bytes(12) + bytes.fromhex(address[2:])
+    town.mined(_many(town, [(reverts, True, 11, told), (address, False, 1, b"")]))
+    await town.step_all(mine=CONFIRMATIONS + 1)
+    async with town.db.read() as s:
+        found = await listing.deposits(s, town.tenant_id, bob, None, 10)
+    assert sorted((d.amount, d.log_index, d.trace_path) for d in found) == [
+        (1, -1, "1"),
+        (5, -1, "0"),
+        (7, -1, "1"),
+    ]
+    assert await town.available(bob, town.eth) == 13
+    assert outside.eth_balance(town.anvil.rpc_url, address) == 13
+    chain.reorg(town.anvil.rpc_url, CONFIRMATIONS + 2, chain.Fate.LOST)
+    await town.step_all(mine=1)
+    left = outside.eth_balance(town.anvil.rpc_url, address)
+    assert await town.available(bob, town.eth) == left < 13
+
+
+_SEND_ON = "0x6000600060006000346000355af1"
+"""Sends the value it gets to the address in the first word of its input."""
+
+
+def _many(town: Town, calls: list[tuple[str, bool, int, bytes]]) -> str:
+    """Several calls with value in one transaction, by Multicall3."""
+    url, sender = town.anvil.rpc_url, rpc(town.anvil.rpc_url, "eth_accounts")[5]
+    body = {
+        "from": sender,
+        "to": town.world.multicall3,
+        "value": hex(sum(value for _, _, value, _ in calls)),
+        "data": encode_call("aggregate3Value((address,bool,uint256,bytes)[])", calls),
+    }
+    return str(rpc(url, "eth_sendTransaction", body))
 
 
 async def test_reorg_before_finality_leaves_no_credit(town: Town) -> None:
