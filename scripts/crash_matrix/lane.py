@@ -106,6 +106,8 @@ class Lane:
         try:
             ended = self._play(trial, site)
             found = asyncio.run(self._judge(site, ended))
+            if found.jams and site.refused.exists():
+                found.jams.append(f"last refusal: {site.refused.read_text()}")
             seen = _seen(site)
             return Result(trial, found, site.struck.exists(), time.monotonic() - started, seen)
         finally:

@@ -1,6 +1,7 @@
 """A process of a trial: the API, its clients and the worker's jobs, until all is ended."""
 
 import asyncio
+import itertools
 import json
 import logging
 import random
@@ -24,6 +25,9 @@ from scripts.crash_matrix.traffic import Traffic
 
 BLOCKS_A_ROUND = 4
 ROUNDS_MAX = 60
+RETRY_S = 0.05
+PATIENCE_S = 60.0
+"""Of a process, over all its rounds."""
 JAMMED = 3
 """The exit code of a process that used up its rounds."""
 REORG = "reorg"
@@ -46,6 +50,11 @@ class Site:
     def struck(self) -> Path:
         """Written just before the fault strikes."""
         return self.folder / "struck"
+
+    @property
+    def refused(self) -> Path:
+        """What a client was told last that was no success."""
+        return self.folder / "refused"
 
     @property
     def seen(self) -> Path:
@@ -103,16 +112,26 @@ async def _run(site: Site, fault: Fault | None) -> bool:
 async def _live(site: Site, fault: Fault | None) -> bool:
     traffic = Traffic(site.harbour, site.folder / "client.json")
     async with open_service(site.home, site.database_url) as service:
-        for number in range(ROUNDS_MAX):
-            if await _round(service, site, traffic, fault, number):
-                return True
+        patience, refused = time.monotonic() + PATIENCE_S, 0
+        for number in itertools.count():
+            try:
+                if await _round(service, site, traffic, fault, number):
+                    return True
+            except Unexpected as refusal:
+                # As a client waits that is told so: the transaction of a killed process may still
+                # hold a key, for as long as the database's own process gets no time.
+                refused += 1
+                site.refused.write_text(str(refusal))
+                await asyncio.sleep(RETRY_S)
+            if number + 1 - refused >= ROUNDS_MAX or time.monotonic() > patience:
+                return False
     return False
 
 
 async def _round(
     service: Service, site: Site, traffic: Traffic, fault: Fault | None, number: int
 ) -> bool:
-    """One round of everybody; True once all is ended. What a client meets, it tries again.
+    """One round of everybody; True once all is ended. Raises Unexpected where one was refused.
 
     A reorg takes blocks whose receipts were seen in the round before.
     """
@@ -121,10 +140,7 @@ async def _round(
         fate, depth = fault.point.split(" ")
         reorg(site.rpc_url, int(depth), Fate[fate])
     rpc(site.rpc_url, "anvil_mine", hex(BLOCKS_A_ROUND))
-    try:
-        await traffic.ask(service)
-        await service.step(service.way())
-        await traffic.people(service)
-        return await traffic.ended(service)
-    except Unexpected:
-        return False
+    await traffic.ask(service)
+    await service.step(service.way())
+    await traffic.people(service)
+    return await traffic.ended(service)
