@@ -58,6 +58,7 @@ class DepositView(Shape):
     block_number: int
     block_hash: str
     state: str
+    reason: str | None = Field(description="why it is in quarantine")
     transfer: str | None
     event_at: str
     created_at: str
@@ -94,6 +95,7 @@ def _deposit(item: Deposit) -> dict[str, Any]:
         "block_number": item.block_number,
         "block_hash": item.block_hash,
         "state": item.state,
+        "reason": item.reason,
         "transfer": optional_id("transfer", item.transfer_id),
         "event_at": iso_us(item.block_time),
         "created_at": iso_us(item.created_at),

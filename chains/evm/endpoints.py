@@ -1,8 +1,9 @@
 """Several endpoints of one chain as one: failover, and a quorum for money reads."""
 
 import asyncio
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from chains.errors import (
     CallReverted,
@@ -33,6 +34,12 @@ class Endpoints:
     async def close(self) -> None:
         for endpoint in self.endpoints:
             await endpoint.close()
+
+    def elsewhere(self) -> Self:
+        """The same endpoints, asked in the other order: a second opinion where there are two."""
+        other = copy.copy(self)
+        other.endpoints = self.endpoints[::-1]
+        return other
 
     async def request(self, method: str, params: Params = ()) -> Any:
         """The first usable answer. Raises RpcUnavailable, RpcRefused, CallReverted."""

@@ -31,6 +31,7 @@ class EventKind(StrEnum):
     DEPOSIT_SEEN = "deposit.seen"
     DEPOSIT_CREDITED = "deposit.credited"
     DEPOSIT_ORPHANED = "deposit.orphaned"
+    DEPOSIT_QUARANTINED = "deposit.quarantined"
     TRANSFER_POSTED = "transfer.posted"
     TRANSFERS_POSTED = "transfers.posted"
     INTENT_CREATED = "intent.created"
@@ -133,6 +134,9 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     ),
     EventKind.DEPOSIT_ORPHANED: _schema(
         1, f"deposit:id.deposit {_TX} block_hash:hash block_number?:number reversed:bool"
+    ),
+    EventKind.DEPOSIT_QUARANTINED: _schema(
+        1, f"deposit:id.deposit {_TX} block_number:number block_hash:hash reason:text"
     ),
     EventKind.OPERATOR_FUNDED: _schema(
         1,

@@ -1,8 +1,10 @@
-"""Deposits seen -> credited, once the confirmation policy is met and the block still stands."""
+"""Deposits seen -> credited, once deep enough, if the block still stands and a second look at the
+chain shows the same."""
 
 import logging
 
-from chains.types import Receipt
+from chains.evm import evidence
+from chains.types import BlockRef, TransferSeen
 from custody.audit import log
 from custody.core.canonical import Json
 from custody.core.db import WriteSession
@@ -21,23 +23,66 @@ logger = logging.getLogger(__name__)
 async def step(deps: DepositDeps, chain_id: int) -> int:
     """Credit what is deep enough on one chain; how many were credited."""
     client, confirmations = deps.clients[chain_id], deps.registry.chain(chain_id).confirmations
+    elsewhere = client.elsewhere()
     block_max = await client.block_number() - confirmations + 1
     async with deps.db.read() as s:
         waiting = await listing.in_state(s, chain_id, "seen", block_max)
 
     async def credit(deposit: Deposit) -> bool:
         canonical = await client.block(deposit.block_number)
-        receipt = await client.receipt(deposit.tx_hash)
-        if canonical.hash != deposit.block_hash or not _stands(deposit, receipt):
+        receipt = await elsewhere.receipt(deposit.tx_hash)
+        if receipt is None or {canonical.hash, receipt.block.hash} != {deposit.block_hash}:
             return False  # the scanner will find the reorg and orphan it
+        seen = _seen(deps, deposit, receipt.block)
+        reason = await evidence.contradiction(elsewhere, seen, receipt)
         async with deps.db.write() as s:
+            if reason is not None:
+                return await _quarantine(s, deps, deposit, reason)
             return await _credit(s, deps, deposit)
 
     return await each(logger, "deposit", waiting, credit)
 
 
-def _stands(deposit: Deposit, receipt: Receipt | None) -> bool:
-    return receipt is not None and receipt.status == 1 and receipt.block.hash == deposit.block_hash
+def _seen(deps: DepositDeps, deposit: Deposit, block: BlockRef) -> TransferSeen:
+    """What the watcher saw, as the row has kept it."""
+    return TransferSeen(
+        chain_id=deposit.chain_id,
+        block=block,
+        tx_hash=deposit.tx_hash,
+        log_index=deposit.log_index,
+        token=deps.registry.asset(deposit.asset_id).address,
+        sender=deposit.sender,
+        recipient=deposit.address,
+        amount=deposit.amount,
+        trace_path=deposit.trace_path,
+    )
+
+
+async def _quarantine(s: WriteSession, deps: DepositDeps, deposit: Deposit, reason: str) -> bool:
+    """Two looks at the chain contradict each other: nothing is credited, and a person must look."""
+    taken = await s.execute(
+        "UPDATE deposits SET state = 'quarantined', reason = :reason, updated_at = now()"
+        " WHERE id = :id AND state = 'seen' AND block_hash = :hash",
+        {"id": deposit.id, "reason": reason, "hash": deposit.block_hash},
+    )
+    if taken.rowcount != 1:
+        return False
+    logger.critical("deposit quarantined", extra={"deposit": deposit.id, "reason": reason})
+    await log.append(
+        s,
+        deposit.tenant_id,
+        "deposit.quarantined",
+        {
+            "deposit": format_id("deposit", deposit.id),
+            "chain_id": str(deposit.chain_id),
+            "tx_hash": deposit.tx_hash,
+            "block_number": str(deposit.block_number),
+            "block_hash": deposit.block_hash,
+            "reason": reason,
+        },
+        at=deps.clock.now(),
+    )
+    return True
 
 
 async def _credit(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> bool:

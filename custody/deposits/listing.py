@@ -30,13 +30,15 @@ class Deposit:
     block_hash: str
     block_time: datetime
     state: str
+    reason: str | None
     transfer_id: TransferId | None
     created_at: datetime
 
 
 COLUMNS = (
     "id, tenant_id, customer_id, place_role, chain_id, tx_hash, log_index, trace_path, asset_id,"
-    " sender, address, amount, block_number, block_hash, block_time, state, transfer_id, created_at"
+    " sender, address, amount, block_number, block_hash, block_time, state, reason,"
+    " transfer_id, created_at"
 )
 
 

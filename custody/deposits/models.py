@@ -78,6 +78,7 @@ deposits = Table(
     Column("block_hash", Text, nullable=False),
     Column("block_time", DateTime(timezone=True), nullable=False),
     Column("state", Text, nullable=False),
+    Column("reason", Text),
     Column("transfer_id", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),

@@ -53,7 +53,7 @@ async def step(deps: DepositDeps, chain_id: int) -> bool:
 async def _rewind(s: WriteSession, deps: DepositDeps, chain_id: int, ancestor: int) -> None:
     rows = await s.all(
         f"SELECT {listing.COLUMNS} FROM deposits WHERE chain_id = :chain"
-        " AND block_number > :ancestor AND state IN ('seen', 'credited')"
+        " AND block_number > :ancestor AND state IN ('seen', 'credited', 'quarantined')"
         " ORDER BY block_number FOR UPDATE",
         {"chain": chain_id, "ancestor": ancestor},
     )

@@ -152,7 +152,8 @@ async def _insert(s: WriteSession, deps: DepositDeps, seen: TransferSeen, watche
         " block_time, state, created_at)"
         " VALUES (:id, :tenant, :customer, :role, :chain, :tx, :log, :path, :asset, :sender,"
         " :address, :amount, :block, :hash, :time, 'seen', :at)"
-        " ON CONFLICT (chain_id, tx_hash, log_index, trace_path) DO UPDATE SET state = 'seen',"
+        " ON CONFLICT (chain_id, tx_hash, log_index, trace_path)"
+        " DO UPDATE SET state = 'seen', reason = NULL,"
         # Mined again, the same place among the events may pay somebody else.
         " tenant_id = excluded.tenant_id, customer_id = excluded.customer_id,"
         " place_role = excluded.place_role, asset_id = excluded.asset_id,"

@@ -1,10 +1,15 @@
 """Deposits and sweeps on a real Anvil."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from chains.devnet import outside
 from chains.devnet.rpc import encode_call, rpc, send
 from chains.devnet.scenario import chain
+from chains.evm import watcher
+from chains.types import BlockScan
 from custody.core.ids import TransferId, new_uuid7
 from custody.deposits import listing, reorg, scan, sweep
 from custody.ledger import accounts, chart
@@ -72,6 +77,56 @@ async def test_what_contracts_send_is_credited_as_often_as_it_is_sent(town: Town
     await town.step_all(mine=1)
     left = outside.eth_balance(town.anvil.rpc_url, address)
     assert await town.available(bob, town.eth) == left < 13
+
+
+LIES: list[tuple[str, str, dict[str, Any], str]] = [
+    ("more of a token", "token", {"amount": 10**9}, "no such event in the receipt"),
+    ("another event", "token", {"log_index": 7}, "no such event in the receipt"),
+    ("more ether", "native", {"amount": 10**9}, "the transaction carries something else"),
+    ("a call", "native", {"trace_path": "0"}, "no such call in the transaction's trace"),
+    ("more in a call", "inside", {"amount": 10**9}, "no such call in the transaction's trace"),
+    ("another call", "inside", {"trace_path": "3"}, "no such call in the transaction's trace"),
+]
+
+
+@pytest.mark.parametrize(("case", "kind", "lie", "reason"), LIES, ids=[x[0] for x in LIES])
+async def test_what_a_second_look_does_not_show_is_not_credited(
+    town: Town,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    kind: str,
+    lie: dict[str, Any],
+    reason: str,
+) -> None:
+    """Property 22: an arrival that one way of asking invents is kept apart, for a person."""
+    real = watcher.scan_block
+
+    async def lying(*args: Any, **more: Any) -> BlockScan:
+        found = await real(*args, **more)
+        return replace(found, transfers=tuple(replace(t, **lie) for t in found.transfers))
+
+    monkeypatch.setattr(watcher, "scan_block", lying)
+    eve = await town.customer("eve")
+    address = await town.address(eve, 1 if kind == "token" else 0)
+    if kind == "token":
+        town.mined(outside.send_usdc(town.anvil.rpc_url, town.world, address, USDC))
+    elif kind == "native":
+        town.mined(outside.send_eth(town.anvil.rpc_url, address, 5))
+    else:
+        town.mined(_many(town, [(address, False, 5, b"")]))
+    await town.step_all(mine=CONFIRMATIONS + 1)
+    async with town.db.read() as s:
+        (found,) = await listing.deposits(s, town.tenant_id, eve, None, 10)
+    assert (found.state, found.reason) == ("quarantined", reason)
+    assert await town.available(eve, town.usdc if kind == "token" else town.eth) == 0
+    # Only a reorg, which shows the block anew, or a person takes it out again.
+    monkeypatch.setattr(watcher, "scan_block", real)
+    chain.reorg(town.anvil.rpc_url, CONFIRMATIONS + 2, chain.Fate.MINED)
+    for _ in range(3):
+        await town.step_all(mine=2)
+    async with town.db.read() as s:
+        states = sorted(d.state for d in await listing.deposits(s, town.tenant_id, eve, None, 10))
+    assert states in (["credited"], ["credited", "orphaned"])
 
 
 _SEND_ON = "0x6000600060006000346000355af1"
