@@ -38,7 +38,7 @@ from scripts.crash_matrix.verdict import Before, Verdict
 from scripts.crash_matrix.worker import Site, work
 
 TRIAL_MAX_S = 120
-TRIALS_A_NODE = 10
+TRIALS_A_NODE = 5
 """A node forgets the oldest of its past states, and venues are compared at one of these."""
 SIGNER_POINT = "signer: "
 LIVES_MAX = 6

@@ -139,8 +139,9 @@ async def _round(
         site.struck.touch()
         fate, depth = fault.point.split(" ")
         reorg(site.rpc_url, int(depth), Fate[fate])
-    rpc(site.rpc_url, "anvil_mine", hex(BLOCKS_A_ROUND))
     await traffic.ask(service)
+    # A client that is refused waits and mines nothing: a node remembers only so many past states.
+    rpc(site.rpc_url, "anvil_mine", hex(BLOCKS_A_ROUND))
     await service.step(service.way())
     await traffic.people(service)
     return await traffic.ended(service)

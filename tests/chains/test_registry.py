@@ -21,6 +21,7 @@ BODY: dict[str, Any] = {
             "confirmations": 3,
             "contracts": {"audit_anchor": USDC},
             "devnet": True,
+            "traces": True,
         }
     ],
     "assets": [
