@@ -28,8 +28,13 @@ class Endpoints:
             raise ValueError(f"chain {chain_id}: {len(urls)} endpoints for a quorum of {quorum}")
         self.chain_id = chain_id
         self.quorum = quorum
-        self.disagreements = 0  # answers that lost against a quorum; watched by the alarm
+        self._outvoted = [0]  # one count, which `elsewhere` shares
         self.endpoints = tuple(Endpoint(url, timeout_s) for url in urls)
+
+    @property
+    def disagreements(self) -> int:
+        """Answers that lost against a quorum; watched by the alarm."""
+        return self._outvoted[0]
 
     async def close(self) -> None:
         for endpoint in self.endpoints:
@@ -71,7 +76,7 @@ class Endpoints:
         # More than half of those that answered, too: of two camps of two, neither is believed.
         for answer in given:
             if given.count(answer) >= max(self.quorum, len(given) // 2 + 1):
-                self.disagreements += len(given) - given.count(answer)
+                self._outvoted[0] += len(given) - given.count(answer)
                 return answer
         raise self._no_quorum(calls[0][0], given, answers)
 

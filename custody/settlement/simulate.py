@@ -13,7 +13,7 @@ from typing import Any
 
 from chains.evm import simulate
 from chains.evm.contracts import erc20, payouts
-from chains.evm.simulate import NATIVE, Asked, Effects, Form, Moved
+from chains.evm.simulate import NATIVE, Asked, Effects, Moved
 from chains.types import BlockRef
 from custody.core import canonical
 from custody.core.clock import iso_us
@@ -60,10 +60,7 @@ def fault_of(intent: Intent, token: str | None, effects: Effects) -> str | None:
     """
     if not effects.succeeds:
         return "reverts"
-    if effects.form is Form.TRACE:
-        unpaid = effects.received is not None and effects.received != _due(intent, effects)
-    else:
-        unpaid = False
+    unpaid = effects.received is not None and effects.received != _due(intent, effects)
     if effects.returned_false or unpaid:
         return "pays_otherwise"
     used_up = Moved(token or NATIVE, intent.sender, intent.to, 0)

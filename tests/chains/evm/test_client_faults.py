@@ -241,6 +241,16 @@ async def test_two_of_three_agree(start: Start) -> None:
     assert await client.balance(ADDRESS, 5) == 100
     assert (await client.block(5)).hash == BLOCK_HASH
     assert client.disagreements == 2
+    await client.elsewhere().balance(ADDRESS, 5)
+    assert client.disagreements == 3
+
+
+async def test_a_second_opinion_asks_the_other_endpoint_first(start: Start) -> None:
+    client, (first, second) = await start(honest, honest)
+    await client.balance(ADDRESS, 5)
+    assert (len(first.seen), len(second.seen)) == (1, 0)
+    await client.elsewhere().balance(ADDRESS, 5)
+    assert (len(first.seen), len(second.seen)) == (1, 1)
 
 
 async def test_one_against_one_is_nobody(start: Start) -> None:
