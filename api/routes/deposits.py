@@ -58,7 +58,8 @@ class DepositView(Shape):
     block_number: int
     block_hash: str
     state: str
-    reason: str | None = Field(description="why it is in quarantine")
+    reason: str | None = Field(description="why it is in quarantine, or only listed")
+    arrived: str | None = Field(description="what its owner got, where that is measured")
     transfer: str | None
     event_at: str
     created_at: str
@@ -96,6 +97,7 @@ def _deposit(item: Deposit) -> dict[str, Any]:
         "block_hash": item.block_hash,
         "state": item.state,
         "reason": item.reason,
+        "arrived": None if item.arrived is None else str(item.arrived),
         "transfer": optional_id("transfer", item.transfer_id),
         "event_at": iso_us(item.block_time),
         "created_at": iso_us(item.created_at),

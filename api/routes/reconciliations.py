@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pydantic import Field
 from starlette.responses import Response
 
 from api.answers import Cursor, Limit, Shape, cursor_id, next_id, page
@@ -22,8 +23,11 @@ class LineView(Shape):
     kind: str
     block: int
     ledger: str
-    place: str
-    difference: str
+    listed: str | None = Field(
+        default=None, description="came, and was not credited by a rule: dust, unlisted tokens"
+    )
+    place: str | None = Field(description="null: the place could not be read")
+    difference: str | None
     broken: bool
 
 

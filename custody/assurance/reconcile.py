@@ -22,7 +22,8 @@ from custody.core.db import Database, ReadSession, WriteSession
 from custody.core.ids import TenantId, new_uuid7
 from custody.core.ports import HoldingReader
 from custody.core.serialization import dumps_text
-from custody.ledger import accounts, balances, prices
+from custody.deposits import listing as deposits
+from custody.ledger import accounts, balances, chart, prices
 from custody.ledger.accounts import Account
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,10 @@ class ReconcileDeps:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One account: base units by the ledger and by the place itself, at `block`."""
+    """One account: base units by the ledger and by the place itself, at `block`.
+
+    `listed` came to it and was not credited, by a rule; it is at the place all the same.
+    """
 
     code: str
     asset_id: str
@@ -50,13 +54,18 @@ class Line:
     block: int
     ledger: int
     place: int | None
+    listed: int = 0
+
+    @property
+    def difference(self) -> int | None:
+        return None if self.place is None else self.place - self.ledger - self.listed
 
     @property
     def broken(self) -> bool:
-        if self.place is None:
+        if self.difference is None:
             return True
         # An exchange pays rewards at any moment, so it may be ahead of the ledger, never behind.
-        return self.place < self.ledger if self.kind == "exchange" else self.place != self.ledger
+        return self.difference < 0 if self.kind == "exchange" else self.difference != 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -66,7 +75,8 @@ class Line:
             "block": self.block,
             "ledger": str(self.ledger),
             "place": None if self.place is None else str(self.place),
-            "difference": None if self.place is None else str(self.place - self.ledger),
+            "listed": str(self.listed),
+            "difference": None if self.difference is None else str(self.difference),
             "broken": self.broken,
         }
 
@@ -164,11 +174,23 @@ async def _line(
                 return None
             block = at
             ledger = await balances.balance_at_block(s, account.id, block)
+        listed = await _listed(s, account, block)
     if kind == "exchange":
         there = await deps.holdings.holding(str(place["holder"]), account.asset_id)
     else:
         there = await _on_chain(client, place, block)
-    return Line(account.code, account.asset_id, kind, block, ledger, there)
+    return Line(account.code, account.asset_id, kind, block, ledger, there, listed)
+
+
+async def _listed(s: ReadSession, account: Account, block: int) -> int:
+    """What a deposit address got that was not credited. A sweep may have taken it along: then the
+    address's account is below zero by as much."""
+    if not account.code.startswith(chart.DEPOSIT_PREFIX):
+        return 0
+    place = account.location or {}
+    return await deposits.listed_at(
+        s, int(place["chain_id"]), str(place["holder"]), account.asset_id, block
+    )
 
 
 async def _block_for(s: ReadSession, account: Account, kind: str, block: int) -> int | None:

@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     DEPOSIT_CREDITED = "deposit.credited"
     DEPOSIT_ORPHANED = "deposit.orphaned"
     DEPOSIT_QUARANTINED = "deposit.quarantined"
+    DEPOSIT_LISTED = "deposit.listed"
     TRANSFER_POSTED = "transfer.posted"
     TRANSFERS_POSTED = "transfers.posted"
     INTENT_CREATED = "intent.created"
@@ -136,6 +137,9 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1, f"deposit:id.deposit {_TX} block_hash:hash block_number?:number reversed:bool"
     ),
     EventKind.DEPOSIT_QUARANTINED: _schema(
+        1, f"deposit:id.deposit {_TX} block_number:number block_hash:hash reason:text"
+    ),
+    EventKind.DEPOSIT_LISTED: _schema(
         1, f"deposit:id.deposit {_TX} block_number:number block_hash:hash reason:text"
     ),
     EventKind.OPERATOR_FUNDED: _schema(

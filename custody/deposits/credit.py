@@ -2,8 +2,11 @@
 chain shows the same."""
 
 import logging
+from dataclasses import replace
 
-from chains.evm import evidence
+from chains.evm import evidence, measured
+from chains.evm.client import EvmClient
+from chains.registry import Finality
 from chains.types import BlockRef, TransferSeen
 from custody.audit import log
 from custody.core.canonical import Json
@@ -16,31 +19,97 @@ from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.ledger import accounts, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
+from custody.ledger.split import split
 
 logger = logging.getLogger(__name__)
+
+ENDPOINTS_MIN, QUORUM_MIN = 3, 2
+"""For a chain where money is real."""
 
 
 async def step(deps: DepositDeps, chain_id: int) -> int:
     """Credit what is deep enough on one chain; how many were credited."""
-    client, confirmations = deps.clients[chain_id], deps.registry.chain(chain_id).confirmations
-    elsewhere = client.elsewhere()
-    block_max = await client.block_number() - confirmations + 1
+    if not await may_begin(deps, chain_id):
+        return 0
+    heads = _Heads(deps.clients[chain_id])
+    head, credited, last = await heads.last_final(1), 0, None
+    while True:
+        async with deps.db.read() as s:
+            waiting = await listing.in_state(s, chain_id, "seen", head, last)
+        credited += await each(logger, "deposit", waiting, lambda d: _advance(deps, heads, d))
+        if not waiting:
+            return credited
+        last = waiting[-1]
+
+
+async def may_begin(deps: DepositDeps, chain_id: int) -> bool:
+    """Whether enough endpoints look at the chain: one that lies must be outvoted by two."""
+    chain, client = deps.registry.chain(chain_id), deps.clients[chain_id]
+    if chain.devnet or (len(client.endpoints) >= ENDPOINTS_MIN and client.quorum >= QUORUM_MIN):
+        return True
+    logger.critical("nothing is credited: too few endpoints", extra={"chain": chain_id})
+    return False
+
+
+class _Heads:
+    """The highest block that counts, by each rule; the chain is asked once a step for each."""
+
+    def __init__(self, client: EvmClient) -> None:
+        self._client = client
+        self._known: dict[Finality, int] = {}
+
+    async def last_final(self, finality: Finality) -> int:
+        if finality not in self._known:
+            if isinstance(finality, str):
+                self._known[finality] = (await self._client.block(finality)).number
+            else:
+                self._known[finality] = await self._client.block_number() - finality + 1
+        return self._known[finality]
+
+
+async def _advance(deps: DepositDeps, heads: _Heads, deposit: Deposit) -> bool:
+    """Credit one, list it or keep it apart; False if it is not credited (yet)."""
+    finality = deps.registry.finality(deposit.asset_id, deposit.amount)
+    if deposit.block_number > await heads.last_final(finality):
+        return False
+    elsewhere = deps.clients[deposit.chain_id].elsewhere()
+    canonical = await deps.clients[deposit.chain_id].block(deposit.block_number)
+    receipt = await elsewhere.receipt(deposit.tx_hash)
+    if receipt is None or {canonical.hash, receipt.block.hash} != {deposit.block_hash}:
+        return False  # the scanner will find the reorg and orphan it
+    seen = _seen(deps, deposit, receipt.block)
+    reason = await evidence.contradiction(elsewhere, seen, receipt)
+    if reason is None and deps.registry.asset(deposit.asset_id).measured:
+        arrived = await _measured(deps, elsewhere, seen, deposit)
+        deposit = replace(deposit, arrived=arrived)
+        reason = "no balance grew by it" if arrived == 0 else None
+    async with deps.db.write() as s:
+        if reason is not None:
+            return await _set_aside(s, deps, deposit, "quarantined", reason)
+        if (rule := _too_small(deps, deposit)) is not None:
+            return await _set_aside(s, deps, deposit, "listed", rule)
+        return await _credit(s, deps, deposit)
+
+
+def _too_small(deps: DepositDeps, deposit: Deposit) -> str | None:
+    """Why a customer's deposit is not worth a journal; None if it is. The operator's always is."""
+    minimum = deps.registry.asset(deposit.asset_id).minimum
+    if deposit.customer_id is None or deposit.value >= minimum:
+        return None
+    return f"below the minimum of {minimum}"
+
+
+async def _measured(
+    deps: DepositDeps, client: EvmClient, seen: TransferSeen, deposit: Deposit
+) -> int:
+    """Its part of what its block brought to the address. Never more than was said: a balance that
+    also grows by itself is not what somebody paid in."""
+    growth = await measured.growth(client, str(seen.token), seen.recipient, seen.block)
     async with deps.db.read() as s:
-        waiting = await listing.in_state(s, chain_id, "seen", block_max)
-
-    async def credit(deposit: Deposit) -> bool:
-        canonical = await client.block(deposit.block_number)
-        receipt = await elsewhere.receipt(deposit.tx_hash)
-        if receipt is None or {canonical.hash, receipt.block.hash} != {deposit.block_hash}:
-            return False  # the scanner will find the reorg and orphan it
-        seen = _seen(deps, deposit, receipt.block)
-        reason = await evidence.contradiction(elsewhere, seen, receipt)
-        async with deps.db.write() as s:
-            if reason is not None:
-                return await _quarantine(s, deps, deposit, reason)
-            return await _credit(s, deps, deposit)
-
-    return await each(logger, "deposit", waiting, credit)
+        beside = await listing.beside(s, deposit)
+    said = [d.amount for d in beside]
+    parts = split(min(growth, sum(said)), said)
+    return next(part for d, part in zip(beside, parts, strict=True) if d.id == deposit.id)
 
 
 def _seen(deps: DepositDeps, deposit: Deposit, block: BlockRef) -> TransferSeen:
@@ -58,20 +127,30 @@ def _seen(deps: DepositDeps, deposit: Deposit, block: BlockRef) -> TransferSeen:
     )
 
 
-async def _quarantine(s: WriteSession, deps: DepositDeps, deposit: Deposit, reason: str) -> bool:
-    """Two looks at the chain contradict each other: nothing is credited, and a person must look."""
+async def _set_aside(
+    s: WriteSession, deps: DepositDeps, deposit: Deposit, state: str, reason: str
+) -> bool:
+    """Not credited: `listed` by a rule, or `quarantined` because two looks at the chain contradict
+    each other and a person must look. Always False."""
     taken = await s.execute(
-        "UPDATE deposits SET state = 'quarantined', reason = :reason, updated_at = now()"
-        " WHERE id = :id AND state = 'seen' AND block_hash = :hash",
-        {"id": deposit.id, "reason": reason, "hash": deposit.block_hash},
+        "UPDATE deposits SET state = :state, reason = :reason, arrived = :arrived,"
+        " updated_at = now() WHERE id = :id AND state = 'seen' AND block_hash = :hash",
+        {
+            "id": deposit.id,
+            "state": state,
+            "reason": reason,
+            "arrived": deposit.arrived,
+            "hash": deposit.block_hash,
+        },
     )
     if taken.rowcount != 1:
         return False
-    logger.critical("deposit quarantined", extra={"deposit": deposit.id, "reason": reason})
+    level = logging.CRITICAL if state == "quarantined" else logging.WARNING
+    logger.log(level, "deposit %s", state, extra={"deposit": deposit.id, "reason": reason})
     await log.append(
         s,
         deposit.tenant_id,
-        "deposit.quarantined",
+        f"deposit.{state}",
         {
             "deposit": format_id("deposit", deposit.id),
             "chain_id": str(deposit.chain_id),
@@ -82,15 +161,20 @@ async def _quarantine(s: WriteSession, deps: DepositDeps, deposit: Deposit, reas
         },
         at=deps.clock.now(),
     )
-    return True
+    return False
 
 
 async def _credit(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> bool:
     transfer_id = TransferId(new_uuid7())
     taken = await s.execute(
-        "UPDATE deposits SET state = 'credited', transfer_id = :transfer, updated_at = now()"
-        " WHERE id = :id AND state = 'seen' AND block_hash = :hash",
-        {"id": deposit.id, "transfer": transfer_id, "hash": deposit.block_hash},
+        "UPDATE deposits SET state = 'credited', transfer_id = :transfer, arrived = :arrived,"
+        " updated_at = now() WHERE id = :id AND state = 'seen' AND block_hash = :hash",
+        {
+            "id": deposit.id,
+            "transfer": transfer_id,
+            "arrived": deposit.arrived,
+            "hash": deposit.block_hash,
+        },
     )
     if taken.rowcount != 1:
         return False
@@ -109,7 +193,7 @@ async def _journal(
     """
     debit, owner = await ledger_accounts(s, deps, deposit)
     receivable = await receivable_account(s, deposit)
-    missing = deposit.amount - await posted_net(s, deposit, debit)
+    missing = deposit.value - await posted_net(s, deposit, debit)
     owed = min(missing, await posted_net(s, deposit, receivable))
     group = new_uuid7()
     parts = [(owner, missing - owed, transfer_id), (receivable, owed, TransferId(new_uuid7()))]
@@ -193,7 +277,7 @@ async def _log(
         "tx_hash": deposit.tx_hash,
         "block_number": str(deposit.block_number),
         "asset": deposit.asset_id,
-        "amount": str(deposit.amount),
+        "amount": str(deposit.value),
     }
     if deposit.customer_id is None:
         kind = "operator.funded"

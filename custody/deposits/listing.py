@@ -12,7 +12,10 @@ from custody.core.ids import CustomerId, DepositId, TenantId, TransferId, format
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Value seen on chain; `amount` in base units. An operator's own funding has a place_role."""
+    """Value seen on chain; `amount` in base units. An operator's own funding has a place_role.
+
+    `arrived` is what there was of it in truth, where that is measured; None where it is not.
+    """
 
     id: DepositId
     tenant_id: TenantId
@@ -31,20 +34,27 @@ class Deposit:
     block_time: datetime
     state: str
     reason: str | None
+    arrived: int | None
     transfer_id: TransferId | None
     created_at: datetime
+
+    @property
+    def value(self) -> int:
+        """Base units that its owner gets."""
+        return self.amount if self.arrived is None else self.arrived
 
 
 COLUMNS = (
     "id, tenant_id, customer_id, place_role, chain_id, tx_hash, log_index, trace_path, asset_id,"
     " sender, address, amount, block_number, block_hash, block_time, state, reason,"
-    " transfer_id, created_at"
+    " arrived, transfer_id, created_at"
 )
 
 
 def row_to_deposit(row: Any) -> Deposit:
     values = dict(row._mapping)
     values["amount"] = int(values["amount"])
+    values["arrived"] = None if values["arrived"] is None else int(values["arrived"])
     return Deposit(**values)
 
 
@@ -75,11 +85,48 @@ async def deposit(s: ReadSession, tenant_id: TenantId, deposit_id: DepositId) ->
     return row_to_deposit(row)
 
 
-async def in_state(s: ReadSession, chain_id: int, state: str, block_max: int) -> list[Deposit]:
-    """Deposits of one chain in one state, up to a block, oldest first."""
+async def in_state(
+    s: ReadSession, chain_id: int, state: str, block_max: int, after: Deposit | None = None
+) -> list[Deposit]:
+    """A page of one chain's deposits in one state, up to a block, oldest first."""
     rows = await s.all(
         f"SELECT {COLUMNS} FROM deposits WHERE chain_id = :chain AND state = :state"
-        " AND block_number <= :block ORDER BY block_number, log_index, trace_path LIMIT 500",
-        {"chain": chain_id, "state": state, "block": block_max},
+        " AND block_number <= :block AND (CAST(:after AS bigint) IS NULL"
+        " OR (block_number, id) > (:after, CAST(:id AS uuid))) ORDER BY block_number, id LIMIT 500",
+        {
+            "chain": chain_id,
+            "state": state,
+            "block": block_max,
+            "after": None if after is None else after.block_number,
+            "id": None if after is None else after.id,
+        },
     )
     return [row_to_deposit(row) for row in rows]
+
+
+async def beside(s: ReadSession, deposit: Deposit) -> list[Deposit]:
+    """All that one block brought to one address of one asset, itself included, in their order."""
+    rows = await s.all(
+        f"SELECT {COLUMNS} FROM deposits WHERE chain_id = :chain AND block_hash = :hash"
+        " AND block_number = :number AND address = :address AND asset_id = :asset"
+        " AND state <> 'orphaned' ORDER BY log_index, trace_path",
+        {
+            "chain": deposit.chain_id,
+            "hash": deposit.block_hash,
+            "number": deposit.block_number,
+            "address": deposit.address,
+            "asset": deposit.asset_id,
+        },
+    )
+    return [row_to_deposit(row) for row in rows]
+
+
+async def listed_at(s: ReadSession, chain_id: int, address: str, asset_id: str, block: int) -> int:
+    """Base units that came up to a block to one address and are listed, not credited."""
+    found = await s.scalar(
+        "SELECT coalesce(sum(coalesce(arrived, amount)), 0) FROM deposits"
+        " WHERE chain_id = :chain AND address = :address AND asset_id = :asset"
+        " AND block_number <= :block AND state = 'listed'",
+        {"chain": chain_id, "address": address, "asset": asset_id, "block": block},
+    )
+    return int(found or 0)

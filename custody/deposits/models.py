@@ -79,12 +79,14 @@ deposits = Table(
     Column("block_time", DateTime(timezone=True), nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text),
+    Column("arrived", Numeric(78, 0)),
     Column("transfer_id", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     UniqueConstraint("chain_id", "tx_hash", "log_index", "trace_path"),
     Index("ix_deposits_chain_id_state_block_number", "chain_id", "state", "block_number"),
     Index("ix_deposits_tenant_id_customer_id", "tenant_id", "customer_id", "id"),
+    Index("ix_deposits_address_asset_id", "address", "asset_id", "chain_id"),
 )
 
 chain_cursors = Table(

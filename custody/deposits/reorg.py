@@ -53,7 +53,7 @@ async def step(deps: DepositDeps, chain_id: int) -> bool:
 async def _rewind(s: WriteSession, deps: DepositDeps, chain_id: int, ancestor: int) -> None:
     rows = await s.all(
         f"SELECT {listing.COLUMNS} FROM deposits WHERE chain_id = :chain"
-        " AND block_number > :ancestor AND state IN ('seen', 'credited', 'quarantined')"
+        " AND block_number > :ancestor AND state IN ('seen', 'credited', 'quarantined', 'listed')"
         " ORDER BY block_number FOR UPDATE",
         {"chain": chain_id, "ancestor": ancestor},
     )
@@ -74,7 +74,8 @@ async def _orphan(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> None:
     if deposit.transfer_id is not None:
         await _reverse(s, deps, deposit, deposit.transfer_id)
     await s.execute(
-        "UPDATE deposits SET state = 'orphaned', transfer_id = NULL, updated_at = now()"
+        "UPDATE deposits SET state = 'orphaned', transfer_id = NULL, arrived = NULL,"
+        " updated_at = now()"
         " WHERE id = :id",
         {"id": deposit.id},
     )

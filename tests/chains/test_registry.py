@@ -22,6 +22,7 @@ BODY: dict[str, Any] = {
             "contracts": {"audit_anchor": USDC},
             "devnet": True,
             "traces": True,
+            "credit_at": "safe",
         }
     ],
     "assets": [
@@ -31,6 +32,9 @@ BODY: dict[str, Any] = {
             "symbol": "ETH",
             "decimals": 18,
             "address": None,
+            "minimum": "1000",
+            "measured": False,
+            "bands": [],
         },
         {
             "asset_id": token_id(31337, USDC),
@@ -38,6 +42,12 @@ BODY: dict[str, Any] = {
             "symbol": "USDC",
             "decimals": 6,
             "address": USDC,
+            "minimum": "0",
+            "measured": True,
+            "bands": [
+                {"amount_min": "0", "finality": 2},
+                {"amount_min": "1000000000", "finality": "finalized"},
+            ],
         },
     ],
 }
@@ -54,6 +64,19 @@ def test_round_trip_and_look_up() -> None:
     assert found.address == USDC
     assert registry.by_token(1, USDC) is None
     assert registry.tokens(31337) == {USDC}
+
+
+def test_when_a_deposit_counts_depends_on_its_amount() -> None:
+    registry = Registry.from_json(BODY)
+    usdc = token_id(31337, USDC)
+    cases = [(0, 2), (10**9 - 1, 2), (10**9, "finalized"), (10**30, "finalized")]
+    assert [(n, registry.finality(usdc, n)) for n, _ in cases] == cases
+    assert registry.finality(native_id(31337), 5) == "safe", "without bands: the chain's own rule"
+    older = copy.deepcopy(BODY)
+    for name in ("minimum", "measured", "bands"):
+        del older["assets"][1][name]
+    del older["chains"][0]["credit_at"]
+    assert Registry.from_json(older).finality(usdc, 10**9) == 3, "as before there were rules"
 
 
 def test_the_unknown_has_a_name() -> None:
@@ -80,6 +103,17 @@ def test_the_unknown_has_a_name() -> None:
         (("assets", 1, "chain_id"), 1),
         (("assets", 1, "decimals"), 37),
         (("assets", 1, "decimals"), -1),
+        (("assets", 0, "minimum"), 5),
+        (("assets", 0, "minimum"), "-5"),
+        (("assets", 0, "measured"), True),
+        (("assets", 0, "unheard_of"), 1),
+        (("assets", 1, "bands", 0, "amount_min"), "1"),
+        (("assets", 1, "bands", 1, "amount_min"), "0"),
+        (("assets", 1, "bands", 1, "finality"), "latest"),
+        (("assets", 1, "bands", 1, "finality"), 0),
+        (("assets", 1, "bands", 1, "finality"), None),
+        (("assets", 1, "bands", 1, "finality"), True),
+        (("chains", 0, "credit_at"), 0),
     ],
 )
 def test_an_inconsistent_list_is_refused(where: tuple[Any, ...], value: Any) -> None:

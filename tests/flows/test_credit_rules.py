@@ -1,0 +1,219 @@
+"""Which deposits count, when, and for how much: on a real Anvil, with tokens that behave oddly."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chains.devnet import outside
+from chains.devnet.rpc import encode_call, submit
+from chains.devnet.scenario import chain
+from chains.devnet.tokens import Token
+from chains.evm.client import EvmClient
+from chains.registry import Band
+from custody.assurance import reconcile
+from custody.core.ids import CustomerId
+from custody.core.money import AssetId, erc20_asset
+from custody.deposits import credit, listing
+from custody.deposits.listing import Deposit
+from custody.ledger import assets
+from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
+
+pytestmark = pytest.mark.chain
+
+
+def _ruled(town: Town, asset_id: str, **rules: Any) -> None:
+    """The registry is frozen for the service; a test gives the town another rule."""
+    changed = {**town.registry.assets}
+    changed[asset_id] = replace(changed[asset_id], **rules)
+    object.__setattr__(town.registry, "assets", changed)
+
+
+async def _listed(town: Town, token: Token, *, measured: bool) -> AssetId:
+    """List one more token in the town's registry and ledger."""
+    asset = erc20_asset(town.chain_id, token.address)
+    info = replace(
+        town.registry.asset(town.usdc),
+        asset_id=asset,
+        symbol=token.symbol,
+        decimals=token.decimals,
+        address=token.address,
+        measured=measured,
+    )
+    object.__setattr__(town.registry, "assets", {**town.registry.assets, asset: info})
+    async with town.db.write() as s:
+        await assets.register(s, asset, token.symbol, token.decimals, town.chain_id)
+    return asset
+
+
+async def _deposits(town: Town, customer: CustomerId) -> list[Deposit]:
+    async with town.db.read() as s:
+        return await listing.deposits(s, town.tenant_id, customer, None, 20)
+
+
+def _pay(town: Town, token: Token, to: str, amount: int) -> str:
+    data = encode_call("transfer(address,uint256)", to, amount)
+    return submit(town.anvil.rpc_url, town.world.accounts.whale, token.address, data)
+
+
+def _holds(town: Town, token: Token, holder: str) -> int:
+    return outside.erc20_balance(town.anvil.rpc_url, token.address, holder)
+
+
+async def _breaks(town: Town) -> list[dict[str, Any]]:
+    deps = reconcile.ReconcileDeps(
+        town.db, town.deposits.clock, town.registry, town.deposits.clients, _NoHoldings()
+    )
+    town.anvil.mine(CONFIRMATIONS + 1)
+    await town.step_all()
+    report = await reconcile.step(deps, town.tenant_id, town.chain_id)
+    assert report is not None
+    assert report.lines
+    return [line for line in report.lines if line["broken"]]
+
+
+class _NoHoldings:
+    async def holding(self, holder: str, asset_id: str) -> int:
+        raise AssertionError("no exchange in this town")
+
+
+async def test_a_large_deposit_waits_for_finality_and_a_small_one_for_depth(town: Town) -> None:
+    """Property 24: how long a deposit is pending depends on what there is to lose."""
+    _ruled(town, town.usdc, bands=(Band(0, CONFIRMATIONS), Band(1_000 * USDC, 40)))
+    alice = await town.customer("alice")
+    address, url = await town.address(alice, 1), town.anvil.rpc_url
+    for amount in (999_999_999, 1_000 * USDC):
+        town.mined(outside.send_usdc(url, town.world, address, amount))
+    await town.step_all(mine=CONFIRMATIONS)
+    assert sorted(d.state for d in await _deposits(town, alice)) == ["credited", "seen"]
+    assert await town.available(alice, town.usdc) == 999_999_999
+    await town.step_all(mine=40 - CONFIRMATIONS - 2)
+    assert await town.available(alice, town.usdc) == 999_999_999, "one confirmation too few"
+    await town.step_all(mine=1)
+    assert await town.available(alice, town.usdc) == 1_999_999_999
+
+
+async def test_the_chains_own_word_can_be_waited_for(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ruled(town, town.eth, bands=(Band(0, "finalized"),))
+    bob = await town.customer("bob")
+    town.mined(outside.send_eth(town.anvil.rpc_url, await town.address(bob, 0), ETHER))
+    real, final = EvmClient.header, 0
+
+    async def header(client: EvmClient, number: int | str) -> Any:
+        return await real(client, final if number == "finalized" else number)
+
+    monkeypatch.setattr(EvmClient, "header", header)
+    await town.step_all(mine=CONFIRMATIONS + 20)
+    assert await town.available(bob, town.eth) == 0
+    final = (await _deposits(town, bob))[0].block_number
+    await town.step_all()
+    assert await town.available(bob, town.eth) == ETHER
+
+
+async def test_dust_is_listed_and_a_place_that_holds_it_still_reconciles(town: Town) -> None:
+    _ruled(town, town.usdc, minimum=USDC)
+    alice = await town.customer("alice")
+    await town.fund_operator("gas")
+    address, url = await town.address(alice, 1), town.anvil.rpc_url
+    for amount in (USDC - 1, USDC):
+        town.mined(outside.send_usdc(url, town.world, address, amount))
+    await town.step_all(mine=CONFIRMATIONS + 1)
+    found = {d.amount: (d.state, d.reason) for d in await _deposits(town, alice)}
+    assert found == {
+        USDC - 1: ("listed", f"below the minimum of {USDC}"),
+        USDC: ("credited", None),
+    }
+    assert await town.available(alice, town.usdc) == USDC
+    assert await _breaks(town) == []
+    await town.sweep()  # takes the dust along
+    for _ in range(3):
+        await town.step_all(mine=CONFIRMATIONS)
+    assert outside.erc20_balance(url, town.world.tokens["USDC"].address, address) == 0
+    assert await _breaks(town) == []
+    first = min(d.block_number for d in await _deposits(town, alice))
+    depth = await town.client.block_number() - first + 1
+    chain.reorg(url, depth, chain.Fate.LOST)
+    await town.step_all(mine=5)
+    assert {d.state for d in await _deposits(town, alice)} == {"orphaned"}
+
+
+async def test_the_operators_own_funding_has_no_minimum(town: Town) -> None:
+    _ruled(town, town.eth, minimum=ETHER)
+    await town.fund_operator("gas", amount=5)
+    await town.step_all(mine=CONFIRMATIONS + 1)
+    gas = (await town.role("gas")).address
+    async with town.db.read() as s:
+        state = await s.scalar("SELECT state FROM deposits WHERE address = :a", {"a": gas})
+    assert state == "credited"
+
+
+async def test_of_a_token_that_takes_a_fee_what_arrived_is_credited(town: Town) -> None:
+    """Property 23."""
+    token = town.world.odd_tokens.fee_on_transfer
+    asset = await _listed(town, token, measured=True)
+    alice = await town.customer("alice")
+    address = await town.address(alice, 1)
+    for amount in (10**18, 333, 1):
+        town.mined(_pay(town, token, address, amount))
+    await town.step_all(mine=CONFIRMATIONS + 1)
+    held = _holds(town, token, address)
+    assert 0 < held < 10**18 + 334
+    assert await town.available(alice, asset) == held
+    assert await _breaks(town) == []
+
+
+async def test_an_event_that_says_more_than_the_balance_grew_is_not_believed(town: Town) -> None:
+    """Property 23: two transfers of one block share what there is; the reserve never exceeds the
+    chain."""
+    token = town.world.odd_tokens.rebasing
+    asset = await _listed(town, token, measured=True)
+    alice = await town.customer("alice")
+    address, url = await town.address(alice, 1), town.anvil.rpc_url
+    with chain.held(url):
+        sent = [_pay(town, token, address, amount) for amount in (7_000, 3_001)]
+        supply = 10**27 // 2
+        sent.append(submit(url, town.world.accounts.deployer, token.address,
+                           encode_call("rebase(uint256)", supply)))  # fmt: skip
+    for tx in sent:
+        town.mined(tx)
+    await town.step_all(mine=CONFIRMATIONS + 1)
+    held = _holds(town, token, address)
+    assert 4_900 < held < 5_100, "the rebase halved what had been sent"
+    found = sorted((d.amount, d.arrived) for d in await _deposits(town, alice))
+    assert sum(arrived or 0 for _, arrived in found) == held
+    assert [amount for amount, _ in found] == [3_001, 7_000]
+    assert await town.available(alice, asset) == held
+
+
+async def test_a_balance_that_grows_by_itself_credits_no_more_than_was_paid(town: Town) -> None:
+    """Property 23."""
+    token = town.world.odd_tokens.rebasing
+    asset = await _listed(town, token, measured=True)
+    alice = await town.customer("alice")
+    address, url = await town.address(alice, 1), town.anvil.rpc_url
+    with chain.held(url):
+        sent = _pay(town, token, address, 1_000)
+        submit(url, town.world.accounts.deployer, token.address,
+               encode_call("rebase(uint256)", 10**28))  # fmt: skip
+    town.mined(sent)
+    await town.step_all(mine=CONFIRMATIONS + 1)
+    assert _holds(town, token, address) > 1_000
+    assert await town.available(alice, asset) == 1_000
+
+
+async def test_where_money_is_real_too_few_endpoints_credit_nothing(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Property 25: outside a devnet, one endpoint's word is none."""
+    alice = await town.customer("alice")
+    info = replace(town.registry.chain(town.chain_id), devnet=False)
+    object.__setattr__(town.registry, "chains", {town.chain_id: info})
+    await town.deposit(alice, town.usdc, USDC)
+    assert [d.state for d in await _deposits(town, alice)] == ["seen"]
+    assert "too few endpoints" in caplog.text
+    client = EvmClient(town.chain_id, (town.anvil.rpc_url,) * 3, quorum=2)
+    three = replace(town.deposits, clients={town.chain_id: client})
+    assert await credit.step(three, town.chain_id) == 1
+    await client.close()
