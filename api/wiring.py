@@ -14,7 +14,7 @@ from api.embedded import database_urls
 from api.worker import Job
 from chains.evm.client import EvmClient
 from chains.registry import Registry
-from custody.assurance import anchor, reconcile
+from custody.assurance import anchor, drift, reconcile
 from custody.audit import checkpoint, sequence
 from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
@@ -250,6 +250,7 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
         ("deposits.scan", lambda: scan.step(deps, chain_id), every),
         ("deposits.credit", lambda: credit.step(deps, chain_id), every),
         ("deposits.sweep", lambda: sweep.step(deps, chain_id), 2 * every),
+        ("assurance.drift", lambda: _follow_drift(p, chain_id), RECONCILE_MS),
         ("assurance.reconcile", lambda: _reconcile(p, chain_id), RECONCILE_MS),
     ]
     return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
@@ -267,16 +268,31 @@ async def _checkpoint(p: Parts) -> object:
 
 
 async def _reconcile(p: Parts, chain_id: int) -> None:
-    deps = reconcile.ReconcileDeps(
-        p.db, p.clock, p.registry, p.clients, ExchangeHoldings(p.registry, p.exchanges)
-    )
-    async with p.db.read() as s:
-        every = await tenants.every(s)
+    deps = _reconcile_deps(p)
 
     async def one(tenant: tenants.Tenant) -> bool:
         return await reconcile.step(deps, tenant.id, chain_id) is not None
 
-    await each(logger, "reconciliation", every, one)
+    await each(logger, "reconciliation", await _tenants(p), one)
+
+
+async def _follow_drift(p: Parts, chain_id: int) -> None:
+    deps = _reconcile_deps(p)
+
+    async def one(tenant: tenants.Tenant) -> int:
+        return await drift.step(deps, tenant.id, chain_id)
+
+    await each(logger, "drift", await _tenants(p), one)
+
+
+def _reconcile_deps(p: Parts) -> reconcile.ReconcileDeps:
+    holdings = ExchangeHoldings(p.registry, p.exchanges)
+    return reconcile.ReconcileDeps(p.db, p.clock, p.registry, p.clients, holdings)
+
+
+async def _tenants(p: Parts) -> list[tenants.Tenant]:
+    async with p.db.read() as s:
+        return await tenants.every(s)
 
 
 async def _read_destinations(p: Parts) -> int:

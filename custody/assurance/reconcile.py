@@ -102,7 +102,7 @@ async def step(deps: ReconcileDeps, tenant_id: TenantId, chain_id: int) -> Repor
         return None
     async with deps.db.read() as s:
         found = await accounts.list_by_code(s, tenant_id, "asset:")
-    lines = [await _line_or_none(deps, client, a, block) for a in found if _is_on(a, chain_id)]
+    lines = [await line_or_none(deps, client, a, block) for a in found if is_on(a, chain_id)]
     report = _report(deps, tenant_id, chain_id, block, [x for x in lines if x is not None])
     async with deps.db.write() as s:
         await _store(s, report)
@@ -140,7 +140,7 @@ async def complete_block(deps: ReconcileDeps, client: EvmClient, chain_id: int) 
     return min(bounds) if min(bounds) >= 0 else None
 
 
-def _is_on(account: Account, chain_id: int) -> bool:
+def is_on(account: Account, chain_id: int) -> bool:
     """Accounts of this chain; those at an exchange belong to the chain of their asset."""
     place = account.location or {}
     if place.get("kind") == "exchange":
@@ -148,7 +148,7 @@ def _is_on(account: Account, chain_id: int) -> bool:
     return place.get("chain_id") == chain_id and place.get("kind") != "in-flight"
 
 
-async def _line_or_none(
+async def line_or_none(
     deps: ReconcileDeps, client: EvmClient, account: Account, block: int
 ) -> Line | None:
     """A place that cannot be read is shown as such and keeps no other from being compared."""

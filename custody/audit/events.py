@@ -73,6 +73,7 @@ class EventKind(StrEnum):
     YIELD_SHARED = "yield.shared"
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
     RECONCILE_DONE = "reconcile.done"
+    ASSET_DRIFTED = "asset.drifted"
     SAFE_PROPOSED = "safe.proposed"
     SAFE_SIGNED = "safe.signed"
     SAFE_STATE = "safe.state"
@@ -282,6 +283,10 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1,
         f"origin:text size:number root:digest log_id:hash contract:address {_TX} "
         f"block_number:number block_hash:hash {_INT}",
+    ),
+    # A token whose balances change by themselves; the ledger followed the chain.
+    EventKind.ASSET_DRIFTED: _schema(
+        1, f"account:text {_MOVED} gained:bool chain_id:number block_number:number"
     ),
     EventKind.RECONCILE_DONE: _schema(
         1, f"{_AT_BLOCK} breaks:number accounts?:number digest?:digest report?:object"

@@ -130,3 +130,14 @@ async def listed_at(s: ReadSession, chain_id: int, address: str, asset_id: str, 
         {"chain": chain_id, "address": address, "asset": asset_id, "block": block},
     )
     return int(found or 0)
+
+
+async def is_disputed(s: ReadSession, chain_id: int, address: str, asset_id: str) -> bool:
+    """Whether something that came to an address is in quarantine."""
+    return bool(
+        await s.scalar(
+            "SELECT EXISTS (SELECT FROM deposits WHERE chain_id = :chain AND address = :address"
+            " AND asset_id = :asset AND state = 'quarantined')",
+            {"chain": chain_id, "address": address, "asset": asset_id},
+        )
+    )

@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from chains.devnet import outside
-from chains.devnet.rpc import encode_call, submit
+from chains.devnet.rpc import encode_call, rpc, send, submit
 from chains.devnet.scenario import chain
 from chains.devnet.tokens import Token
 from chains.evm.client import EvmClient
 from chains.registry import Band
-from custody.assurance import reconcile
+from custody.assurance import drift, reconcile
 from custody.core.ids import CustomerId
 from custody.core.money import AssetId, erc20_asset
 from custody.deposits import credit, listing
 from custody.deposits.listing import Deposit
-from custody.ledger import assets
+from custody.ledger import assets, chart
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
 
 pytestmark = pytest.mark.chain
@@ -60,10 +60,14 @@ def _holds(town: Town, token: Token, holder: str) -> int:
     return outside.erc20_balance(town.anvil.rpc_url, token.address, holder)
 
 
-async def _breaks(town: Town) -> list[dict[str, Any]]:
-    deps = reconcile.ReconcileDeps(
+def _deps(town: Town) -> reconcile.ReconcileDeps:
+    return reconcile.ReconcileDeps(
         town.db, town.deposits.clock, town.registry, town.deposits.clients, _NoHoldings()
     )
+
+
+async def _breaks(town: Town) -> list[dict[str, Any]]:
+    deps = _deps(town)
     town.anvil.mine(CONFIRMATIONS + 1)
     await town.step_all()
     report = await reconcile.step(deps, town.tenant_id, town.chain_id)
@@ -217,3 +221,40 @@ async def test_where_money_is_real_too_few_endpoints_credit_nothing(
     three = replace(town.deposits, clients={town.chain_id: client})
     assert await credit.step(three, town.chain_id) == 1
     await client.close()
+
+
+async def test_what_a_token_loses_by_itself_is_the_operators_loss(town: Town) -> None:
+    """Property 23: the reserve never exceeds the chain, and customers keep what they had."""
+    token = town.world.odd_tokens.rebasing
+    asset = await _listed(town, token, measured=True)
+    alice = await town.customer("alice")
+    address, url = await town.address(alice, 1), town.anvil.rpc_url
+    town.mined(_pay(town, token, address, 10_000))
+    await town.step_all(mine=CONFIRMATIONS + 1)
+    deployer = town.world.accounts.deployer
+    for supply, moved in ((10**27 // 2, "lost"), (10**27, "gained")):
+        send(url, deployer, token.address, "rebase(uint256)", supply)
+        assert len(await _breaks(town)) == 1, moved
+        assert await drift.step(_deps(town), town.tenant_id, town.chain_id) == 1
+        assert await drift.step(_deps(town), town.tenant_id, town.chain_id) == 0, "only once"
+        assert await _breaks(town) == []
+        there = _holds(town, token, address)
+        assert await town.balance(chart.deposit(town.chain_id, address), asset) == there
+    lost = await town.balance(chart.EXPENSE_LOSS, asset)
+    gained = await town.balance(chart.INCOME_DRIFT, asset)
+    assert await town.available(alice, asset) == 10_000 == there + lost - gained
+    assert lost > 4_900
+
+
+async def test_of_an_ordinary_token_a_difference_stays_a_break(town: Town) -> None:
+    """Property 28: nothing but a measured token is ever put right by a job."""
+    alice = await town.customer("alice")
+    await town.deposit(alice, town.usdc, USDC)
+    address, url = await town.address(alice, 1), town.anvil.rpc_url
+    rpc(url, "anvil_impersonateAccount", address)
+    rpc(url, "anvil_setBalance", address, hex(ETHER))
+    usdc = town.world.tokens["USDC"].address
+    send(url, address, usdc, "transfer(address,uint256)", town.world.accounts.whale, 1)
+    assert len(await _breaks(town)) == 1
+    assert await drift.step(_deps(town), town.tenant_id, town.chain_id) == 0
+    assert len(await _breaks(town)) == 1

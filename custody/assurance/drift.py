@@ -1,0 +1,110 @@
+"""Balances of measured tokens change without a transfer: the ledger follows the chain, in public.
+
+Customers' balances stay; what a rebase takes is the operator's loss and what it gives is income.
+So an asset account never says more than is on chain (PROPERTIES 23). Of all other tokens a
+difference is a break, which nothing here corrects.
+"""
+
+import logging
+
+from custody.assurance import reconcile
+from custody.assurance.reconcile import Line, ReconcileDeps
+from custody.audit import log
+from custody.core.db import ReadSession, WriteSession
+from custody.core.ids import TenantId, TransferId, new_uuid7
+from custody.deposits import listing
+from custody.ledger import accounts, balances, chart
+from custody.ledger.accounts import Account
+from custody.ledger.posting import Transfer, post_or_raise
+
+logger = logging.getLogger(__name__)
+
+
+async def step(deps: ReconcileDeps, tenant_id: TenantId, chain_id: int) -> int:
+    """Book what measured tokens gained and lost by themselves; how many accounts changed.
+
+    At a block at which the ledger is complete, so that nothing on its way looks like drift.
+    """
+    measured = {x.asset_id for x in deps.registry.assets.values() if x.measured}
+    client = deps.clients[chain_id]
+    async with deps.db.read() as s:
+        all_ = await accounts.list_by_code(s, tenant_id, "asset:") if measured else []
+    found = [a for a in all_ if a.asset_id in measured and reconcile.is_on(a, chain_id)]
+    block = await reconcile.complete_block(deps, client, chain_id) if found else None
+    if block is None:
+        return 0
+    changed = 0
+    for account in found:
+        line = await reconcile.line_or_none(deps, client, account, block)
+        if line is None or line.kind != "erc20" or not line.difference:
+            continue
+        async with deps.db.write() as s:
+            changed += await _follow(s, deps, account, line)
+    return changed
+
+
+async def _follow(s: WriteSession, deps: ReconcileDeps, account: Account, line: Line) -> bool:
+    """Post one difference, unless somebody has since or people still argue about a deposit."""
+    await s.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(:key, 17))", {"key": f"drift/{account.id}"}
+    )
+    now = await balances.balance_at_block(s, account.id, line.block)
+    if now != line.ledger or line.difference is None or await _disputed(s, account):
+        return False
+    amount = abs(line.difference)
+    if line.difference > 0:
+        other = await accounts.ensure(
+            s, account.tenant_id, chart.INCOME_DRIFT, account.asset_id, "income"
+        )
+        debit, credit = account.id, other
+    else:
+        logger.critical("a token's balance shrank", extra={"account": account.code})
+        other = await accounts.ensure(
+            s, account.tenant_id, chart.EXPENSE_LOSS, account.asset_id, "expense"
+        )
+        debit, credit = other, account.id
+    await post_or_raise(
+        s,
+        [
+            Transfer(
+                id=TransferId(new_uuid7()),
+                tenant_id=account.tenant_id,
+                debit=debit,
+                credit=credit,
+                amount=amount,
+                code="asset.drifted",
+                event_at=deps.clock.now(),
+                chain_id=int((account.location or {})["chain_id"]),
+                block_number=line.block,
+                reference=account.code,
+            )
+        ],
+    )
+    await _log(s, deps, account, line, amount)
+    return True
+
+
+async def _disputed(s: ReadSession, account: Account) -> bool:
+    place = account.location or {}
+    return await listing.is_disputed(
+        s, int(place["chain_id"]), str(place["holder"]), account.asset_id
+    )
+
+
+async def _log(
+    s: WriteSession, deps: ReconcileDeps, account: Account, line: Line, amount: int
+) -> None:
+    await log.append(
+        s,
+        account.tenant_id,
+        "asset.drifted",
+        {
+            "account": account.code,
+            "asset": account.asset_id,
+            "amount": str(amount),
+            "gained": line.difference is not None and line.difference > 0,
+            "chain_id": str((account.location or {})["chain_id"]),
+            "block_number": str(line.block),
+        },
+        at=deps.clock.now(),
+    )
