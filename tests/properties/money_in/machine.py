@@ -1,0 +1,297 @@
+"""The service and the chain under a random sequence: one worker that can be stopped at any await,
+three endpoints of which some lie, and a chain that reorganises."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from chains.devnet.rpc import DevnetError, rpc
+from chains.devnet.scenario import chain
+from chains.evm.client import EvmClient
+from chains.registry import AssetInfo, Band, Registry
+from custody.core.db import Database, WriteSession
+from custody.core.ids import CustomerId, TransferId, new_uuid7
+from custody.core.money import erc20_asset
+from custody.deposits import credit, scan, sweep
+from custody.ledger import accounts, assets, balances, chart
+from custody.ledger.posting import Transfer, post_or_raise
+from custody.settlement import confirm, outbound
+from tests.fixtures.town import ETHER, Town
+from tests.properties.money_in.acts import (
+    LARGE_USDC,
+    LIAR,
+    MINIMUM_NATIVE,
+    MINIMUM_USDC,
+    Outsiders,
+    top_up,
+)
+from tests.properties.money_in.nodes import Node
+from tests.properties.money_in.plan import REORG_MAX, Action
+
+CREDIT_AT, LARGE_AT, SETTLED_AT = 2, 6, 12
+"""Confirmations. A reorg of up to REORG_MAX takes credits back; what settlement sent is final only
+below it."""
+CUSTOMERS = 3
+TIMEOUT_S = 2.0
+FATES = {"lost": chain.Fate.LOST, "mempool": chain.Fate.MEMPOOL, "mined": chain.Fate.MINED}
+assert SETTLED_AT > REORG_MAX
+
+
+class Stopped(BaseException):
+    """The worker is dead. No handler of the service may catch it."""
+
+
+class StoppingDatabase(Database):
+    """A database whose user dies at its nth commit, before or after it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.stop_at: tuple[int, bool] | None = None  # commits to come, whether before the last
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteSession]:
+        strikes, before = False, False
+        async with super().write() as s:
+            yield s
+            if self.stop_at is not None:
+                left, before = self.stop_at
+                strikes = left <= 1
+                self.stop_at = None if strikes else (left - 1, before)
+            if strikes and before:
+                raise Stopped
+        if strikes:
+            raise Stopped
+
+
+@dataclass
+class Machine:
+    """One sequence. `done` counts what has been carried out."""
+
+    town: Town
+    db: StoppingDatabase
+    nodes: list[Node]
+    client: EvmClient
+    outsiders: Outsiders
+    chance: random.Random
+    done: Counter[str] = field(default_factory=Counter)
+    stop_request: int | None = None
+
+    async def act(self, action: Action) -> None:
+        """One action; after two of three the worker goes its round."""
+        more = action.more
+        match action.kind:
+            case "deposit" if more[0] == "operator's own":
+                gas = (await self.town.role("gas")).address
+                self.outsiders.pay_operator(gas, action.number)
+            case "deposit":
+                self.outsiders.pay(more[0], action.number)
+            case "blocks":
+                self.town.anvil.mine(action.number)
+            case "reorg":
+                self._reorg(action.number, FATES[more[0]])
+            case "faults":
+                await self._with_faults(action.number, more)
+            case "crash":
+                await self._with_stop(action.number, more[0])
+            case "sweep":
+                await self.round(sweeping=True)
+            case "spend":
+                await self._spend(action.number)
+            case "rebase":
+                self.outsiders.rebase(more[0])
+        self.done[action.kind] += 1
+        for name in more:
+            self.done[f"{action.kind}: {name}"] += 1
+        if self.chance.random() < 2 / 3:
+            await self.round(sweeping=False)
+
+    async def round(self, *, sweeping: bool) -> None:
+        """What the worker's jobs do, each alone: one that fails keeps no other from its turn."""
+        deposits = replace(self.town.deposits, db=self.db, clients=self._clients())
+        settlement = replace(self.town.settlement, db=self.db, clients=self._clients())
+        chain_id = self.town.chain_id
+        steps: list[Any] = [
+            lambda: scan.step(deposits, chain_id),
+            lambda: credit.step(deposits, chain_id),
+            lambda: outbound.step(settlement),
+            lambda: confirm.step(settlement),
+        ]
+        if sweeping:
+            steps.insert(2, lambda: sweep.step(deposits, chain_id))
+        for step in steps:
+            try:
+                await step()
+            except Exception as error:  # as the worker does: logged, and tried again
+                self.done[f"failed: {type(error).__name__}"] += 1
+
+    def _clients(self) -> dict[int, EvmClient]:
+        return {self.town.chain_id: self.client}
+
+    def _reorg(self, depth: int, fate: chain.Fate) -> None:
+        top_up(self.town)
+        try:
+            chain.reorg(self.town.anvil.rpc_url, depth, fate)
+        except DevnetError:
+            # What was mined may not be able to be mined again: a sweep of what is not there.
+            self.done["reorg: lost some"] += 1
+
+    async def _with_faults(self, first: int, faults: tuple[str, ...]) -> None:
+        usdc, to = self.town.usdc, self.chance.choice(sorted(self.outsiders.token))
+        for offset, fault in enumerate(faults):
+            node = self.nodes[(first + offset) % len(self.nodes)]
+            node.fault = fault
+            node.invented = {"token": usdc.rsplit(":", 1)[1], "to": to, "amount": "123456789"}
+        self.town.anvil.mine(1)
+        await self.round(sweeping=True)
+        await self.round(sweeping=False)
+        await self._mend()
+
+    async def _mend(self) -> None:
+        """All endpoints are well; those that were given up are asked at once."""
+        for node in self.nodes:
+            node.fault = ""
+        for endpoint in self.client.endpoints:
+            endpoint._open_until = 0.0
+            endpoint.failures = 0
+
+    async def _with_stop(self, number: int, how: str) -> None:
+        """Stop the worker somewhere in its round; the next round is a new process's first."""
+        if how == "stop at a request":
+            self.stop_request = number
+        else:
+            self.db.stop_at = (1 + number // 8, how == "stop before a commit")
+        self.town.anvil.mine(1)
+        task = asyncio.create_task(self.round(sweeping=True))
+        self._worker = task
+        try:
+            await task
+        except (Stopped, asyncio.CancelledError):
+            self.done["stopped"] += 1
+        self.stop_request, self.db.stop_at = None, None
+
+    def on_request(self) -> None:
+        if self.stop_request is None:
+            return
+        self.stop_request -= 1
+        if self.stop_request <= 0:
+            self.stop_request = None
+            self._worker.cancel()
+
+    async def _spend(self, units: int) -> None:
+        """A customer gives another one some of what has been credited."""
+        giver, taker = self.chance.sample(sorted(self.customers), 2)
+        town, at = self.town, self.town.now()
+        async with town.db.write() as s:
+            source = await accounts.find(s, town.tenant_id, chart.customer(giver), town.usdc)
+            amount = 0 if source is None else balances.balance_of(source).available
+            if source is None or amount == 0:
+                return
+            target = await accounts.ensure(
+                s, town.tenant_id, chart.customer(taker), town.usdc, "liability", owner_id=taker
+            )
+            spent = Transfer(
+                id=TransferId(new_uuid7()),
+                tenant_id=town.tenant_id,
+                debit=source.id,
+                credit=target,
+                amount=min(amount, units),
+                code="test.spent",
+                event_at=at,
+            )
+            await post_or_raise(s, [spent])
+
+    @property
+    def customers(self) -> set[CustomerId]:
+        return set(self.outsiders.token.values())
+
+    async def settle_down(self) -> None:
+        """Everything works again and the chain goes on until nothing moves any more."""
+        await self._mend()
+        for _ in range(4):
+            self.town.anvil.mine(SETTLED_AT // 2)
+            await self.round(sweeping=False)
+        for _ in range(12):
+            self.town.anvil.mine(SETTLED_AT)
+            await self.round(sweeping=False)
+            async with self.db.read() as s:
+                waiting = await s.scalar("SELECT count(*) FROM deposits WHERE state = 'seen'")
+                cursor = await s.scalar("SELECT block_number FROM chain_cursors")
+            if waiting == 0 and cursor == await self.client.block_number():
+                return
+        raise AssertionError(f"{waiting} deposits wait, read up to {cursor}")
+
+
+@asynccontextmanager
+async def machine(town: Town, seed: int) -> AsyncIterator[Machine]:
+    """The town with three endpoints, odd tokens and rules for what is credited when."""
+    chance = random.Random(seed)
+    async with AsyncExitStack() as stack:
+        made: list[Machine] = []
+
+        def before() -> None:
+            for item in made:
+                item.on_request()
+
+        nodes = [
+            await stack.enter_async_context(Node(town.anvil.rpc_url, before)) for _ in range(3)
+        ]
+        urls = tuple(node.url for node in nodes)
+        client = EvmClient(town.chain_id, urls, timeout_s=TIMEOUT_S, quorum=2)
+        stack.push_async_callback(client.close)
+        db = StoppingDatabase(town.db.url)
+        stack.push_async_callback(db.close)
+        await _rules(town, urls)
+        people = [await town.customer(f"c{i}") for i in range(CUSTOMERS)]
+        native = {await town.address(c, 0): c for c in people}
+        token = {await town.address(c, 1): c for c in people}
+        outsiders = Outsiders(town, chance, native, token)
+        # The town before had the same keys: what it sent and nobody mined would come true here.
+        rpc(town.anvil.rpc_url, "anvil_dropAllTransactions")
+        outsiders.prepare()
+        outsiders.pay_operator((await town.role("gas")).address, 10 * ETHER)
+        town.anvil.mine(REORG_MAX)
+        made.append(Machine(town, db, nodes, client, outsiders, chance))
+        yield made[0]
+
+
+async def _rules(town: Town, urls: tuple[str, ...]) -> None:
+    world, odd = town.world, town.world.odd_tokens
+    info = replace(
+        town.registry.chain(town.chain_id),
+        rpc_urls=urls,
+        confirmations=SETTLED_AT,
+        credit_at=CREDIT_AT,
+        devnet=False,
+    )
+    eth, usdc = town.registry.asset(town.eth), town.registry.asset(town.usdc)
+    bands = (Band(0, CREDIT_AT), Band(LARGE_USDC, LARGE_AT))
+    listed: list[AssetInfo] = [
+        replace(eth, minimum=MINIMUM_NATIVE),
+        replace(usdc, minimum=MINIMUM_USDC, bands=bands),
+    ]
+    for token, measured in (
+        (odd.no_return, False),
+        (odd.fee_on_transfer, True),
+        (odd.rebasing, True),
+    ):
+        asset = erc20_asset(town.chain_id, token.address)
+        listed.append(
+            AssetInfo(asset, town.chain_id, token.symbol, token.decimals, token.address,
+                      measured=measured)
+        )  # fmt: skip
+    liar = erc20_asset(town.chain_id, LIAR)
+    listed.append(AssetInfo(liar, town.chain_id, "LIAR", 18, LIAR))
+    async with town.db.write() as s:
+        for item in listed[2:]:
+            await assets.register(
+                s, erc20_asset(town.chain_id, str(item.address)), item.symbol, 18, town.chain_id
+            )
+    assert world.tokens["TDAI"].address not in {x.address for x in listed}
+    registry = Registry({town.chain_id: info}, {x.asset_id: x for x in listed})
+    for deps in (town.deposits, town.settlement, town.withdrawals):
+        object.__setattr__(deps, "registry", registry)
+    town.registry = registry
