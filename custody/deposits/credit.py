@@ -38,7 +38,7 @@ async def step(deps: DepositDeps, chain_id: int) -> int:
         async with deps.db.write() as s:
             if reason is not None:
                 return await _quarantine(s, deps, deposit, reason)
-            return await _credit(s, deps, deposit)
+            return await book(s, deps, deposit)
 
     return await each(logger, "deposit", waiting, credit)
 
@@ -85,12 +85,19 @@ async def _quarantine(s: WriteSession, deps: DepositDeps, deposit: Deposit, reas
     return True
 
 
-async def _credit(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> bool:
+async def book(s: WriteSession, deps: DepositDeps, deposit: Deposit, state: str = "seen") -> bool:
+    """Credit it; False if it is not in `state` any more, in another block, or frozen."""
     transfer_id = TransferId(new_uuid7())
     taken = await s.execute(
-        "UPDATE deposits SET state = 'credited', transfer_id = :transfer, updated_at = now()"
-        " WHERE id = :id AND state = 'seen' AND block_hash = :hash",
-        {"id": deposit.id, "transfer": transfer_id, "hash": deposit.block_hash},
+        "UPDATE deposits SET state = 'credited', reason = NULL, transfer_id = :transfer,"
+        " updated_at = now()"
+        " WHERE id = :id AND state = :state AND block_hash = :hash AND freeze_id IS NULL",
+        {
+            "id": deposit.id,
+            "transfer": transfer_id,
+            "state": state,
+            "hash": deposit.block_hash,
+        },
     )
     if taken.rowcount != 1:
         return False

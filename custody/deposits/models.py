@@ -80,9 +80,12 @@ deposits = Table(
     Column("state", Text, nullable=False),
     Column("reason", Text),
     Column("transfer_id", Uuid),
+    Column("freeze_id", Uuid),
+    Column("frozen_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     UniqueConstraint("chain_id", "tx_hash", "log_index", "trace_path"),
+    Index("ix_deposits_frozen", "chain_id", postgresql_where=text("freeze_id IS NOT NULL")),
     Index("ix_deposits_chain_id_state_block_number", "chain_id", "state", "block_number"),
     Index("ix_deposits_tenant_id_customer_id", "tenant_id", "customer_id", "id"),
 )
