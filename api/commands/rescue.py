@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from api import wiring
 from api.inputs import Approved, approvals, known_chain
-from custody.core.errors import InvalidInput, MoorageError
+from chains.errors import ChainError
+from custody.core.errors import InvalidInput, MoorageError, Unavailable
 from custody.core.ids import format_id
 from custody.core.intents import Approval
 from custody.core.settings import Settings
@@ -46,10 +47,15 @@ def read_approval(path: Path) -> Approval:
 async def run(
     settings: Settings, chain_id: int, tx_hash: str, given: Sequence[Approval], *, execute: bool
 ) -> list[dict[str, Any]]:
-    """Look at one transaction and, with `execute`, record what two people signed."""
+    """Look at one transaction and, with `execute`, record what two people signed.
+
+    Raises Unavailable where the chain cannot be asked, besides what `examine` raises.
+    """
     parts = wiring.parts(settings, exchanges=False)
     try:
         return await examine(wiring.deposit_deps(parts), chain_id, tx_hash, given, execute=execute)
+    except ChainError as error:
+        raise Unavailable(f"chain {chain_id}: {error}") from None
     finally:
         await parts.close()
         await parts.db.close()

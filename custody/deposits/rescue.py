@@ -29,7 +29,6 @@ from custody.deposits.addresses import DepositAddress
 from custody.deposits.deps import DepositDeps
 from custody.deposits.review import Action
 from custody.deposits.scan import Watched
-from custody.ledger import assets
 from custody.parties import places
 from custody.parties.places import Place
 from custody.policy import policies
@@ -124,7 +123,7 @@ async def record(
     if now.verdict is not Verdict.RESCUE:
         raise Conflict(f"not to be rescued: {now.verdict.value}", deposit=now.deposit)
     await _require_block(s, seen)
-    await _register(s, deps, seen)
+    await review.require_listed(s, deps, scan.asset_of(seen))
     issued = await addresses.issue(
         s, tenant_id, owner.customer_id, seen.chain_id, owner.branch, at=at
     )
@@ -148,12 +147,6 @@ async def _require_block(s: ReadSession, seen: TransferSeen) -> None:
     )
     if kept is not None and kept != seen.block.hash:
         raise Conflict("the scanner has read another block there: a reorg is on its way")
-
-
-async def _register(s: WriteSession, deps: DepositDeps, seen: TransferSeen) -> None:
-    """The ledger opens accounts only in assets that it knows: a token listed since is new to it."""
-    info = deps.registry.asset(scan.asset_of(seen))
-    await assets.register(s, scan.asset_of(seen), info.symbol, info.decimals, info.chain_id)
 
 
 async def _reached(client: EvmClient, receipt: Receipt, *, traces: bool) -> frozenset[str]:

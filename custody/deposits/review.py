@@ -20,9 +20,11 @@ from custody.core.errors import Conflict, Forbidden, InvalidInput, Refused
 from custody.core.governance import TREASURY
 from custody.core.ids import DepositId, TenantId, format_id
 from custody.core.intents import Approval
+from custody.core.money import AssetId
 from custody.deposits import credit, freezes, listing
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
+from custody.ledger import assets
 from custody.parties import people
 from custody.policy import approvals
 from custody.policy.strict import hex_bytes
@@ -209,12 +211,20 @@ async def confirm(
     _require_state(Action.CONFIRM, found)
     if found.block_hash != stood.block_hash:
         raise Conflict("the deposit has moved to another block meanwhile")
-    if found.asset_id not in deps.registry.assets:
-        raise Refused("asset", "must be in the registry of assets before anybody is credited")
+    await require_listed(s, deps, AssetId(found.asset_id))
     await _decided(s, Action.CONFIRM, found, given, at)
     if not await credit.book(s, deps, found, found.state):
         raise Conflict("the deposit has changed meanwhile")
     return await listing.deposit(s, stood.tenant_id, stood.id)
+
+
+async def require_listed(s: WriteSession, deps: DepositDeps, asset: AssetId) -> None:
+    """Raises Refused for what is not in the registry; what was listed since is new to the ledger,
+    which opens accounts only in assets that it knows."""
+    info = deps.registry.assets.get(asset)
+    if info is None:
+        raise Refused("asset", "must be in the registry of assets before anybody is credited")
+    await assets.register(s, asset, info.symbol, info.decimals, info.chain_id)
 
 
 def _require_state(action: Action, found: Deposit) -> None:

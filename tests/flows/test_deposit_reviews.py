@@ -1,5 +1,6 @@
 """What people do about single deposits, on a real Anvil: freeze, confirm, dismiss."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from chains.devnet.scenario import chain
 from chains.evm import watcher
 from chains.types import BlockScan
 from custody.core.errors import Conflict, Forbidden, InvalidInput, MoorageError, Refused
-from custody.core.ids import CustomerId, PersonId, TransferId, new_uuid7
+from custody.core.ids import CustomerId, PersonId, TransferId, format_id, new_uuid7
 from custody.core.intents import Approval
 from custody.core.money import AssetId
 from custody.deposits import credit, freezes, listing, review, scan
@@ -243,6 +244,38 @@ async def test_two_people_credit_what_is_quarantined_once(
 
 def _digest(found: Deposit) -> str:
     return review.digest(review.document(Action.CONFIRM, found))
+
+
+async def test_however_many_at_once_it_is_credited_once(desk: Desk) -> None:
+    """Property 26: people, the job and a freeze meet over one deposit, and one of them wins."""
+    town = desk.town
+    for n in range(6):
+        alice = await town.customer(f"alice-{n}")
+        address = await town.address(alice, 1)
+        town.mined(outside.send_usdc(town.anvil.rpc_url, town.world, address, 3 * USDC))
+        town.anvil.mine(CONFIRMATIONS)
+        while await scan.step(town.deposits, town.chain_id):
+            pass
+        found = await desk.only(alice)
+        given = desk.agreed(Action.CONFIRM, found)
+
+        async def freeze_late(pause_s: float, found: Deposit = found) -> None:
+            await asyncio.sleep(pause_s)
+            await desk.freeze(found)
+
+        await asyncio.gather(
+            *(desk.confirm(found, given) for _ in range(3)),
+            *(credit.step(town.deposits, town.chain_id) for _ in range(2)),
+            *(freeze_late(n * 0.02) for _ in range(2)),
+            return_exceptions=True,
+        )
+        ended = await desk.only(alice)
+        credited = ended.state == "credited"
+        assert await town.available(alice, town.usdc) == 0, "it is frozen, or its money held"
+        assert await town.balance(chart.customer(alice), town.usdc) == credited * 3 * USDC
+        async with town.db.read() as s:
+            own = await holds.open_holds(s, reference=format_id("deposit", found.id))
+        assert sum(h.amount for h in own) == credited * 3 * USDC
 
 
 async def test_who_was_removed_between_signing_and_doing_stops_it(
