@@ -33,7 +33,7 @@ LOCAL = frozenset(
     {
         *("serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck"),
         *("sign-approval", "sign-safe", "kek", "doctor", "policy"),
-        *("back-up", "drill"),
+        *("back-up", "drill", "rescue"),
     }
 )
 """Commands that need no OpenAPI document: building one would only make them start late."""
@@ -170,6 +170,33 @@ def doctor(
         report = asyncio.run(command.run(settings, repair=repair))
     typer.echo("\n".join(report.lines) or "nothing found")
     raise typer.Exit(1 if report.left else 0)
+
+
+@app.command()
+def rescue(
+    chain: Annotated[int, typer.Option(help="id of the chain that has the transaction")],
+    tx: Annotated[str, typer.Option(help="hash of the transaction, 0x…")],
+    execute: Annotated[bool, typer.Option(help="record it; else nothing changes")] = False,
+    approval: Annotated[
+        list[Path] | None,
+        typer.Option(help="file that `people sign-deposit` wrote, once a person and arrival"),
+    ] = None,
+) -> None:
+    """Find money that came to an address of ours unwatched, and record it as a deposit.
+
+    For a wrong chain, for a token that was listed since, and for a block that was read before the
+    address was watched. Shows what there is, each with the document that two persons of treasury
+    sign; with --execute records what they signed. Exits with 1 if nothing can be, or was, rescued.
+    """
+    from api.commands import rescue as command
+    from api.embedded import left_as_found
+
+    settings = Settings()
+    with kek_commands.clear_errors(), left_as_found(settings):
+        given = [command.read_approval(path) for path in approval or []]
+        shown = asyncio.run(command.run(settings, chain, tx, given, execute=execute))
+    typer.echo(json.dumps(shown, indent=2))
+    raise typer.Exit(0 if command.worked(shown, execute=execute) else 1)
 
 
 @app.command("back-up")

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from api.answers import Shape
+from api.answers import Shape, parse_time
 from chains.evm.address import is_checksummed
 from chains.registry import ChainInfo, Registry
 from custody.core.errors import InvalidInput
 from custody.core.governance import Signature
 from custody.core.ids import parse_id
+from custody.core.intents import Approval
 from custody.core.money import AssetId
 
 
@@ -24,6 +25,27 @@ def signatures(given: Sequence[PersonSignature]) -> list[Signature]:
     for one in given:
         parse_id("person", one.person, "person")
     return [Signature(one.person, one.signature) for one in given]
+
+
+class Approved(Shape):
+    """Made by `moorage people sign-deposit` with a key that never enters the service."""
+
+    digest: str = Field(max_length=80, description="of the document as the person saw it")
+    person: str
+    expires_at: str = Field(max_length=40)
+    signature: str = Field(max_length=128)
+
+
+def approvals(given: Sequence[Approved]) -> list[Approval]:
+    return [
+        Approval(
+            parse_id("person", one.person, "approvals.person"),
+            one.digest,
+            parse_time(one.expires_at, "approvals.expires_at"),
+            one.signature,
+        )
+        for one in given
+    ]
 
 
 def known_asset(registry: Registry, asset: str, field: str = "asset") -> AssetId:

@@ -1,6 +1,7 @@
 """What people do at their own desk: make a key, sign an approval or a policy. No service needed."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,11 @@ import typer
 from api.inputs import checked_address
 from custody.core import governance
 from custody.core.clock import iso_us
+from custody.core.errors import InvalidInput
 from custody.core.governance import Address, Changing
 from custody.core.ids import new_uuid7, parse_id
 from custody.core.intents import Intent
+from custody.deposits import review
 from custody.keys import people
 from custody.keys.people import PersonKey
 
@@ -56,6 +59,35 @@ def sign_approval(
     _print(
         {
             "intent": body["id"],
+            "digest": made.intent_digest,
+            "person": person,
+            "expires_at": iso_us(made.expires_at),
+            "signature": made.signature,
+        }
+    )
+
+
+@app.command("sign-deposit")
+def sign_deposit(
+    document: Annotated[str, typer.Argument(help="as `deposits review` or `rescue` prints it")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+) -> None:
+    """Agree to what the document decides about one deposit: one of two persons of treasury.
+
+    The digest is computed here from the document, which is shown before it is signed.
+    """
+    shown = json.loads(read_text(document))
+    body = shown.get("document", shown)
+    if not isinstance(body, dict) or body.get("schema") != review.SCHEMA:
+        raise InvalidInput("document", f"must be of schema {review.SCHEMA}")
+    id_ = parse_id("person", person, "person")
+    _show_facts({name: str(value) for name, value in body.items()})
+    end = datetime.now(UTC) + timedelta(minutes=minutes)
+    made = people.sign_approval(PersonKey.read(key), id_, review.digest(body), end)
+    _print(
+        {
             "digest": made.intent_digest,
             "person": person,
             "expires_at": iso_us(made.expires_at),
@@ -188,6 +220,10 @@ def _show(intent: Intent) -> None:
         "fee at most": f"{intent.fee_max_wei} wei",
         "digest": intent.digest(),
     }
+    _show_facts(facts)
+
+
+def _show_facts(facts: Mapping[str, str]) -> None:
     typer.echo("you are about to approve:", err=True)
     for name, value in facts.items():
         shown = value.encode("unicode_escape").decode("ascii")

@@ -1,7 +1,8 @@
 """Where customers pay in, and what has been paid in."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -21,6 +22,7 @@ from custody.deposits.listing import Deposit
 from custody.parties import customers
 
 routes = Routes("deposits")
+State = Literal["seen", "credited", "orphaned", "quarantined", "listed", "dismissed"]
 _BRANCHES = {"native": addresses.BRANCH_NATIVE, "token": addresses.BRANCH_TOKEN}
 
 
@@ -60,6 +62,7 @@ class DepositView(Shape):
     state: str
     reason: str | None = Field(description="why it is in quarantine, or only listed")
     arrived: str | None = Field(description="what its owner got, where that is measured")
+    frozen_at: str | None = Field(description="since when it is neither credited nor spendable")
     transfer: str | None
     event_at: str
     created_at: str
@@ -81,7 +84,7 @@ def _address(item: DepositAddress) -> dict[str, Any]:
     }
 
 
-def _deposit(item: Deposit) -> dict[str, Any]:
+def view(item: Deposit) -> dict[str, Any]:
     return {
         "id": format_id("deposit", item.id),
         "customer": optional_id("customer", item.customer_id),
@@ -98,6 +101,7 @@ def _deposit(item: Deposit) -> dict[str, Any]:
         "state": item.state,
         "reason": item.reason,
         "arrived": None if item.arrived is None else str(item.arrived),
+        "frozen_at": None if item.frozen_at is None else iso_us(item.frozen_at),
         "transfer": optional_id("transfer", item.transfer_id),
         "event_at": iso_us(item.block_time),
         "created_at": iso_us(item.created_at),
@@ -141,13 +145,18 @@ async def list_addresses(
 
 @routes.get("/v1/deposits", access=OWN, command="deposits list", answer=DepositPage)
 async def list_deposits(
-    who: Who, deps: UseDeps, customer: str | None = None, cursor: Cursor = None, limit: Limit = 50
+    who: Who,
+    deps: UseDeps,
+    customer: str | None = None,
+    state: Annotated[State | None, Query(description="only those in this state")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
 ) -> Response:
     """Newest first: pending until the chain is sure, then credited, or orphaned by a reorg."""
     wanted, after = who.customer_filter(customer), cursor_id("deposit", cursor)
     async with deps.db.read() as s:
-        found = await listing.deposits(s, who.tenant_id, wanted, after, limit)
-    return page([_deposit(d) for d in found], next_id("deposit", [d.id for d in found], limit))
+        found = await listing.deposits(s, who.tenant_id, wanted, after, limit, state)
+    return page([view(d) for d in found], next_id("deposit", [d.id for d in found], limit))
 
 
 @routes.get("/v1/deposits/{deposit_id}", access=OWN, command="deposits show", answer=DepositView)
@@ -159,4 +168,4 @@ async def show(deposit_id: str, who: Who, deps: UseDeps) -> Response:
     if found.customer_id is None and who.customer_id is not None:
         raise NotFound("deposit", deposit_id)
     who.require_owner(found.customer_id, "deposit", id_)
-    return answer(_deposit(found))
+    return answer(view(found))

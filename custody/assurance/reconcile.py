@@ -45,7 +45,7 @@ class ReconcileDeps:
 class Line:
     """One account: base units by the ledger and by the place itself, at `block`.
 
-    `listed` came to it and was not credited, by a rule; it is at the place all the same.
+    `listed` came to it and was not credited, by a rule or a freeze; it is there all the same.
     """
 
     code: str
@@ -120,7 +120,8 @@ async def complete_block(deps: ReconcileDeps, client: EvmClient, chain_id: int) 
             {"chain": chain_id},
         )
         seen = await s.scalar(
-            "SELECT min(block_number) FROM deposits WHERE chain_id = :chain AND state = 'seen'",
+            "SELECT min(block_number) FROM deposits WHERE chain_id = :chain AND state = 'seen'"
+            " AND freeze_id IS NULL",
             {"chain": chain_id},
         )
         sent = await s.all(

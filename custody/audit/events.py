@@ -33,6 +33,11 @@ class EventKind(StrEnum):
     DEPOSIT_ORPHANED = "deposit.orphaned"
     DEPOSIT_QUARANTINED = "deposit.quarantined"
     DEPOSIT_LISTED = "deposit.listed"
+    DEPOSIT_FROZEN = "deposit.frozen"
+    DEPOSIT_UNFROZEN = "deposit.unfrozen"
+    DEPOSIT_CONFIRMED = "deposit.confirmed"
+    DEPOSIT_DISMISSED = "deposit.dismissed"
+    DEPOSIT_RESCUED = "deposit.rescued"
     TRANSFER_POSTED = "transfer.posted"
     TRANSFERS_POSTED = "transfers.posted"
     INTENT_CREATED = "intent.created"
@@ -108,6 +113,8 @@ _TX = "chain_id:number tx_hash:hash"
 _AT_BLOCK = "chain_id:number block_number:number block_hash?:hash"
 _MINED = "block_number?:number block_hash?:hash"
 _MOVED = "asset:asset amount:amount"
+# What two people decided about one deposit: `document` is what they signed the digest of.
+_REVIEWED = "deposit:id.deposit digest:digest document:object approvals:list decided_at:time"
 
 EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.TENANT_CREATED: _schema(1, "tenant:id.tenant account_index:number xpub?:text"),
@@ -143,6 +150,13 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.DEPOSIT_LISTED: _schema(
         1, f"deposit:id.deposit {_TX} block_number:number block_hash:hash reason:text"
     ),
+    EventKind.DEPOSIT_FROZEN: _schema(
+        1, "deposit:id.deposit freeze:id.freeze by:text reason?:text"
+    ),
+    EventKind.DEPOSIT_UNFROZEN: _schema(1, _REVIEWED),
+    EventKind.DEPOSIT_CONFIRMED: _schema(1, _REVIEWED),
+    EventKind.DEPOSIT_DISMISSED: _schema(1, _REVIEWED),
+    EventKind.DEPOSIT_RESCUED: _schema(1, _REVIEWED),
     EventKind.OPERATOR_FUNDED: _schema(
         1,
         f"{_MOVED} chain_id:number role?:text address?:address tx_hash?:hash {_MINED} "

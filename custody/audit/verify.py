@@ -44,6 +44,14 @@ ENTRY_KEYS = {"v", "id", "tenant", "kind", "at", "data"}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 NUMBER = re.compile("0|[1-9][0-9]{0,77}")
 
+REVIEWS = {
+    "deposit.unfrozen": "unfreeze",
+    "deposit.confirmed": "confirm",
+    "deposit.dismissed": "dismiss",
+    "deposit.rescued": "rescue",
+}
+"""Kinds of entries about one deposit that two people decide, with what their document says."""
+
 
 class Wrong(Exception):
     """Something does not hold; `where` is the file and entry."""
@@ -436,6 +444,7 @@ class Bundle:
         report.run("policies", self.policies)
         report.run("intents", self.digests)
         report.run("approvals", self.approvals)
+        report.run("deposit reviews", self.deposit_reviews)
         report.run("signatures follow decisions", self.signed_after_decision)
         report.run("withdrawals", self.withdrawals)
         report.run("payout batches", self.batches)
@@ -698,6 +707,32 @@ class Bundle:
         if not ed25519_valid(key, payload, bytes.fromhex(signature)):
             raise Wrong(entry.where, f"the approval by {approval['person']} is not signed by them")
         return str(person["role"])
+
+    def deposit_reviews(self) -> str:
+        """Whatever people decided about a deposit, two of treasury signed, and just that."""
+        count = 0
+        for entry in self.of(*REVIEWS):
+            data, body, where = entry.data, entry.data["document"], entry.where
+            if "sha256:" + hashlib.sha256(canonical(body)).hexdigest() != data["digest"]:
+                raise Wrong(where, "the digest is not that of the document")
+            said = (body["schema"], body["action"], body["tenant"])
+            if said != ("moorage.deposit-review/1", REVIEWS[entry.kind], entry.tenant):
+                raise Wrong(where, "the document decides something else")
+            if body.get("deposit", data["deposit"]) != data["deposit"]:
+                raise Wrong(where, "the document is about another deposit")
+            roles: dict[str, str] = {}
+            for approval in data["approvals"]:
+                if approval["intent"] != data["digest"]:
+                    raise Wrong(where, "carries an approval of another document")
+                if approval["expires_at"] <= data["decided_at"]:
+                    raise Wrong(where, f"the approval by {approval['person']} had expired")
+                roles[approval["person"]] = self._approval(approval, entry)
+            if have(list(roles.values()), ["treasury"]) < 2:
+                raise Wrong(where, "was not signed by two persons of treasury")
+            count += 1
+        if not count:
+            raise Skipped("nobody decided about a deposit")
+        return f"{count} decisions about deposits, each signed by two"
 
     def _decision(self, entry: Entry) -> None:
         """Evidence behind an allowed intent, and the policy's rule, independently evaluated."""

@@ -4,6 +4,7 @@ Branch 0 takes the native coin, branch 1 tokens. The same index serves a custome
 so a deposit on the wrong chain still lands on an address of the same customer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -143,6 +144,16 @@ async def on_chain(s: ReadSession, chain_id: int) -> dict[str, DepositAddress]:
         f"SELECT {_COLUMNS} FROM deposit_addresses WHERE chain_id = :chain", {"chain": chain_id}
     )
     return {row.address: DepositAddress(**row._mapping) for row in rows}
+
+
+async def anywhere(s: ReadSession, wanted: Sequence[str]) -> list[DepositAddress]:
+    """Those of `wanted` that are deposit addresses, once for each chain that they are issued on."""
+    rows = await s.all(
+        f"SELECT {_COLUMNS} FROM deposit_addresses WHERE address = ANY(:wanted)"
+        " ORDER BY address, chain_id",
+        {"wanted": list(wanted)},
+    )
+    return [DepositAddress(**row._mapping) for row in rows]
 
 
 async def is_ours(s: ReadSession, address: str) -> bool:

@@ -88,7 +88,7 @@ async def _advance(deps: DepositDeps, heads: _Heads, deposit: Deposit) -> bool:
             return await _set_aside(s, deps, deposit, "quarantined", reason)
         if (rule := _too_small(deps, deposit)) is not None:
             return await _set_aside(s, deps, deposit, "listed", rule)
-        return await _credit(s, deps, deposit)
+        return await book(s, deps, deposit)
 
 
 def _too_small(deps: DepositDeps, deposit: Deposit) -> str | None:
@@ -164,15 +164,18 @@ async def _set_aside(
     return False
 
 
-async def _credit(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> bool:
+async def book(s: WriteSession, deps: DepositDeps, deposit: Deposit, state: str = "seen") -> bool:
+    """Credit it; False if it is not in `state` any more, in another block, or frozen."""
     transfer_id = TransferId(new_uuid7())
     taken = await s.execute(
-        "UPDATE deposits SET state = 'credited', transfer_id = :transfer, arrived = :arrived,"
-        " updated_at = now() WHERE id = :id AND state = 'seen' AND block_hash = :hash",
+        "UPDATE deposits SET state = 'credited', reason = NULL, transfer_id = :transfer,"
+        " arrived = :arrived, updated_at = now()"
+        " WHERE id = :id AND state = :state AND block_hash = :hash AND freeze_id IS NULL",
         {
             "id": deposit.id,
             "transfer": transfer_id,
             "arrived": deposit.arrived,
+            "state": state,
             "hash": deposit.block_hash,
         },
     )

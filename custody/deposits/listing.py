@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from custody.core.db import ReadSession
+from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import NotFound
-from custody.core.ids import CustomerId, DepositId, TenantId, TransferId, format_id
+from custody.core.ids import CustomerId, DepositId, FreezeId, TenantId, TransferId, format_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class Deposit:
     """Value seen on chain; `amount` in base units. An operator's own funding has a place_role.
 
     `arrived` is what there was of it in truth, where that is measured; None where it is not.
+    `freeze_id` is that of the freeze in force, new each time.
     """
 
     id: DepositId
@@ -37,6 +38,8 @@ class Deposit:
     arrived: int | None
     transfer_id: TransferId | None
     created_at: datetime
+    freeze_id: FreezeId | None
+    frozen_at: datetime | None
 
     @property
     def value(self) -> int:
@@ -47,7 +50,7 @@ class Deposit:
 COLUMNS = (
     "id, tenant_id, customer_id, place_role, chain_id, tx_hash, log_index, trace_path, asset_id,"
     " sender, address, amount, block_number, block_hash, block_time, state, reason,"
-    " arrived, transfer_id, created_at"
+    " arrived, transfer_id, created_at, freeze_id, frozen_at"
 )
 
 
@@ -64,20 +67,38 @@ async def deposits(
     customer_id: CustomerId | None,
     cursor: UUID | None,
     limit: int,
+    state: str | None = None,
 ) -> list[Deposit]:
     """Newest first; without a customer, those of all customers of the tenant."""
     rows = await s.all(
         f"SELECT {COLUMNS} FROM deposits WHERE tenant_id = :tenant AND customer_id IS NOT NULL"
         " AND (CAST(:customer AS uuid) IS NULL OR customer_id = :customer)"
+        " AND (CAST(:state AS text) IS NULL OR state = :state)"
         " AND (CAST(:cursor AS uuid) IS NULL OR id < :cursor) ORDER BY id DESC LIMIT :limit",
-        {"tenant": tenant_id, "customer": customer_id, "cursor": cursor, "limit": limit},
+        {
+            "tenant": tenant_id,
+            "customer": customer_id,
+            "state": state,
+            "cursor": cursor,
+            "limit": limit,
+        },
     )
     return [row_to_deposit(row) for row in rows]
 
 
 async def deposit(s: ReadSession, tenant_id: TenantId, deposit_id: DepositId) -> Deposit:
+    """Raises NotFound."""
+    return await _one(s, tenant_id, deposit_id, "")
+
+
+async def locked(s: WriteSession, tenant_id: TenantId, deposit_id: DepositId) -> Deposit:
+    """The same, and nobody else changes it until this transaction ends. Raises NotFound."""
+    return await _one(s, tenant_id, deposit_id, " FOR UPDATE")
+
+
+async def _one(s: ReadSession, tenant_id: TenantId, deposit_id: DepositId, lock: str) -> Deposit:
     row = await s.first(
-        f"SELECT {COLUMNS} FROM deposits WHERE id = :id AND tenant_id = :tenant",
+        f"SELECT {COLUMNS} FROM deposits WHERE id = :id AND tenant_id = :tenant{lock}",
         {"id": deposit_id, "tenant": tenant_id},
     )
     if row is None:
@@ -88,10 +109,10 @@ async def deposit(s: ReadSession, tenant_id: TenantId, deposit_id: DepositId) ->
 async def in_state(
     s: ReadSession, chain_id: int, state: str, block_max: int, after: Deposit | None = None
 ) -> list[Deposit]:
-    """A page of one chain's deposits in one state, up to a block, oldest first."""
+    """A page of one chain's deposits in one state, up to a block, oldest first; none frozen."""
     rows = await s.all(
         f"SELECT {COLUMNS} FROM deposits WHERE chain_id = :chain AND state = :state"
-        " AND block_number <= :block AND (CAST(:after AS bigint) IS NULL"
+        " AND freeze_id IS NULL AND block_number <= :block AND (CAST(:after AS bigint) IS NULL"
         " OR (block_number, id) > (:after, CAST(:id AS uuid))) ORDER BY block_number, id LIMIT 500",
         {
             "chain": chain_id,
@@ -122,11 +143,13 @@ async def beside(s: ReadSession, deposit: Deposit) -> list[Deposit]:
 
 
 async def listed_at(s: ReadSession, chain_id: int, address: str, asset_id: str, block: int) -> int:
-    """Base units that came up to a block to one address and are listed, not credited."""
+    """Base units that came up to a block to one address and are not credited: listed, or frozen
+    before they were."""
     found = await s.scalar(
         "SELECT coalesce(sum(coalesce(arrived, amount)), 0) FROM deposits"
         " WHERE chain_id = :chain AND address = :address AND asset_id = :asset"
-        " AND block_number <= :block AND state = 'listed'",
+        " AND block_number <= :block"
+        " AND (state = 'listed' OR state = 'seen' AND freeze_id IS NOT NULL)",
         {"chain": chain_id, "address": address, "asset": asset_id, "block": block},
     )
     return int(found or 0)

@@ -9,7 +9,7 @@ import logging
 from custody.audit import log
 from custody.core.db import WriteSession
 from custody.core.ids import TransferId, format_id, new_uuid7
-from custody.deposits import credit, listing
+from custody.deposits import credit, freezes, listing
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.ledger import accounts, balances
@@ -51,9 +51,13 @@ async def step(deps: DepositDeps, chain_id: int) -> bool:
 
 
 async def _rewind(s: WriteSession, deps: DepositDeps, chain_id: int, ancestor: int) -> None:
+    # Who records a deposit of a block that has been read waits here, or is seen below.
+    await s.execute(
+        "SELECT FROM chain_cursors WHERE chain_id = :chain FOR UPDATE", {"chain": chain_id}
+    )
     rows = await s.all(
         f"SELECT {listing.COLUMNS} FROM deposits WHERE chain_id = :chain"
-        " AND block_number > :ancestor AND state IN ('seen', 'credited', 'quarantined', 'listed')"
+        " AND block_number > :ancestor AND state <> 'orphaned'"
         " ORDER BY block_number FOR UPDATE",
         {"chain": chain_id, "ancestor": ancestor},
     )
@@ -72,6 +76,8 @@ async def _rewind(s: WriteSession, deps: DepositDeps, chain_id: int, ancestor: i
 
 async def _orphan(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> None:
     if deposit.transfer_id is not None:
+        # What a freeze holds is what is to be taken back; the freeze itself stays.
+        await freezes.let_go(s, deposit, at=deps.clock.now())
         await _reverse(s, deps, deposit, deposit.transfer_id)
     await s.execute(
         "UPDATE deposits SET state = 'orphaned', transfer_id = NULL, arrived = NULL,"

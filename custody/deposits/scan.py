@@ -112,7 +112,7 @@ async def _record(
         return False
     for seen in found.transfers:
         if not watched.is_ours(seen.sender):
-            await _insert(s, deps, seen, watched)
+            await record_seen(s, deps, seen, watched)
     await s.execute(
         "INSERT INTO chain_blocks (chain_id, block_number, block_hash)"
         " VALUES (:chain, :number, :hash) ON CONFLICT DO NOTHING",
@@ -138,7 +138,10 @@ def asset_of(seen: TransferSeen) -> AssetId:
     return erc20_asset(seen.chain_id, seen.token)
 
 
-async def _insert(s: WriteSession, deps: DepositDeps, seen: TransferSeen, watched: Watched) -> None:
+async def record_seen(
+    s: WriteSession, deps: DepositDeps, seen: TransferSeen, watched: Watched
+) -> None:
+    """Store an arrival at one of `watched`; one that is stored already stays, unless orphaned."""
     owner = watched.deposit.get(seen.recipient)
     wallet = watched.wallets.get(seen.recipient)
     tenant_id = owner.tenant_id if owner else wallet.tenant_id if wallet else None

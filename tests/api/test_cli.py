@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 
 from api import cli
 from api.app import create_app
-from api.commands import generated
+from api.commands import generated, rescue
+from custody.core.errors import InvalidInput
 from custody.core.ids import PersonId, format_id, new_uuid7
 from custody.core.intents import Approval, approval_payload
+from custody.deposits import review
 from custody.keys.people import PersonKey, is_signed
 from tests.api.test_app import an_intent
 
@@ -131,6 +133,31 @@ def test_sign_approval_signs_the_intent_that_was_read(app: Any, tmp_path: Path) 
     approval = Approval(person, made["digest"], end, made["signature"])
     payload = approval_payload(person, intent.digest(), end)
     assert is_signed(key.public_key, payload, bytes.fromhex(approval.signature))
+
+
+def test_sign_deposit_signs_the_document_that_was_read(app: Any, tmp_path: Path) -> None:
+    """As with an intent; and nothing but a document about a deposit is signed so."""
+    key, person = PersonKey.new(), PersonId(new_uuid7())
+    key.write(tmp_path / "key")
+    document = {"schema": review.SCHEMA, "action": "confirm", "amount": "5", "reason": None}
+    printed = format_id("person", person)
+    asked = ["--key", str(tmp_path / "key"), "--person", printed]
+    shown = json.dumps({"document": document, "digest": "sha256:" + "0" * 64})
+    result = CliRunner().invoke(app, ["people", "sign-deposit", shown, *asked])
+    made = json.loads(result.stdout)
+    end = datetime.fromisoformat(made["expires_at"])
+    assert made["digest"] == review.digest(document)
+    assert "confirm" in result.stderr
+    payload = approval_payload(person, made["digest"], end)
+    assert is_signed(key.public_key, payload, bytes.fromhex(made["signature"]))
+    file = tmp_path / "approval.json"
+    file.write_text(result.stdout)
+    assert rescue.read_approval(file) == Approval(person, made["digest"], end, made["signature"])
+    file.write_text("{}")
+    with pytest.raises(InvalidInput):
+        rescue.read_approval(file)
+    other = json.dumps(an_intent().to_json())
+    assert CliRunner().invoke(app, ["people", "sign-deposit", other, *asked]).exit_code != 0
 
 
 def test_keygen_keeps_the_private_half_to_the_owner(app: Any, tmp_path: Path) -> None:
