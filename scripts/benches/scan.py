@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from web3 import AsyncHTTPProvider, AsyncWeb3
 
@@ -135,11 +136,10 @@ def _naive(
     topic, listed = bytes.fromhex(TRANSFER_EVENT[2:]), set(chain.LISTED)
 
     async def one(number: int) -> set[chain.Seen]:
-        block = await web3.eth.get_block(number, full_transactions=True)
+        block: Any = await web3.eth.get_block(number, full_transactions=True)
         receipts = await web3.eth.get_block_receipts(number)
         found: set[chain.Seen] = set()
         for transaction, receipt in zip(block["transactions"], receipts, strict=True):
-            assert not isinstance(transaction, bytes)
             to = str(transaction.get("to")).lower()
             if to in watched and transaction["value"] and receipt["status"] == 1:
                 found.add(("0x" + transaction["hash"].hex(), -1, ""))
