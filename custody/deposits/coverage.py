@@ -13,8 +13,10 @@ from chains.types import BlockRef, Header
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Broken
 
-HEADERS_KEPT = 256
+REORG_DEPTH_MAX = 256
 """How deep a reorg is followed. One that is deeper halts the chain for a person."""
+HEADERS_KEPT = 2 * REORG_DEPTH_MAX
+"""So that after the deepest one there are enough left to follow another."""
 
 
 async def begin(s: WriteSession, chain_id: int, block: BlockRef) -> None:

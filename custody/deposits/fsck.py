@@ -4,7 +4,7 @@ Reads everything it judges; run it in one snapshot (`Database.snapshot`).
 """
 
 from custody.core.db import ReadSession
-from custody.deposits.coverage import HEADERS_KEPT, holes
+from custody.deposits.coverage import REORG_DEPTH_MAX, holes
 from custody.ledger.fsck import Break
 
 # Each is one query that finds nothing where all is well, and answers (subject, detail).
@@ -68,7 +68,7 @@ async def check(s: ReadSession) -> list[Break]:
     """Everything that does not hold, in the order of the rules."""
     breaks = []
     for rule, query in _RULES.items():
-        params = {"kept": HEADERS_KEPT} if ":kept" in query else None
+        params = {"kept": REORG_DEPTH_MAX} if ":kept" in query else None
         breaks += [Break(rule, r.subject, r.detail) for r in await s.all(query, params)]
     return breaks + await _ranges(s)
 

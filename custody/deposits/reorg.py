@@ -28,7 +28,7 @@ async def step(deps: DepositDeps, chain_id: int, head: int) -> bool:
         stored = await s.all(
             "SELECT block_number, block_hash FROM chain_blocks WHERE chain_id = :chain"
             " ORDER BY block_number DESC LIMIT :depth",
-            {"chain": chain_id, "depth": coverage.HEADERS_KEPT},
+            {"chain": chain_id, "depth": coverage.REORG_DEPTH_MAX},
         )
     # A node that is behind shows less of the chain, which is no evidence: only another hash is.
     comparable = [SeenBlock(r.block_number, r.block_hash) for r in stored if r.block_number <= head]
@@ -43,7 +43,7 @@ async def step(deps: DepositDeps, chain_id: int, head: int) -> bool:
                 "UPDATE chain_cursors SET halted = true WHERE chain_id = :chain",
                 {"chain": chain_id},
             )
-            logger.critical("reorg deeper than kept headers: halted", extra={"chain": chain_id})
+            logger.critical("reorg deeper than is followed: halted", extra={"chain": chain_id})
             return True
         await _rewind(s, deps, chain_id, ancestor)
     logger.warning("reorg", extra={"chain": chain_id, "ancestor": ancestor})

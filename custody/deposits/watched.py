@@ -3,7 +3,10 @@
 Transactions commit in another order than they begin, so "since" is no time and no row number. Each
 row carries its transaction's number; below the snapshot's xmin every transaction has ended, so
 what a read at xmin did not show has a number of at least that, and the next read starts there.
+Numbers are one server's: after a restart or on another server everything is read again.
 """
+
+from datetime import datetime
 
 from custody.core.db import ReadSession
 from custody.parties import places
@@ -19,7 +22,8 @@ class Watched:
         self.all: set[str] = set()
         self.wallets: dict[str, Place] = {}
         self._others: set[str] = set()
-        self._since: int | None = None
+        self._since = 0
+        self._server: datetime | None = None
 
     def is_ours(self, address: str) -> bool:
         return address.lower() in self.all or address.lower() in self._others
@@ -30,12 +34,15 @@ class Watched:
         self.wallets = {p.address.lower(): p for p in ours if p.path is not None}
         self._others = {p.address.lower() for p in ours if p.path is None and not _is_payee(p)}
         self.all.update(self.wallets)
-        xmin = int(await s.scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
-        if self._since is None:
-            await self._load_all(s, chain_id)
-        else:
+        now = await s.one(
+            "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,"
+            " pg_postmaster_start_time() AS server"
+        )
+        if self._server == now.server:
             await self._load_since(s, chain_id, self._since)
-        self._since = xmin
+        else:
+            await self._load_all(s, chain_id)
+        self._since, self._server = now.xmin, now.server
 
     async def _load_all(self, s: ReadSession, chain_id: int) -> None:
         after = ""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -157,6 +158,8 @@ async def test_random_histories(reader: Reader, monkeypatch: pytest.MonkeyPatch,
     """Properties 24, 26, 27: whatever happens on the way, in the end what is there is seen once."""
     rnd = random.Random(SEED * 1000 + run)
     real, done = coverage.extend, Counter[str]()
+    reader.chain.head = 600 * (run % 2)
+    await reader.catch_up()
 
     async def fatal(*args: object, **more: object) -> None:
         await real(*args, **more)  # type: ignore[arg-type]
@@ -193,12 +196,31 @@ async def test_random_histories(reader: Reader, monkeypatch: pytest.MonkeyPatch,
     assert await reader.seen() == reader.there(), (SEED, run, done)
 
 
-async def test_a_reorg_below_the_kept_headers_halts(reader: Reader) -> None:
+async def test_a_reorg_in_the_middle_of_a_step_is_left_to_the_next(reader: Reader) -> None:
+    """Property 24: what is read stands on another block than what was: nothing is recorded."""
+    reader.chain.head = 10
+    await reader.catch_up()
+    reader.chain.head = 12
+
+    def answer(method: str, params: list[Any]) -> Any:
+        if method == "eth_getBlockByNumber" and params[1] and 9 not in reader.chain.forks:
+            reader.chain.reorg(4, "bb", {10})
+        return reader.chain.answer(method, params)
+
+    reader.node.answer = answer
+    assert await reader.step() == 0
+    assert await reader.cursor() == 10
+    await reader.catch_up()
+    assert await reader.seen() == reader.there()
+    assert await reader.breaks() == []
+
+
+async def test_a_reorg_that_is_too_deep_halts(reader: Reader) -> None:
     """Property 24: nothing is read on, and nothing forgotten, until a person looks."""
-    reader.chain.head = coverage.HEADERS_KEPT + 50
+    reader.chain.head = coverage.REORG_DEPTH_MAX + 50
     await reader.catch_up()
     before = await reader.seen()
-    reader.chain.reorg(coverage.HEADERS_KEPT + 10, "bb", set())
+    reader.chain.reorg(coverage.REORG_DEPTH_MAX, "bb", set())
     reader.chain.head += 5
     while await reader.step():
         pass
@@ -210,14 +232,16 @@ async def test_a_reorg_below_the_kept_headers_halts(reader: Reader) -> None:
 
 async def test_a_deep_reorg_is_walked_in_few_questions(reader: Reader) -> None:
     """Property 24."""
-    reader.chain.head = 250
+    deepest = coverage.REORG_DEPTH_MAX - 1
+    reader.chain.head = 600
     await reader.catch_up()
-    reader.chain.reorg(200, "bb", {100, 101})
+    reader.chain.reorg(deepest, "bb", {400, 401})
     posts = len(reader.node.seen)
     assert await reader.step() == 0
     asked = reader.node.seen[posts:]
     assert len(asked) < 300
-    assert await reader.cursor() == 50
+    assert await reader.cursor() == 600 - deepest
+    assert await reader.breaks() == []
     await reader.catch_up()
     assert await reader.seen() == reader.there()
     assert await reader.breaks() == []

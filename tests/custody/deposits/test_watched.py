@@ -105,6 +105,20 @@ async def test_only_what_is_new_is_read(
     assert new in watched.all
 
 
+async def test_another_server_gives_numbers_again(
+    database: Database, owner_database: Database, parties: list[Party]
+) -> None:
+    """A standby that took over may be behind, and number new rows below what was seen."""
+    watched = Watched()
+    await look(database, watched)
+    async with owner_database.write() as s:
+        address = await issue(s, parties[0])
+        await s.execute("UPDATE deposit_addresses SET issued_xid = 3")
+    assert await look(database, watched) == set(), "as long as the server seems to be the same"
+    watched._server = NOW
+    assert await look(database, watched) == {address}
+
+
 async def test_pages_leave_nothing_out(
     database: Database,
     owner_database: Database,
