@@ -121,7 +121,9 @@ async def test_logs_of_the_other_side_of_a_reorg(start: Start, empty: bool) -> N
 
     def answer(method: str, params: list[Any]) -> Any:
         moved = "eth_getLogs" in old.asked + new.asked
-        return (new if moved or method == "eth_getLogs" else old).answer(method, params)
+        found = (new if moved or method == "eth_getLogs" else old).answer(method, params)
+        # There are chains without a bloom: it must not be what saves us here.
+        return found | {"logsBloom": None} if isinstance(found, dict) else found
 
     with pytest.raises(ChainError):
         await scan_range(await start(answer), 1, 8, OURS, LISTED)
