@@ -64,12 +64,13 @@ def block_hash(number: int) -> str:
 
 
 def transfers(number: int) -> list[Transfer]:
-    """The block's transactions: native ones first. Ours: three and one that fails, three tokens."""
+    """The block's transactions, native ones first. To us: five native ones, of which one fails and
+    one comes by a call, and five of tokens, of which two are listed."""
     random = Random(number * 7919)
     mine, made = ours_few(), []
     for i in range(NATIVE + TOKENS):
         sender, stranger = "0x" + random.randbytes(20).hex(), "0x" + random.randbytes(20).hex()
-        to = mine[random.randrange(len(mine))] if i % NATIVE in (5, 50, 77, 99) else stranger
+        to = mine[random.randrange(len(mine))] if i % NATIVE in (2, 5, 50, 77, 99) else stranger
         token = None if i < NATIVE else (LISTED + UNLISTED)[i % 10]
         made.append(Transfer(number, i, sender, to, WEI + i, token, fails=i == 50, inside=i == 77))
     return made
