@@ -216,7 +216,7 @@ async def _arrive(at: At) -> bool:
     receipt = await client.receipt(at.leg.tx_hash or "")
     if receipt is None or receipt.status != 1:
         return await _named_again(at)
-    depth = await client.block_number() - receipt.block.number + 1
+    depth = await client.height() - receipt.block.number + 1
     if depth < at.deps.registry.chain(at.pool.chain_id).confirmations:
         return False
     if (await client.block(receipt.block.number)).hash != receipt.block.hash:

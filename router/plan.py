@@ -71,7 +71,7 @@ class Draft:
 async def confirmed_block(deps: RouterDeps, chain_id: int) -> BlockRef:
     """The newest block as deep as the chain's confirmations, which is where the books are."""
     client = deps.clients[chain_id]
-    head = await client.block_number()
+    head = await client.height()
     return await client.block(max(head - deps.registry.chain(chain_id).confirmations + 1, 0))
 
 

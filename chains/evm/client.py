@@ -3,6 +3,7 @@
 Every read names its block, by number or (safest: a reorg cannot change it) by `BlockRef`.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,19 @@ class EvmClient(Endpoints):
     async def block_number(self) -> int:
         """The newest block's number, as one endpoint sees it."""
         return await self._first([("eth_blockNumber", [])], _first_quantity)
+
+    async def height(self) -> int:
+        """The newest block's number that a quorum of the endpoints has reached.
+
+        One that is ahead, or boasts, makes it no higher; one that lags makes it no lower.
+        """
+        if self.quorum == 1:
+            return await self.block_number()
+        asked = (self._ask(e, [("eth_blockNumber", [])], _first_quantity) for e in self.endpoints)
+        heights = sorted(a for a in await asyncio.gather(*asked) if isinstance(a, int))
+        if len(heights) < self.quorum:
+            raise RpcUnavailable("too few endpoints answer eth_blockNumber", chain_id=self.chain_id)
+        return heights[-self.quorum]
 
     async def header(self, number: int | str) -> Header:
         """A block by number or tag (`latest`, `safe`, `finalized`). Raises RpcUnavailable."""
@@ -175,12 +189,16 @@ class EvmClient(Endpoints):
 
     async def receipts(self, tx_hashes: Sequence[str], block: BlockRef) -> list[Receipt | None]:
         """Receipts of transactions of one block; None for one that is not in exactly that block."""
-        if not tx_hashes:
+        return await self.receipts_in([(h, block) for h in tx_hashes])
+
+    async def receipts_in(self, places: Sequence[tuple[str, BlockRef]]) -> list[Receipt | None]:
+        """Receipts of (transaction, its block); None for one that is not in exactly that block."""
+        if not places:
             return []
-        calls = [("eth_getTransactionReceipt", [h]) for h in tx_hashes]
+        calls = [("eth_getTransactionReceipt", [h]) for h, _ in places]
         return await self.agreed(
             calls,
-            lambda r: [_receipt_at(raw, block, h) for raw, h in zip(r, tx_hashes, strict=True)],
+            lambda r: [_receipt_at(raw, b, h) for raw, (h, b) in zip(r, places, strict=True)],
         )
 
     async def estimate_gas(

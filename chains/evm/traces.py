@@ -4,6 +4,7 @@ A call that failed took back whatever was sent below it, though each of those ca
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,29 +25,42 @@ class InternalMove:
     amount: int
 
 
-def internal_moves(raw: Any, block_hash: str, tx_hashes: frozenset[str]) -> list[InternalMove]:
+def internal_moves(
+    raw: Any,
+    block_hash: str,
+    tx_hashes: frozenset[str],
+    watched: AbstractSet[str] | None = None,
+) -> list[InternalMove]:
     """All moves of value but those that transactions themselves carry, in the node's order.
 
-    Raises ValueError unless every transaction of the block is traced, and nothing of another block.
+    `watched` (lower case) leaves only those to these addresses, and reads the others only as far
+    as that takes. Raises ValueError unless every transaction of the block is traced, and nothing
+    of another block.
     """
     if not isinstance(raw, list):
         raise ValueError("traces: not a list")
-    traces = [t for t in (parse.mapping(x, "trace") for x in raw) if t.get("type") != "reward"]
     found: list[InternalMove] = []
     failed: set[tuple[str, Path]] = set()
-    traced: set[str] = set()
-    for trace in traces:
-        if hash_hex(trace.get("blockHash")) != block_hash:
-            raise ValueError("trace of another block")
-        tx_hash, path = hash_hex(trace.get("transactionHash")), _path(trace)
-        traced.add(tx_hash)
-        if trace.get("error"):
-            failed.add((tx_hash, path))
+    traced: set[Any] = set()
+    for trace in raw:
+        if not isinstance(trace, dict):
+            raise ValueError("trace: not an object")
+        if trace.get("type") == "reward":
             continue
-        move = _move(trace, tx_hash, path)
-        if move is not None and move.amount:
+        block = trace.get("blockHash")
+        if block != block_hash and hash_hex(block) != block_hash:
+            raise ValueError("trace of another block")
+        traced.add(trace.get("transactionHash"))
+        if trace.get("error"):
+            failed.add((hash_hex(trace.get("transactionHash")), _path(trace)))
+            continue
+        sent = _sent(trace)
+        if sent is None or (watched is not None and _lower(sent[1]) not in watched):
+            continue
+        move = _move(trace, *sent)
+        if move.amount:
             found.append(move)
-    if traced != tx_hashes:
+    if traced != tx_hashes and {hash_hex(h) for h in traced} != tx_hashes:
         raise ValueError("not every transaction of the block is traced")
     return [m for m in found if not _is_undone(m, failed)]
 
@@ -62,19 +76,30 @@ def _path(trace: Mapping[str, Any]) -> Path:
     return tuple(path)
 
 
-def _move(trace: Mapping[str, Any], tx_hash: str, path: Path) -> InternalMove | None:
-    """None for what moves no value to another account, or is the transaction itself."""
+def _lower(address: object) -> str:
+    if not isinstance(address, str):
+        raise ValueError(f"trace to no address: {address!r}")
+    return address.lower()
+
+
+def _sent(trace: Mapping[str, Any]) -> tuple[Any, Any, Any] | None:
+    """Sender, recipient and value as they are written; None for what moves no value to another
+    account, or is the transaction itself."""
     action = parse.mapping(trace.get("action"), "action")
     match trace.get("type"):
-        case "call" if path and action.get("callType") == "call":
-            sender, to, amount = action.get("from"), action.get("to"), action.get("value")
+        case "call":
+            if trace.get("traceAddress") == [] or action.get("callType") != "call":
+                return None
+            return action.get("from"), action.get("to"), action.get("value")
         case "create":
             result = parse.mapping(trace.get("result"), "result")
-            sender, to, amount = action.get("from"), result.get("address"), action.get("value")
+            return action.get("from"), result.get("address"), action.get("value")
         case "suicide" | "selfdestruct":
-            sender, to = action.get("address"), action.get("refundAddress")
-            amount = action.get("balance")
-        case _:
-            return None
+            return action.get("address"), action.get("refundAddress"), action.get("balance")
+    return None
+
+
+def _move(trace: Mapping[str, Any], sender: object, to: object, amount: object) -> InternalMove:
     wei = parse.quantity(amount, "value")
+    tx_hash, path = hash_hex(trace.get("transactionHash")), _path(trace)
     return InternalMove(tx_hash, path, checksum(str(sender)), checksum(str(to)), wei)

@@ -63,7 +63,7 @@ class _Heads:
             if isinstance(finality, str):
                 self._known[finality] = (await self._client.block(finality)).number
             else:
-                self._known[finality] = await self._client.block_number() - finality + 1
+                self._known[finality] = await self._client.height() - finality + 1
         return self._known[finality]
 
 

@@ -50,6 +50,12 @@ deposit_addresses = Table(
     Column("branch", Integer, nullable=False),
     Column("index", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column(
+        "issued_xid",
+        BigInteger,
+        nullable=False,
+        server_default=text("pg_current_xact_id()::text::bigint"),
+    ),
     PrimaryKeyConstraint("chain_id", "address"),
     ForeignKeyConstraint(
         ["tenant_id", "branch", "index"],
@@ -57,6 +63,7 @@ deposit_addresses = Table(
         name="fk_deposit_addresses_index",
     ),
     Index("ix_deposit_addresses_tenant_id_customer_id", "tenant_id", "customer_id"),
+    Index("ix_deposit_addresses_chain_id_issued_xid", "chain_id", "issued_xid"),
 )
 
 deposits = Table(
@@ -99,6 +106,7 @@ chain_cursors = Table(
     Column("block_number", BigInteger, nullable=False),
     Column("halted", Boolean, nullable=False, server_default=text("false")),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("start_block", BigInteger, nullable=False),
 )
 
 chain_blocks = Table(
@@ -107,5 +115,17 @@ chain_blocks = Table(
     Column("chain_id", BigInteger, nullable=False),
     Column("block_number", BigInteger, nullable=False),
     Column("block_hash", Text, nullable=False),
+    Column("parent_hash", Text),
     PrimaryKeyConstraint("chain_id", "block_number"),
+)
+
+chain_ranges = Table(
+    "chain_ranges",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("after_block", BigInteger, nullable=False),
+    Column("last_block", BigInteger, nullable=False),
+    Column("after_hash", Text, nullable=False),
+    Column("last_hash", Text, nullable=False),
+    PrimaryKeyConstraint("chain_id", "last_block"),
 )

@@ -6,10 +6,11 @@ already moved the money on, the rest is booked as a receivable and left for a pe
 
 import logging
 
+from chains.evm.blocks import SeenBlock, common_ancestor
 from custody.audit import log
 from custody.core.db import WriteSession
 from custody.core.ids import TransferId, format_id, new_uuid7
-from custody.deposits import credit, freezes, listing
+from custody.deposits import coverage, credit, freezes, listing
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.ledger import accounts, balances
@@ -18,24 +19,23 @@ from custody.ledger.posting import Transfer, post_or_raise
 logger = logging.getLogger(__name__)
 
 
-async def step(deps: DepositDeps, chain_id: int) -> bool:
-    """Rewind one chain if its stored head is no longer canonical; True if anything changed."""
-    client = deps.clients[chain_id]
+async def step(deps: DepositDeps, chain_id: int, head: int) -> bool:
+    """Rewind one chain if its stored head is no longer canonical; True if anything changed.
+
+    `head` is the height that the endpoints have reached.
+    """
     async with deps.db.read() as s:
         stored = await s.all(
             "SELECT block_number, block_hash FROM chain_blocks WHERE chain_id = :chain"
-            " ORDER BY block_number DESC LIMIT 256",
-            {"chain": chain_id},
+            " ORDER BY block_number DESC LIMIT :depth",
+            {"chain": chain_id, "depth": coverage.REORG_DEPTH_MAX},
         )
-    head = await client.block_number()
     # A node that is behind shows less of the chain, which is no evidence: only another hash is.
-    comparable = [row for row in stored if row.block_number <= head]
-    ancestor = None
-    for row in comparable:
-        if (await client.block(row.block_number)).hash == row.block_hash:
-            ancestor = row.block_number
-            break
-    if not comparable or ancestor == comparable[0].block_number:
+    comparable = [SeenBlock(r.block_number, r.block_hash) for r in stored if r.block_number <= head]
+    if not comparable:
+        return False
+    ancestor = await common_ancestor(deps.clients[chain_id], comparable)
+    if ancestor == comparable[0].number:
         return False
     async with deps.db.write() as s:
         if ancestor is None:
@@ -43,7 +43,7 @@ async def step(deps: DepositDeps, chain_id: int) -> bool:
                 "UPDATE chain_cursors SET halted = true WHERE chain_id = :chain",
                 {"chain": chain_id},
             )
-            logger.critical("reorg deeper than kept headers: halted", extra={"chain": chain_id})
+            logger.critical("reorg deeper than is followed: halted", extra={"chain": chain_id})
             return True
         await _rewind(s, deps, chain_id, ancestor)
     logger.warning("reorg", extra={"chain": chain_id, "ancestor": ancestor})
@@ -63,15 +63,7 @@ async def _rewind(s: WriteSession, deps: DepositDeps, chain_id: int, ancestor: i
     )
     for row in rows:
         await _orphan(s, deps, listing.row_to_deposit(row))
-    await s.execute(
-        "DELETE FROM chain_blocks WHERE chain_id = :chain AND block_number > :ancestor",
-        {"chain": chain_id, "ancestor": ancestor},
-    )
-    await s.execute(
-        "UPDATE chain_cursors SET block_number = :ancestor, updated_at = now()"
-        " WHERE chain_id = :chain",
-        {"chain": chain_id, "ancestor": ancestor},
-    )
+    await coverage.cut(s, chain_id, ancestor)
 
 
 async def _orphan(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> None:

@@ -24,11 +24,10 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Broken, Conflict, Refused
 from custody.core.ids import DepositId, TenantId, format_id
 from custody.core.intents import Approval
-from custody.deposits import addresses, review, scan
+from custody.deposits import addresses, review, scan, watched
 from custody.deposits.addresses import DepositAddress
 from custody.deposits.deps import DepositDeps
 from custody.deposits.review import Action
-from custody.deposits.scan import Watched
 from custody.parties import places
 from custody.parties.places import Place
 from custody.policy import policies
@@ -131,7 +130,7 @@ async def record(
         raise Broken(f"{seen.recipient} is not what its customer's path leads to")
     body = arrival.document()
     await review.require_two(s, tenant_id, review.digest(body), given, at=at)
-    await scan.record_seen(s, deps, seen, Watched({issued.address: issued}, []))
+    await scan.record_seen(s, deps, seen, {})
     deposit_id = await _recorded(s, seen)
     if deposit_id is None:
         raise Broken("what was rescued is not there")
@@ -240,6 +239,6 @@ async def _recorded(s: ReadSession, seen: TransferSeen) -> DepositId | None:
 async def _is_ours(s: ReadSession, seen: TransferSeen) -> bool:
     """As the scanner sees it: settlement accounts for what we send to ourselves."""
     ours: list[Place] = await places.on_chain(s, seen.chain_id)
-    if Watched({}, ours).is_ours(seen.sender):
+    if watched.is_one_of(ours, seen.sender):
         return True
     return bool(await addresses.anywhere(s, [seen.sender]))

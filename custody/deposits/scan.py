@@ -4,63 +4,29 @@ A transfer between addresses of ours is not a deposit: settlement accounts for t
 outside to one of our operational wallets is the operator's own funding.
 """
 
-import logging
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 
-from chains.evm import watcher
+from chains.errors import RpcRefused, RpcUnavailable
+from chains.evm.ahead import scan_ahead, spans
 from chains.types import BlockRef, BlockScan, TransferSeen
 from custody.audit import log
 from custody.core.clock import from_timestamp
-from custody.core.db import ReadSession, WriteSession
+from custody.core.db import WriteSession
 from custody.core.errors import Broken
 from custody.core.ids import format_id, new_uuid7
 from custody.core.money import AssetId, erc20_asset, native_asset
-from custody.deposits import addresses, reorg
-from custody.deposits.addresses import DepositAddress
+from custody.deposits import addresses, coverage, reorg
 from custody.deposits.deps import DepositDeps
-from custody.parties import places
+from custody.deposits.watched import Watched
 from custody.parties.places import Place
 
-logger = logging.getLogger(__name__)
-
-BLOCKS_PER_STEP = 64
-HEADERS_KEPT = 256
-
-
-class Watched:
-    """Our addresses on one chain, as of one read of the database."""
-
-    def __init__(self, deposit: dict[str, DepositAddress], ours: list[Place]) -> None:
-        self.deposit = deposit
-        self.wallets = {p.address: p for p in ours if p.path is not None}
-        self.others = {p.address for p in ours if p.path is None and not _is_payee(p)}
-
-    @property
-    def all(self) -> set[str]:
-        return set(self.deposit) | set(self.wallets)
-
-    def is_ours(self, address: str) -> bool:
-        return address in self.deposit or address in self.wallets or address in self.others
-
-
-def _is_payee(item: Place) -> bool:
-    return item.role.startswith("payee:")
-
-
-async def load_watched(s: ReadSession, chain_id: int) -> Watched:
-    return Watched(await addresses.on_chain(s, chain_id), await places.on_chain(s, chain_id))
+BLOCKS_PER_STEP = 512
 
 
 async def begin(s: WriteSession, chain_id: int, block: BlockRef) -> None:
     """Start to read a chain after `block`, which must be final: no reorg is followed below it."""
-    await s.execute(
-        "INSERT INTO chain_cursors (chain_id, block_number) VALUES (:chain, :block)",
-        {"chain": chain_id, "block": block.number},
-    )
-    await s.execute(
-        "INSERT INTO chain_blocks (chain_id, block_number, block_hash)"
-        " VALUES (:chain, :block, :hash)",
-        {"chain": chain_id, "block": block.number, "hash": block.hash},
-    )
+    await coverage.begin(s, chain_id, block)
 
 
 async def step(deps: DepositDeps, chain_id: int) -> int:
@@ -73,62 +39,66 @@ async def step(deps: DepositDeps, chain_id: int) -> int:
         )
     if cursor is None:
         raise Broken(f"chain {chain_id} has no cursor: `moorage init` sets it")
-    if cursor.halted or await reorg.step(deps, chain_id):
+    if cursor.halted:
         return 0
-    head = await client.block_number()
-    done = int(cursor.block_number)
-    first, last = done + 1, min(head, done + BLOCKS_PER_STEP)
+    head = await client.height()
+    if await reorg.step(deps, chain_id, head):
+        return 0
     # Read after `head`: an address that a block up to `head` pays was issued before, so it is here.
     async with deps.db.read() as s:
-        watched = await load_watched(s, chain_id)
+        await deps.watched[chain_id].refresh(s, chain_id)
+    done = int(cursor.block_number)
+    return await _read(deps, chain_id, done + 1, min(head, done + BLOCKS_PER_STEP))
+
+
+async def _read(deps: DepositDeps, chain_id: int, first: int, last: int) -> int:
+    """Ranges are read several at a time, and each is one commit, strictly in order."""
+    watched, pace, done = deps.watched[chain_id], deps.paces[chain_id], 0
     tokens = {
-        a.address
+        a.address.lower()
         for a in deps.registry.assets.values()
         if a.chain_id == chain_id and a.address is not None
     }
     traces = deps.registry.chain(chain_id).traces
-    for number in range(first, last + 1):
-        found = await watcher.scan_block(client, number, watched.all, tokens, traces=traces)
-        async with deps.db.write() as s:
-            if not await _record(s, deps, chain_id, number, found, watched):
-                return number - first
-    return max(0, last - first + 1)
+    ahead = scan_ahead(
+        deps.clients[chain_id], spans(first, last, pace.size), watched.all, tokens, traces=traces
+    )
+    try:
+        async with aclosing(ahead) as ranges:
+            async for found in ranges:
+                async with deps.db.write() as s:
+                    if not await _record(s, deps, chain_id, found, watched):
+                        return done
+                done += len(found)
+    except (RpcUnavailable, RpcRefused):
+        pace.gave_up()
+        if not done:
+            raise
+        return done
+    pace.went_well()
+    return done
 
 
 async def _record(
     s: WriteSession,
     deps: DepositDeps,
     chain_id: int,
-    number: int,
-    found: BlockScan,
+    found: Sequence[BlockScan],
     watched: Watched,
 ) -> bool:
-    """Store one block; False if it does not stand on the last one, which the next step mends."""
-    parent = await s.scalar(
-        "SELECT block_hash FROM chain_blocks WHERE chain_id = :chain AND block_number = :number",
-        {"chain": chain_id, "number": number - 1},
-    )
-    if parent is not None and parent != found.header.parent_hash:
+    """Store a range; False if it does not stand on the last one, which the next step mends."""
+    first = found[0].header
+    parent = await coverage.hash_at(s, chain_id, first.block.number - 1)
+    if parent is None:
+        raise Broken(f"chain {chain_id}: the header below block {first.block.number} is missing")
+    if parent != first.parent_hash:
         return False
-    for seen in found.transfers:
-        if not watched.is_ours(seen.sender):
-            await record_seen(s, deps, seen, watched)
-    await s.execute(
-        "INSERT INTO chain_blocks (chain_id, block_number, block_hash)"
-        " VALUES (:chain, :number, :hash) ON CONFLICT DO NOTHING",
-        {"chain": chain_id, "number": number, "hash": found.header.block.hash},
-    )
-    await s.execute(
-        "DELETE FROM chain_blocks WHERE chain_id = :chain AND block_number < :number",
-        {"chain": chain_id, "number": number - HEADERS_KEPT},
-    )
-    moved = await s.execute(
-        "UPDATE chain_cursors SET block_number = :number, updated_at = now()"
-        " WHERE chain_id = :chain AND block_number = :number - 1 AND NOT halted",
-        {"chain": chain_id, "number": number},
-    )
-    if moved.rowcount != 1:
-        raise Broken(f"chain {chain_id}: the cursor moved under the scanner at block {number}")
+    # Cursor first: who reads the same blocks meanwhile waits here, and is then refused.
+    await coverage.extend(s, chain_id, [scan.header for scan in found])
+    for scan in found:
+        for seen in scan.transfers:
+            if not watched.is_ours(seen.sender):
+                await record_seen(s, deps, seen, watched.wallets)
     return True
 
 
@@ -139,11 +109,12 @@ def asset_of(seen: TransferSeen) -> AssetId:
 
 
 async def record_seen(
-    s: WriteSession, deps: DepositDeps, seen: TransferSeen, watched: Watched
+    s: WriteSession, deps: DepositDeps, seen: TransferSeen, wallets: Mapping[str, Place]
 ) -> None:
-    """Store an arrival at one of `watched`; one that is stored already stays, unless orphaned."""
-    owner = watched.deposit.get(seen.recipient)
-    wallet = watched.wallets.get(seen.recipient)
+    """Store an arrival at a deposit address or one of `wallets`, by lower-case address; one that is
+    stored already stays, unless orphaned."""
+    owner = await addresses.by_address(s, seen.chain_id, seen.recipient)
+    wallet = wallets.get(seen.recipient.lower())
     tenant_id = owner.tenant_id if owner else wallet.tenant_id if wallet else None
     if tenant_id is None:
         return

@@ -52,7 +52,7 @@ async def _advance(deps: SettlementDeps, row: IntentRow) -> bool:
     receipt = await _receipt_of_any(client, row, known)
     if receipt is None:
         return await _missing(deps, row, known)
-    head = await client.block_number()
+    head = await client.height()
     # The receipt may come from a block that a reorg has just removed: ask for that height again.
     canonical = await client.block(receipt.block.number)
     if canonical.hash != receipt.block.hash:

@@ -154,7 +154,7 @@ async def _still_approved(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) 
 async def _watch(deps: WithdrawalDeps, p: Proposal) -> bool:
     """End the proposal if its nonce was used in a final block, by it or by anything."""
     client = deps.clients[p.chain_id]
-    last = _final(deps, p.chain_id, await client.block_number())
+    last = _final(deps, p.chain_id, await client.height())
     if last <= p.base_block:
         return False
     safe = Safe(client, p.safe)

@@ -23,6 +23,8 @@ NOT_BENCHES = {
     "peers",
     "bulk",
     "signing_world",
+    "scan_chain",
+    "scan_node",
 }
 
 

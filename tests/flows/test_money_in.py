@@ -11,7 +11,7 @@ from chains.devnet.scenario import chain
 from chains.evm import watcher
 from chains.types import BlockScan
 from custody.core.ids import TransferId, new_uuid7
-from custody.deposits import listing, reorg, scan, sweep
+from custody.deposits import coverage, listing, reorg, scan, sweep
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
@@ -31,8 +31,8 @@ async def test_deposit_waits_for_confirmations_and_is_credited_once(town: Town) 
     await town.step_all(mine=CONFIRMATIONS)
     assert await town.available(alice, town.usdc) == 250 * USDC
     async with town.db.write() as s:
-        await s.execute("UPDATE chain_cursors SET block_number = block_number - 3")
-        await s.execute("DELETE FROM chain_blocks")
+        cursor = await s.scalar("SELECT block_number FROM chain_cursors")
+        await coverage.cut(s, town.chain_id, cursor - CONFIRMATIONS - 1)
     await town.step_all()
     assert await town.available(alice, town.usdc) == 250 * USDC
 
@@ -99,13 +99,16 @@ async def test_what_a_second_look_does_not_show_is_not_credited(
     reason: str,
 ) -> None:
     """Property 22: an arrival that one way of asking invents is kept apart, for a person."""
-    real = watcher.scan_block
+    real = watcher.scan_range
 
-    async def lying(*args: Any, **more: Any) -> BlockScan:
+    async def lying(*args: Any, **more: Any) -> list[BlockScan]:
         found = await real(*args, **more)
-        return replace(found, transfers=tuple(replace(t, **lie) for t in found.transfers))
+        return [
+            replace(scan, transfers=tuple(replace(t, **lie) for t in scan.transfers))
+            for scan in found
+        ]
 
-    monkeypatch.setattr(watcher, "scan_block", lying)
+    monkeypatch.setattr("chains.evm.ahead.scan_range", lying)
     eve = await town.customer("eve")
     address = await town.address(eve, 1 if kind == "token" else 0)
     if kind == "token":
@@ -120,7 +123,7 @@ async def test_what_a_second_look_does_not_show_is_not_credited(
     assert (found.state, found.reason) == ("quarantined", reason)
     assert await town.available(eve, town.usdc if kind == "token" else town.eth) == 0
     # Only a reorg, which shows the block anew, or a person takes it out again.
-    monkeypatch.setattr(watcher, "scan_block", real)
+    monkeypatch.setattr("chains.evm.ahead.scan_range", real)
     chain.reorg(town.anvil.rpc_url, CONFIRMATIONS + 2, chain.Fate.MINED)
     for _ in range(3):
         await town.step_all(mine=2)
@@ -202,7 +205,7 @@ async def test_sweeps_reach_the_treasury_to_the_unit(town: Town) -> None:
 
 
 async def test_two_scanners_see_each_block_once(town: Town) -> None:
-    """Property 26: the cursor moves one block at a time, whoever moves it."""
+    """Property 26: the cursor moves over a block once, whoever moves it."""
     alice = await town.customer("alice")
     address = await town.address(alice, 1)
     town.mined(outside.send_usdc(town.anvil.rpc_url, town.world, address, USDC))

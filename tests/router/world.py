@@ -86,7 +86,7 @@ class FakeClient:
             raise CallReverted("VenuePaused()")
         return 21_000
 
-    async def block_number(self) -> int:
+    async def height(self) -> int:
         return self.number
 
     async def block(self, number: int | str) -> BlockRef:

@@ -4,6 +4,7 @@ import pytest
 
 from chains.devnet.anvil import Anvil
 from chains.devnet.scenario.chain import Fate, reorg
+from chains.errors import RpcUnavailable
 from chains.evm.blocks import (
     SeenBlock,
     common_ancestor,
@@ -44,15 +45,23 @@ async def test_the_ancestor_after_a_reorg(anvil: Anvil, client: EvmClient, depth
 
 
 @pytest.mark.chain
-async def test_gaps_order_and_a_shorter_chain(anvil: Anvil, client: EvmClient) -> None:
+async def test_a_chain_that_is_shorter_tells_nothing(anvil: Anvil, client: EvmClient) -> None:
+    """Property 27: a node that is behind is no reorg."""
+    head = await client.block("latest")
+    stored = [SeenBlock(head.number, head.hash), SeenBlock(head.number + 1, "0x" + "12" * 32)]
+    with pytest.raises(RpcUnavailable):
+        await common_ancestor(client, stored)
+
+
+@pytest.mark.chain
+async def test_gaps_and_order(anvil: Anvil, client: EvmClient) -> None:
     anvil.mine(9)
     head = (await client.block("latest")).number
     stored = (await remember(client, 1, head))[::4]
-    beyond = SeenBlock(head + 100, "0x" + "12" * 32)
     foreign = SeenBlock(head, "0x" + "34" * 32)
     expected = max(b.number for b in stored if b.number < head)
     kept = [b for b in stored if b.number < head]
-    assert await common_ancestor(client, [beyond, *kept, foreign]) == expected
-    assert await common_ancestor(client, [beyond, foreign]) is None
+    assert await common_ancestor(client, [*kept, foreign]) == expected
+    assert await common_ancestor(client, [foreign]) is None
     assert await common_ancestor(client, []) is None
     assert await final_number(client, 3) == head - 2

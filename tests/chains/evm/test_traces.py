@@ -58,11 +58,21 @@ CASES: list[tuple[str, list[dict[str, Any]], list[str]]] = [
 ]
 
 
+@pytest.mark.parametrize("watched", [None, {TWO}], ids=["all", "watched"])
 @pytest.mark.parametrize(("case", "traces", "paths"), CASES, ids=[c[0] for c in CASES])
-def test_what_counts(case: str, traces: list[dict[str, Any]], paths: list[str]) -> None:
-    found = internal_moves(traces, BLOCK, frozenset({TX}))
+def test_what_counts(
+    case: str, traces: list[dict[str, Any]], paths: list[str], watched: set[str] | None
+) -> None:
+    found = internal_moves(traces, BLOCK, frozenset({TX}), watched)
     assert [".".join(map(str, m.path)) for m in found] == paths
     assert all(m == InternalMove(TX, m.path, checksum(ONE), checksum(TWO), 5) for m in found)
+
+
+def test_what_goes_to_others_is_left_out_but_looked_at() -> None:
+    traces = [TOP, call([0]), call([1], blockHash="0x" + "b2" * 32)]
+    assert internal_moves(traces[:2], BLOCK, frozenset({TX}), {ONE}) == []
+    with pytest.raises(ValueError, match="another block"):
+        internal_moves(traces, BLOCK, frozenset({TX}), {ONE})
 
 
 WRONG: list[tuple[str, Any]] = [

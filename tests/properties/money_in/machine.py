@@ -17,6 +17,7 @@ from custody.core.db import Database, WriteSession
 from custody.core.ids import CustomerId, TransferId, new_uuid7
 from custody.core.money import erc20_asset
 from custody.deposits import credit, scan, sweep
+from custody.deposits.deps import DepositDeps
 from custody.ledger import accounts, assets, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.settlement import confirm, outbound
@@ -172,6 +173,9 @@ class Machine:
         except (Stopped, asyncio.CancelledError):
             self.done["stopped"] += 1
         self.stop_request, self.db.stop_at = None, None
+        # A new process remembers nothing.
+        old = self.town.deposits
+        self.town.deposits = DepositDeps(old.db, old.clock, old.registry, old.clients)
 
     def on_request(self) -> None:
         if self.stop_request is None:
