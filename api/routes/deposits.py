@@ -1,5 +1,6 @@
 """Where customers pay in, and what has been paid in."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -7,7 +8,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.answers import Cursor, Limit, Shape, answer, cursor_id, next_id, optional_id, page
-from api.auth.access import HOLDER_OR_TREASURY, OWN
+from api.auth.access import HOLDER_OR_TREASURY, OWN, STAFF
 from api.auth.guard import Who
 from api.deps import UseDeps
 from api.inputs import known_chain
@@ -16,9 +17,10 @@ from api.writes import Writing
 from custody.core.clock import iso_us
 from custody.core.errors import InvalidInput, NotFound
 from custody.core.ids import DepositId, format_id, parse_id
-from custody.deposits import addresses, listing
+from custody.deposits import addresses, listing, unlisted
 from custody.deposits.addresses import DepositAddress
 from custody.deposits.listing import Deposit
+from custody.deposits.unlisted import Arrival
 from custody.parties import customers
 
 routes = Routes("deposits")
@@ -71,6 +73,49 @@ class DepositView(Shape):
 class DepositPage(Shape):
     items: list[DepositView]
     next: str | None
+
+
+class UnlistedView(Shape):
+    chain_id: int
+    token: str
+    amount: str = Field(description="what its own event says, in its own units")
+    customer: str
+    address: str
+    sender: str
+    tx_hash: str
+    log_index: int
+    block_number: int
+    event_at: str
+
+
+class UnlistedPage(Shape):
+    items: list[UnlistedView]
+    next: str | None
+
+
+def _unlisted(item: Arrival) -> dict[str, Any]:
+    return {
+        "chain_id": item.chain_id,
+        "token": item.token,
+        "amount": str(item.amount),
+        "customer": format_id("customer", item.customer_id),
+        "address": item.address,
+        "sender": item.sender,
+        "tx_hash": item.tx_hash,
+        "log_index": item.log_index,
+        "block_number": item.block_number,
+        "event_at": iso_us(item.event_at),
+    }
+
+
+def _place(cursor: str | None) -> tuple[int, int] | None:
+    """Block and log index."""
+    if cursor is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}\.[0-9]{1,9}", cursor):
+        raise InvalidInput("cursor", "must be `next` of the page before")
+    block, _, index = cursor.partition(".")
+    return int(block), int(index)
 
 
 def _address(item: DepositAddress) -> dict[str, Any]:
@@ -157,6 +202,22 @@ async def list_deposits(
     async with deps.db.read() as s:
         found = await listing.deposits(s, who.tenant_id, wanted, after, limit, state)
     return page([view(d) for d in found], next_id("deposit", [d.id for d in found], limit))
+
+
+@routes.get(
+    "/v1/unlisted-arrivals",
+    access=STAFF,
+    command="deposits unlisted",
+    answer=UnlistedPage,
+)
+async def list_unlisted(
+    who: Who, deps: UseDeps, cursor: Cursor = None, limit: Limit = 50
+) -> Response:
+    """Tokens that came and are on no list, newest first: nobody is credited."""
+    async with deps.db.read() as s:
+        found = await unlisted.listing(s, who.tenant_id, _place(cursor), limit)
+    last = f"{found[-1].block_number}.{found[-1].log_index}" if len(found) == limit else None
+    return page([_unlisted(a) for a in found], last)
 
 
 @routes.get("/v1/deposits/{deposit_id}", access=OWN, command="deposits show", answer=DepositView)

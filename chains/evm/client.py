@@ -162,13 +162,14 @@ class EvmClient(Endpoints):
         addresses: Sequence[str],
         topics: Sequence[str | Sequence[str] | None],
     ) -> tuple[Log, ...]:
-        """Events from block `first` to `last`, both included."""
-        query = {
+        """Events from block `first` to `last`, both included; without `addresses`, of everybody."""
+        query: dict[str, Any] = {
             "fromBlock": hex(first),
             "toBlock": hex(last),
-            "address": list(addresses),
             "topics": list(topics),
         }
+        if addresses:
+            query["address"] = list(addresses)
         return await self.agreed([("eth_getLogs", [query])], lambda r: parse.logs(r[0]))
 
     # --- transactions -------------------------------------------------------------------------

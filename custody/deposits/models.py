@@ -129,3 +129,29 @@ chain_ranges = Table(
     Column("last_hash", Text, nullable=False),
     PrimaryKeyConstraint("chain_id", "last_block"),
 )
+
+unlisted_arrivals = Table(
+    "unlisted_arrivals",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("tx_hash", Text, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("amount", Numeric(78, 0), nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("event_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("chain_id", "tx_hash", "log_index"),
+    Index("ix_unlisted_arrivals_address", "address", "chain_id"),
+    Index("ix_unlisted_arrivals_tenant_id", "tenant_id", "block_number", "log_index"),
+)
+
+unlisted_cursors = Table(
+    "unlisted_cursors",
+    metadata,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("block_number", BigInteger, nullable=False),
+)

@@ -14,7 +14,7 @@ from chains.registry import Band
 from custody.assurance import drift, reconcile
 from custody.core.ids import CustomerId
 from custody.core.money import AssetId, erc20_asset
-from custody.deposits import credit, listing
+from custody.deposits import credit, listing, unlisted
 from custody.deposits.listing import Deposit
 from custody.ledger import assets, chart
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
@@ -258,3 +258,31 @@ async def test_of_an_ordinary_token_a_difference_stays_a_break(town: Town) -> No
     assert len(await _breaks(town)) == 1
     assert await drift.step(_deps(town), town.tenant_id, town.chain_id) == 0
     assert len(await _breaks(town)) == 1
+
+
+async def test_unlisted_tokens_are_shown_and_credited_to_nobody(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Property 22: whoever makes a token and sends it gets no more than a line in a list."""
+    monkeypatch.setattr(unlisted, "PER_ADDRESS_MAX", 2)
+    alice, token = await town.customer("alice"), town.world.odd_tokens.no_return
+    address = await town.address(alice, 1)
+    for amount in (5, 0, 7, 9):
+        town.mined(_pay(town, token, address, amount))
+    town.mined(outside.send_usdc(town.anvil.rpc_url, town.world, address, USDC))
+    await town.step_all(mine=2 * CONFIRMATIONS)
+    assert await unlisted.step(town.deposits, town.chain_id) == 2, "of one address so many at most"
+    assert await unlisted.step(town.deposits, town.chain_id) == 0
+    async with town.db.write() as s:
+        await s.execute("UPDATE unlisted_cursors SET block_number = 0")
+    assert await unlisted.step(town.deposits, town.chain_id) == 0, "read again, kept once"
+    async with town.db.read() as s:
+        newest = await unlisted.listing(s, town.tenant_id, None, 1)
+        older = await unlisted.listing(
+            s, town.tenant_id, (newest[0].block_number, newest[0].log_index), 10
+        )
+    assert [(a.amount, a.token, a.address) for a in newest + older] == [
+        (7, token.address, address),
+        (5, token.address, address),
+    ]
+    assert [d.asset_id for d in await _deposits(town, alice)] == [town.usdc]
