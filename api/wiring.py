@@ -25,8 +25,11 @@ from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
 from custody.core.isolation import each
 from custody.core.settings import Settings
-from custody.deposits import addresses, credit, scan, sweep
+from custody.deposits import addresses, credit, scan
 from custody.deposits.deps import DepositDeps
+from custody.deposits.sweeping import job as sweeping
+from custody.deposits.sweeping import rules as sweep_rules
+from custody.deposits.sweeping.effects import GasEffects, SweepEffects
 from custody.keys.client import SignerClient
 from custody.ledger import holds, postings
 from custody.parties import tenants
@@ -168,8 +171,11 @@ def effects_table(p: Parts) -> EffectsTable:
         IntentKind.SAFE_REJECT: cold.ExecutionEffects(p.clock),
         IntentKind.PAYOUT_BATCH: batches.BatchEffects(p.clock),
         IntentKind.PAYOUT_ALLOWANCE: batches.AllowanceEffects(p.clock),
-        IntentKind.SWEEP_NATIVE: sweep.SweepEffects(),
-        IntentKind.SWEEP_TOKEN: sweep.SweepEffects(),
+        IntentKind.SWEEP_NATIVE: SweepEffects(p.clock),
+        IntentKind.SWEEP_TOKEN: SweepEffects(p.clock),
+        IntentKind.SWEEP_BATCH: SweepEffects(p.clock),
+        IntentKind.SWEEP_TRANSFER: SweepEffects(p.clock),
+        IntentKind.SWEEP_GAS: GasEffects(p.clock),
         IntentKind.ANCHOR: anchor.AnchorEffects(_origin(p), p.clock),
     }
     missing = set(IntentKind) - set(owners)
@@ -245,11 +251,12 @@ def jobs(p: Parts) -> list[Job]:
 
 
 def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
-    deps = DepositDeps(p.db, p.clock, p.registry, p.clients)
+    rules = sweep_rules.by_chain(p.installation.sweeping)
+    deps = DepositDeps(p.db, p.clock, p.registry, p.clients, rules)
     steps: list[tuple[str, Callable[[], Awaitable[object]], int]] = [
         ("deposits.scan", lambda: scan.step(deps, chain_id), every),
         ("deposits.credit", lambda: credit.step(deps, chain_id), every),
-        ("deposits.sweep", lambda: sweep.step(deps, chain_id), 2 * every),
+        ("deposits.sweep", lambda: sweeping.step(deps, chain_id), 2 * every),
         ("assurance.reconcile", lambda: _reconcile(p, chain_id), RECONCILE_MS),
     ]
     return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]

@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     DEPOSIT_CREDITED = "deposit.credited"
     DEPOSIT_ORPHANED = "deposit.orphaned"
     DEPOSIT_QUARANTINED = "deposit.quarantined"
+    SWEEP_CHECKED = "sweep.checked"
     TRANSFER_POSTED = "transfer.posted"
     TRANSFERS_POSTED = "transfers.posted"
     INTENT_CREATED = "intent.created"
@@ -138,6 +139,8 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.DEPOSIT_QUARANTINED: _schema(
         1, f"deposit:id.deposit {_TX} block_number:number block_hash:hash reason:text"
     ),
+    # What a look at the chain found after a final sweep; a fault is `address: reason`.
+    EventKind.SWEEP_CHECKED: _schema(1, f"{_INT} {_AT_BLOCK} addresses:number faults:list"),
     EventKind.OPERATOR_FUNDED: _schema(
         1,
         f"{_MOVED} chain_id:number role?:text address?:address tx_hash?:hash {_MINED} "
