@@ -123,11 +123,11 @@ def fees(founding: Founding) -> dict[str, Any]:
 
 
 def sweeping(founding: Founding) -> dict[str, Any]:
-    """A devnet's tokens are swept from one whole coin on, also while nobody knows their price."""
+    """A devnet's tokens are swept from a thousandth of a coin on, also without a price."""
     return {
         str(chain_id): {
             "amount_min": {
-                erc20_asset(chain_id, t.address): str(UNITS[t.symbol])
+                erc20_asset(chain_id, t.address): str(UNITS[t.symbol] // 1_000)
                 for t in world.tokens.values()
             }
         }

@@ -12,7 +12,6 @@ from chains.types import BlockRef
 from custody.core.db import ReadSession
 from custody.core.errors import NotFound
 from custody.core.ids import TenantId
-from custody.core.intents import IntentKind
 from custody.core.isolation import each
 from custody.core.money import AssetId, native_asset
 from custody.core.prices import ReferencePrice
@@ -174,12 +173,12 @@ def _warn(choices: Sequence[Choice]) -> None:
 
 
 async def _give_up(deps: DepositDeps, chain_id: int) -> int:
-    """Take back sweeps whose price was fixed and that the base fee has overtaken before they had
-    a nonce: an address pays its own gas to the last wei, so they are made anew at another price."""
+    """Take back what the base fee has overtaken before it had a nonce: it is planned anew at
+    another price. An address that pays to the last wei has no other, and a queued sweep that
+    cannot be sent holds up whatever else the gas wallet has to send."""
     async with deps.db.read() as s:
         waiting = await intents.in_states(s, [IntentState.QUEUED])
-    fixed = (IntentKind.SWEEP_NATIVE, IntentKind.SWEEP_TRANSFER)
-    mine = [r for r in waiting if r.intent.chain_id == chain_id and r.intent.kind in fixed]
+    mine = [r for r in waiting if r.intent.chain_id == chain_id and r.intent.kind in rows.KINDS]
     if not mine:
         return 0
     base = await deps.clients[chain_id].base_fee()

@@ -129,6 +129,7 @@ def test_wallets_that_differ_from_the_call(desk: Desk, world: VaultWorld) -> Non
         (named(world, replace(a, wallet=b.wallet), b, c), "sweeps"),
         (named(world, replace(a, path="1/5"), b, c), "sender"),
         (named(world, replace(a, path="1/03"), b, c), "sender"),
+        (named(world, a, replace(b, path="1/5"), c), "sender"),
         (named(world, replace(a, path="0/3"), b, c), "delegation"),
         (named(world, replace(a, path="2/0"), b, c), "delegation"),
         (named(world, a, b, c, delegate=OUTSIDE), "delegation"),
