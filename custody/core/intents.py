@@ -163,6 +163,19 @@ class Intent:
     sweeps: Sweeps | None = None
 
     @property
+    def delegations(self) -> tuple[Delegation, ...]:
+        """All authorisations that its transaction carries, in their order."""
+        if self.delegation is not None:
+            return (self.delegation,)
+        if self.sweeps is None or self.sweeps.delegate is None:
+            return ()
+        return tuple(
+            Delegation(w.wallet, w.path, self.sweeps.delegate, w.nonce)
+            for w in self.sweeps.wallets
+            if w.nonce is not None
+        )
+
+    @property
     def is_customers(self) -> bool:
         """Whether a customer asked for it."""
         return self.initiator is not None and self.initiator.startswith(_CUSTOMER)

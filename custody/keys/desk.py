@@ -397,7 +397,7 @@ class Desk:
 
     def _keep_delegation(self, request: SignRequest) -> None:
         """A later sweep carries no path of the swept address; this is how it is known as ours."""
-        for d in _delegations(request.intent):
+        for d in request.intent.delegations:
             chain_id = request.intent.chain_id
             self._store.add_delegation(request.tenant, chain_id, d.authority, d.delegate)
 
@@ -433,7 +433,7 @@ class Desk:
         return Signed(*fees, raw.raw, raw.hash)
 
     def _authorizations(self, account: int, intent: Intent) -> tuple[Authorization, ...]:
-        return tuple(self._authorization(account, intent, d) for d in _delegations(intent))
+        return tuple(self._authorization(account, intent, d) for d in intent.delegations)
 
     def _authorization(self, account: int, intent: Intent, d: Delegation) -> Authorization:
         self._require_own_address(account, d.authority_path, d.authority)
@@ -466,19 +466,6 @@ def _require_hot(policy: Policy, intent: Intent) -> None:
         paid.append(intent.amount)
     good = all(policy.is_hot(intent.asset_id, amount) for amount in paid)
     require(good, "hot_limit", f"a payout of {intent.asset_id} is over its hot limit")
-
-
-def _delegations(intent: Intent) -> tuple[Delegation, ...]:
-    """All authorisations that its transaction carries, in their order."""
-    if intent.delegation is not None:
-        return (intent.delegation,)
-    if intent.sweeps is None or intent.sweeps.delegate is None:
-        return ()
-    return tuple(
-        Delegation(w.wallet, w.path, intent.sweeps.delegate, w.nonce)
-        for w in intent.sweeps.wallets
-        if w.nonce is not None
-    )
 
 
 def _bytes(signed: Signed) -> dict[str, str]:

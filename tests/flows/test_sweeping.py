@@ -1,5 +1,6 @@
 """Sweeping on a real Anvil: batches by the hub, what they cost, and what can go wrong in one."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -119,7 +120,7 @@ async def test_two_hundred_addresses_in_two_transactions(town: Town) -> None:
     await reconciled(town)
     async with town.db.read() as s:
         told = await record.listing(s, town.tenant_id, town.chain_id, 500)
-    assert {(x["reason"], x["sweep"], x["amount"]) for x in told} == {("dust", False, "1")}
+    assert {(x["reason"], x["sweep"], x["strategy"]) for x in told} == {("floor", True, "hub")}
     # The later sweep carries no authorisation.
     for address in addresses[:20]:
         pay_usdc(town, address, 5 * USDC)
@@ -159,6 +160,18 @@ async def test_what_did_not_take_is_seen_and_planned_again(town: Town) -> None:
     # It failed a second time and is left alone for a while: gas is not burned for ever.
     assert await town.sweep() == 0
     await reconciled(town)
+
+
+async def test_two_workers_at_once_sweep_each_address_once(town: Town) -> None:
+    """Property 2 for sweeps: whatever both planned, the table has room for one."""
+    await town.fund_operator("gas")
+    await customers_with_usdc(town, [USDC * 10] * 12)
+    bob = await town.customer("bob")
+    await town.deposit(bob, town.eth, 3 * ETHER)
+    assert sum(await asyncio.gather(*(town.sweep() for _ in range(4)))) == 2
+    assert len(await marks(town)) == 13
+    kinds = sorted(i.kind for i, _ in await sweeps_of(town))
+    assert kinds == [IntentKind.SWEEP_BATCH, IntentKind.SWEEP_NATIVE]
 
 
 async def test_a_batch_is_looked_at_again_where_the_look_was_cut_off(
@@ -361,3 +374,17 @@ async def test_a_coin_is_swept_to_the_last_wei_also_after_the_fee_rose(town: Tow
     assert await town.balance(chart.deposit(town.chain_id, address), town.eth) == 0
     treasury = (await town.role("treasury")).address
     assert outside.eth_balance(town.anvil.rpc_url, treasury) == 3 * ETHER - second.fee_max_wei
+
+
+async def test_bytes_without_an_authorisation_that_was_asked_for_are_not_sent(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would cost gas and sweep nothing, so the signer's answer is read for them as well."""
+    await town.fund_operator("gas")
+    await customers_with_usdc(town, [USDC * 10])
+    assert await town.sweep() == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(town.signer, "_authorizations", lambda intent: ())
+        await outbound.step(town.settlement)
+    ((_, row),) = await sweeps_of(town)
+    assert row.state == "bound"

@@ -69,14 +69,16 @@ LEFT JOIN LATERAL (
 ) last ON true
 WHERE a.kind = 'asset' AND a.code LIKE 'asset:deposit:%'
   AND CAST(a.location ->> 'chain_id' AS bigint) = :chain
-  AND a.debits_posted > a.credits_posted
+  AND a.debits_posted - a.credits_posted
+    > CASE WHEN a.location ->> 'token' IS NULL THEN 0 ELSE 1 END
   AND (last.retry_at IS NULL OR last.retry_at <= :now)
   AND NOT EXISTS (
       SELECT FROM sweeps w WHERE w.chain_id = :chain AND w.address = d.address
       AND w.state IN ('open', 'final') AND (w.asset_id = a.asset_id OR w.strategy = ANY(:own)))
 ) ranked WHERE place <= :most ORDER BY place, address
 """
-"""The fullest of each asset. Coin on a token's address is what is left of gas, and stays."""
+"""The fullest of each asset. Coin on a token's address is what is left of gas, and stays; one unit
+of a token is what was left on purpose, and is not asked the chain about at every step."""
 
 
 async def candidates(s: ReadSession, chain_id: int, *, now: datetime) -> list[Candidate]:

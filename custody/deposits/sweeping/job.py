@@ -19,7 +19,7 @@ from custody.deposits.deps import DepositDeps
 from custody.deposits.sweeping import check, plan, record, rows, strategies
 from custody.deposits.sweeping.candidates import Candidate, candidates, look
 from custody.deposits.sweeping.plan import Choice, Market, Reason
-from custody.deposits.sweeping.purse import Purse, open_purse
+from custody.deposits.sweeping.purse import Purse, alarm, open_purse
 from custody.deposits.sweeping.rows import Taken
 from custody.deposits.sweeping.strategies import Picked, Site
 from custody.parties import places
@@ -137,9 +137,7 @@ async def _start(
     intent = strategy.intent(site, picked, market.fees)
     lack = purse.take(intent, site.gas.address)
     if lack is not None:
-        log = logger.critical if lack is Reason.PURSE else logger.warning
-        log("a sweep cannot be paid for", extra={"reason": lack.value, "wei": intent.fee_max_wei})
-        await _record(deps, [c.no(lack) for c in batch], before, market)
+        await _unpaid(deps, site, [c.no(lack) for c in batch], market, purse, before)
         return False
     now = deps.clock.now()
     try:
@@ -150,7 +148,26 @@ async def _start(
                 await record.put(s, choice, market, at=now)
     except Taken:
         return False
+    alarm(site, purse)
     return True
+
+
+async def _unpaid(
+    deps: DepositDeps,
+    site: Site,
+    batch: list[Choice],
+    market: Market,
+    purse: Purse,
+    before: set[tuple[object, ...]],
+) -> None:
+    """Into the record, and loudly once: not again by every step that finds it as it was."""
+    if not record.changed(batch, before):
+        return
+    reason = batch[0].reason
+    say = logger.critical if reason is Reason.PURSE else logger.error
+    say("a sweep cannot be paid for", extra={"reason": reason.value, "addresses": len(batch)})
+    alarm(site, purse)
+    await _record(deps, batch, before, market)
 
 
 async def _record(

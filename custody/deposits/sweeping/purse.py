@@ -29,11 +29,12 @@ DAY = timedelta(days=1)
 
 @dataclass(slots=True)
 class Purse:
-    """Wei that are free in the gas wallet, and what is left of the day's budget for all sweeps.
+    """Wei that are in the gas wallet, free there, and left of the day's budget for all sweeps.
 
     Counted down by `take` while a step makes its intents.
     """
 
+    there: int
     free: int
     budget: int
 
@@ -65,13 +66,13 @@ async def open_purse(
     )
     promised = await s.scalar(_PROMISED, {**key, "sender": site.gas.address})
     there = await client.balance(site.gas.address, block)
-    _alarm(site, there)
-    return Purse(there - int(promised), site.rules.gas_day_max_wei - int(spent))
+    return Purse(there, there - int(promised), site.rules.gas_day_max_wei - int(spent))
 
 
-def _alarm(site: Site, there: int) -> None:
-    told = {"chain_id": site.chain_id, "address": site.gas.address, "wei": there}
-    if there < site.rules.purse_min_wei:
+def alarm(site: Site, purse: Purse) -> None:
+    """Tell who watches the log that the gas wallet is out of its bounds."""
+    told = {"chain_id": site.chain_id, "address": site.gas.address, "wei": purse.there}
+    if purse.there < site.rules.purse_min_wei:
         logger.critical("the gas wallet is nearly empty", extra=told)
-    elif there > site.rules.purse_max_wei:
+    elif purse.there > site.rules.purse_max_wei:
         logger.error("the gas wallet holds more than its cap", extra=told)
