@@ -123,7 +123,7 @@ sweeps = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     PrimaryKeyConstraint("intent_id", "address"),
-    ForeignKeyConstraint(["intent_id"], ["intents.id"], deferrable=True, initially="DEFERRED"),
+    ForeignKeyConstraint(["intent_id"], ["intents.id"]),
     Index(
         "uq_sweeps_under_way",
         "chain_id",

@@ -24,8 +24,7 @@ CREATE TABLE sweeps (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     CONSTRAINT pk_sweeps PRIMARY KEY (intent_id, address),
-    CONSTRAINT fk_sweeps_intent_id_intents FOREIGN KEY (intent_id) REFERENCES intents (id)
-        DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT fk_sweeps_intent_id_intents FOREIGN KEY (intent_id) REFERENCES intents (id),
     CONSTRAINT ck_sweeps_state CHECK (state IN ('open', 'final', 'checked', 'failed'))
 );
 CREATE UNIQUE INDEX uq_sweeps_under_way ON sweeps (chain_id, address, asset_id)

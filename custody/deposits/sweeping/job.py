@@ -142,8 +142,8 @@ async def _start(
     now = deps.clock.now()
     try:
         async with deps.db.write() as s:
-            await rows.claim(s, intent, strategies.rows_of(strategy, intent, picked), at=now)
             await intents.create(s, intent, at=now)
+            await rows.claim(s, intent, strategies.rows_of(strategy, intent, picked), at=now)
             for choice in batch:
                 await record.put(s, choice, market, at=now)
     except Taken:

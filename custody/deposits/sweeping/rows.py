@@ -69,10 +69,10 @@ SELECT 1 FROM sweeps WHERE chain_id = :chain AND address = :address AND state IN
 
 
 async def claim(s: WriteSession, intent: Intent, rows: Sequence[Row], *, at: datetime) -> None:
-    """Take the addresses for this intent. Raises Taken, which must undo the transaction."""
+    """Take the addresses for this stored intent. Raises Taken, which must undo the transaction."""
     lock = {"key": f"sweep/{intent.chain_id}"}
     await s.execute("SELECT pg_advisory_xact_lock(hashtextextended(:key, 13))", lock)
-    busy = await in_flight(s, intent.chain_id)
+    busy = await _in_flight_beside(s, intent)
     for row in rows:
         values = {
             "intent": intent.id,
@@ -93,13 +93,13 @@ async def claim(s: WriteSession, intent: Intent, rows: Sequence[Row], *, at: dat
             raise Taken(row.address)
 
 
-async def in_flight(s: ReadSession, chain_id: int) -> set[tuple[str, str]]:
-    """(address, asset) of every intent to sweep that has not ended: also of one that a restore
-    brought back without its row here."""
+async def _in_flight_beside(s: ReadSession, own: Intent) -> set[tuple[str, str]]:
+    """(address, asset) of every other intent to sweep that has not ended: also of one that a
+    restore brought back without its row here."""
     found = await s.all(
-        "SELECT body FROM intents WHERE chain_id = :chain AND kind = ANY(:kinds)"
+        "SELECT body FROM intents WHERE chain_id = :chain AND id <> :own AND kind = ANY(:kinds)"
         " AND state NOT IN ('final', 'failed', 'refused', 'cancelled')",
-        {"chain": chain_id, "kinds": [kind.value for kind in KINDS]},
+        {"chain": own.chain_id, "own": own.id, "kinds": [kind.value for kind in KINDS]},
     )
     busy: set[tuple[str, str]] = set()
     for r in found:
