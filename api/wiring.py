@@ -25,8 +25,11 @@ from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
 from custody.core.isolation import each
 from custody.core.settings import Settings
-from custody.deposits import addresses, credit, freezes, scan, sweep, unlisted
+from custody.deposits import addresses, credit, freezes, scan, unlisted
 from custody.deposits.deps import DepositDeps
+from custody.deposits.sweeping import job as sweeping
+from custody.deposits.sweeping import rules as sweep_rules
+from custody.deposits.sweeping.effects import GasEffects, SweepEffects
 from custody.keys.client import SignerClient
 from custody.ledger import holds, postings
 from custody.parties import tenants
@@ -168,8 +171,11 @@ def effects_table(p: Parts) -> EffectsTable:
         IntentKind.SAFE_REJECT: cold.ExecutionEffects(p.clock),
         IntentKind.PAYOUT_BATCH: batches.BatchEffects(p.clock),
         IntentKind.PAYOUT_ALLOWANCE: batches.AllowanceEffects(p.clock),
-        IntentKind.SWEEP_NATIVE: sweep.SweepEffects(),
-        IntentKind.SWEEP_TOKEN: sweep.SweepEffects(),
+        IntentKind.SWEEP_NATIVE: SweepEffects(p.clock),
+        IntentKind.SWEEP_TOKEN: SweepEffects(p.clock),
+        IntentKind.SWEEP_BATCH: SweepEffects(p.clock),
+        IntentKind.SWEEP_TRANSFER: SweepEffects(p.clock),
+        IntentKind.SWEEP_GAS: GasEffects(p.clock),
         IntentKind.ANCHOR: anchor.AnchorEffects(_origin(p), p.clock),
     }
     missing = set(IntentKind) - set(owners)
@@ -245,7 +251,8 @@ def jobs(p: Parts) -> list[Job]:
 
 
 def deposit_deps(p: Parts) -> DepositDeps:
-    return DepositDeps(p.db, p.clock, p.registry, p.clients)
+    rules = sweep_rules.by_chain(p.installation.sweeping)
+    return DepositDeps(p.db, p.clock, p.registry, p.clients, sweeping=rules)
 
 
 def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
@@ -255,7 +262,7 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
         ("deposits.credit", lambda: credit.step(deps, chain_id), every),
         ("deposits.unlisted", lambda: unlisted.step(deps, chain_id), SLOW_MS),
         ("deposits.freezes", lambda: freezes.step(deps, chain_id), SLOW_MS),
-        ("deposits.sweep", lambda: sweep.step(deps, chain_id), 2 * every),
+        ("deposits.sweep", lambda: sweeping.step(deps, chain_id), 2 * every),
         ("assurance.drift", lambda: _follow_drift(p, chain_id), RECONCILE_MS),
         ("assurance.reconcile", lambda: _reconcile(p, chain_id), RECONCILE_MS),
     ]

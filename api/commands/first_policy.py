@@ -23,6 +23,9 @@ HOT = {"USDC": 50_000}
 INWARD = (
     IntentKind.SWEEP_NATIVE,
     IntentKind.SWEEP_TOKEN,
+    IntentKind.SWEEP_BATCH,
+    IntentKind.SWEEP_GAS,
+    IntentKind.SWEEP_TRANSFER,
     IntentKind.PAYOUT_FILL,
     IntentKind.COLD_STORE,
     IntentKind.PAYOUT_SAFE,
@@ -104,6 +107,7 @@ def _places(founding: Founding, chain_id: int) -> dict[str, Any]:
         "anchor": ours["audit_anchor"],
         "safe": ours["safe"],
         "payouts": ours["payouts"],
+        "hub": ours["sweep_hub"],
         "payees": [exchange["deposit_address"]] if exchange["chain_id"] == chain_id else [],
     }
 
@@ -116,3 +120,16 @@ def fees(founding: Founding) -> dict[str, Any]:
         table[usdc] = {"network": str(10**5), "service_bps": 10}
         table[native_asset(chain_id)] = {"network": str(5 * 10**14), "service_bps": 0}
     return table
+
+
+def sweeping(founding: Founding) -> dict[str, Any]:
+    """A devnet's tokens are swept from a thousandth of a coin on, also without a price."""
+    return {
+        str(chain_id): {
+            "amount_min": {
+                erc20_asset(chain_id, t.address): str(UNITS[t.symbol] // 1_000)
+                for t in world.tokens.values()
+            }
+        }
+        for chain_id, world in founding.worlds.items()
+    }

@@ -150,6 +150,7 @@ def _found(
                 exchange_deposit_address=(
                     exchange["deposit_address"] if chain_id == exchange["chain_id"] else None
                 ),
+                sweep_operator=keys.addresses["gas"],
                 book=home / f"contracts-{chain_id}.json",
             )
             deployed[chain_id] = {**ours, "safe": safe}
@@ -259,6 +260,7 @@ async def _record_places(
         places.ANCHOR: "audit_anchor",
         places.PAYOUTS: "payouts",
         places.SAFE: "safe",
+        places.HUB: "sweep_hub",
     }
     rows += [(role, ours[name], None) for role, name in contracts.items()]
     for (at_chain, name), pool_id in founding.pools.items():
@@ -286,6 +288,7 @@ def installation(founding: Founding) -> dict[str, Any]:
         "fees": first_policy.fees(founding),
         "exchanges": {exchange["name"]: {"url": exchange["url"], "key_file": "exchange.key.json"}},
         "prices": first_prices.sources(founding),
+        "sweeping": first_policy.sweeping(founding),
     }
 
 

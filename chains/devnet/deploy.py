@@ -62,9 +62,11 @@ def deploy_installation(
     guardian: str,
     log_id: bytes,
     exchange_deposit_address: str | None,
+    sweep_operator: str | None = None,
     book: Path | None = None,
 ) -> dict[str, str]:
-    """Place, wire and hand over; returns audit_anchor, payouts, sweeper, guard_usdc and guard_eth.
+    """Place, wire and hand over; returns audit_anchor, payouts, sweeper, guard_usdc and guard_eth,
+    and sweep_hub where `sweep_operator` says who may use it.
 
     The deployer dev account owns the log until it hands it to `owner`. guard_usdc has the venues
     aave-usdc and vault-usdc, guard_eth has staking-eth. The payout wallet is filled from the
@@ -86,6 +88,10 @@ def deploy_installation(
         ours.treasury_guard("guard_eth", eth_setup(world, roles), log_id),
     )
     sites = [Site.of(placement, builds[placement.contract]) for placement in wanted]
+    if sweep_operator is not None:
+        swept_by = next(site.address for site in sites if site.placement.name == "sweeper")
+        hub = ours.sweep_hub(swept_by, checksum(sweep_operator))
+        sites.append(Site.of(hub, builds[hub.contract]))
     at = place(node, sites)
     addresses = {site.placement.name: site.address for site in sites}
     register_log(node, addresses[ours.ANCHOR], log_id, anchorer, owner)

@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     DEPOSIT_CONFIRMED = "deposit.confirmed"
     DEPOSIT_DISMISSED = "deposit.dismissed"
     DEPOSIT_RESCUED = "deposit.rescued"
+    SWEEP_CHECKED = "sweep.checked"
     TRANSFER_POSTED = "transfer.posted"
     TRANSFERS_POSTED = "transfers.posted"
     INTENT_CREATED = "intent.created"
@@ -157,6 +158,8 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.DEPOSIT_CONFIRMED: _schema(1, _REVIEWED),
     EventKind.DEPOSIT_DISMISSED: _schema(1, _REVIEWED),
     EventKind.DEPOSIT_RESCUED: _schema(1, _REVIEWED),
+    # What a look at the chain found after a final sweep; a fault is `address: reason`.
+    EventKind.SWEEP_CHECKED: _schema(1, f"{_INT} {_AT_BLOCK} addresses:number faults:list"),
     EventKind.OPERATOR_FUNDED: _schema(
         1,
         f"{_MOVED} chain_id:number role?:text address?:address tx_hash?:hash {_MINED} "

@@ -448,6 +448,7 @@ class Bundle:
         report.run("signatures follow decisions", self.signed_after_decision)
         report.run("withdrawals", self.withdrawals)
         report.run("payout batches", self.batches)
+        report.run("sweep batches", self.sweeps)
         report.run("anchors", self.anchors)
         report.run("anchors on chain", self.anchors_on_chain)
         report.run("ledger", self.ledger)
@@ -915,6 +916,20 @@ class Bundle:
             raise Skipped("no batch was settled")
         return f"{len(settled)} settled, each payout paid or returned"
 
+    def sweeps(self) -> str:
+        """Each batch of sweeps calls the hub for exactly the deposit addresses it names."""
+        count = 0
+        for entry in self.of("intent.created"):
+            body = entry.data["body"]
+            if body["kind"] != "sweep_batch":
+                continue
+            if not sweeps_many(body):
+                raise Wrong(entry.where, "the call does not sweep what the intent names")
+            count += 1
+        if not count:
+            raise Skipped("no batch of sweeps")
+        return f"{count} batches, each call read again"
+
     def anchors(self) -> str:
         """What was anchored on chain is what was signed here; log entries agree with it."""
         anchors = self.json("anchors.json")
@@ -1042,6 +1057,21 @@ def pays_many(body: dict[str, Any]) -> bool:
     call = f"0x{selector}{head}{tail}"
     sums = spent(body["payouts"]) == amount and int(body["value"]) == value
     return sums and (body["data"], body["to"]) == (call, body["beneficiary"])
+
+
+def sweeps_many(body: dict[str, Any]) -> bool:
+    """Whether the call asks the hub for exactly the named deposit addresses of tokens."""
+    named = (body.get("sweeps") or {}).get("wallets", [])
+    words = "".join(f"{w['wallet'][2:].lower()}{int(w['amount']):024x}" for w in named)
+    token = body["asset"].partition("/erc20:")[2]
+    name = b"sweepToken(address,uint256[])"
+    selector = keccak.new(digest_bits=256, data=name).hexdigest()[:8]
+    call = f"0x{selector}{token[2:]:0>64}{64:064x}{len(named):064x}{words}"
+    once = len({w["wallet"] for w in named}) == len(named) > 0
+    branch = all(w["path"].startswith("1/") for w in named)
+    total = sum(int(w["amount"]) for w in named)
+    sums = (body["value"], body["amount"]) == ("0", str(total))
+    return bool(token) and once and branch and sums and body["data"] == call
 
 
 # --- policies: custody/policy/SEMANTICS.md, told once more ------------------------------------

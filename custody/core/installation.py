@@ -61,6 +61,11 @@ class Installation:
         """
         return dict(self.body.get("prices", {}))
 
+    @property
+    def sweeping(self) -> Mapping[str, Mapping[str, Any]]:
+        """chain id -> how its deposits are swept; what is not said has its default."""
+        return dict(self.body.get("sweeping", {}))
+
 
 def load(path: Path) -> Installation:
     """Raises Unavailable where `moorage init` has not run."""

@@ -18,7 +18,7 @@ from custody.core.facts import Facts
 from custody.core.ids import PREFIXES, DecisionId, IntentId, TenantId, format_id, parse_id
 from custody.core.money import AssetId
 
-SCHEMA, SCHEMA_2 = "moorage.intent/1", "moorage.intent/2"
+SCHEMA, SCHEMA_2, SCHEMA_3 = "moorage.intent/1", "moorage.intent/2", "moorage.intent/3"
 DECISION_SCHEMA, DECISION_SCHEMA_2 = "moorage.decision/1", "moorage.decision/2"
 _CUSTOMER = PREFIXES["customer"] + "_"
 
@@ -31,6 +31,9 @@ class IntentKind(StrEnum):
     PAYOUT_ALLOWANCE = "payout_allowance"  # lets the batch contract fetch one batch's sum
     SWEEP_NATIVE = "sweep_native"  # deposit address -> treasury, to the last wei
     SWEEP_TOKEN = "sweep_token"  # deposit address (delegated, EIP-7702) -> treasury
+    SWEEP_BATCH = "sweep_batch"  # the gas wallet lets the hub sweep many token deposit addresses
+    SWEEP_GAS = "sweep_gas"  # gas wallet -> deposit address, what its own transfer will burn
+    SWEEP_TRANSFER = "sweep_transfer"  # deposit address -> treasury, by the token's own transfer
     PAYOUT_FILL = "payout_fill"  # treasury -> payout wallet
     COLD_STORE = "cold_store"  # treasury -> the treasury's Safe
     PAYOUT_SAFE = "payout_safe"  # the gas wallet executes what the Safe's owners signed: a payout
@@ -71,13 +74,72 @@ class Payout:
 
 
 @dataclass(frozen=True, slots=True)
+class SweptWallet:
+    """A deposit address that an intent concerns. `path` is `branch/index` below the account.
+
+    `amount` is base units as the call names them: to a hub a hint, 0 for all there is. `nonce` is
+    that of the EIP-7702 authorisation that the address signs for it; None where it signs none.
+    """
+
+    wallet: str
+    path: str
+    amount: int
+    nonce: int | None = None
+
+    def to_json(self) -> dict[str, str | None]:
+        nonce = None if self.nonce is None else str(self.nonce)
+        return {
+            "wallet": self.wallet,
+            "path": self.path,
+            "amount": str(self.amount),
+            "nonce": nonce,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeps:
+    """The deposit addresses of one transaction, in the order of its call, and what those among
+    them that sign an authorisation are delegated to. None where nobody is to be delegated."""
+
+    delegate: str | None
+    wallets: tuple[SweptWallet, ...]
+
+    @property
+    def delegated(self) -> tuple[SweptWallet, ...]:
+        """Those that sign an authorisation."""
+        return tuple(w for w in self.wallets if w.nonce is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"delegate": self.delegate, "wallets": [w.to_json() for w in self.wallets]}
+
+
+def _sweeps(body: Any) -> Sweeps | None:
+    if body is None:
+        return None
+    if set(body) != {"delegate", "wallets"}:
+        raise ValueError("sweeps: must have a delegate and wallets")
+    return Sweeps(
+        body["delegate"],
+        tuple(
+            SweptWallet(
+                w["wallet"],
+                w["path"],
+                int(w["amount"]),
+                None if w["nonce"] is None else int(w["nonce"]),
+            )
+            for w in body["wallets"]
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """What is to happen. Addresses are EIP-55; amounts are base units; `value` is wei.
 
     `sender_path` is `branch/index` below the tenant's hardened account. `beneficiary` is who has
     the money afterwards; `fee_max_wei` bounds gas limit times fee per gas. `initiator` is the
     printed id of the person or customer who asked, None for a job's own; an intent that says who,
-    or that has `payouts`, is of schema 2.
+    or that has `payouts`, is of schema 2; one that names the addresses it sweeps, of schema 3.
     """
 
     id: IntentId
@@ -98,6 +160,20 @@ class Intent:
     delegation: Delegation | None = None
     initiator: str | None = None
     payouts: tuple[Payout, ...] = ()
+    sweeps: Sweeps | None = None
+
+    @property
+    def delegations(self) -> tuple[Delegation, ...]:
+        """All authorisations that its transaction carries, in their order."""
+        if self.delegation is not None:
+            return (self.delegation,)
+        if self.sweeps is None or self.sweeps.delegate is None:
+            return ()
+        return tuple(
+            Delegation(w.wallet, w.path, self.sweeps.delegate, w.nonce)
+            for w in self.sweeps.wallets
+            if w.nonce is not None
+        )
 
     @property
     def is_customers(self) -> bool:
@@ -139,21 +215,26 @@ class Intent:
                 "delegate": self.delegation.delegate,
                 "nonce": str(self.delegation.nonce),
             }
-        if self.initiator is not None or self.payouts:
+        if self.initiator is not None or self.payouts or self.sweeps is not None:
             body["schema"] = SCHEMA_2
             body["initiator"] = self.initiator
             body["payouts"] = [p.to_json() for p in self.payouts]
+        if self.sweeps is not None:
+            body["schema"] = SCHEMA_3
+            body["sweeps"] = self.sweeps.to_json()
         return body
 
     @staticmethod
     def from_json(body: dict[str, Any]) -> "Intent":
         """Inverse of `to_json`; the fields must be exactly those of the schema."""
-        if body["schema"] not in (SCHEMA, SCHEMA_2):
+        if body["schema"] not in (SCHEMA, SCHEMA_2, SCHEMA_3):
             raise ValueError("not an intent of a known schema")
         expected = {f.name for f in fields(Intent)} - {"tenant_id", "asset_id"}
         expected |= {"schema", "tenant", "asset"}
         if body["schema"] == SCHEMA:
             expected -= {"initiator", "payouts"}
+        if body["schema"] != SCHEMA_3:
+            expected -= {"sweeps"}
         if set(body) != expected:
             raise ValueError(f"not an intent of schema {body['schema']}")
         delegation, initiator = body["delegation"], body.get("initiator")
@@ -189,6 +270,7 @@ class Intent:
                 Payout(p["recipient"], int(p["amount"]), p["reference"])
                 for p in body.get("payouts", ())
             ),
+            sweeps=_sweeps(body.get("sweeps")),
         )
 
     def digest(self) -> str:

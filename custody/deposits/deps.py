@@ -9,6 +9,7 @@ from chains.evm.client import EvmClient
 from chains.registry import Registry
 from custody.core.clock import Clock
 from custody.core.db import Database
+from custody.deposits.sweeping.rules import SweepRules
 from custody.deposits.watched import Watched
 
 
@@ -22,3 +23,8 @@ class DepositDeps:
     clients: Mapping[int, EvmClient]
     watched: defaultdict[int, Watched] = field(default_factory=lambda: defaultdict(Watched))
     paces: defaultdict[int, Pace] = field(default_factory=lambda: defaultdict(Pace))
+    sweeping: Mapping[int, SweepRules] = field(default_factory=dict)
+
+    def rules_of(self, chain_id: int) -> SweepRules:
+        """How a chain's deposits are swept; the defaults where the installation says nothing."""
+        return self.sweeping.get(chain_id, SweepRules())

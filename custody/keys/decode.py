@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from chains.evm.address import address_from_bytes, checksum, keccak
 from custody.core.intents import Intent, IntentKind
-from custody.keys import decode_safe
+from custody.keys import decode_safe, decode_sweeps
 from custody.keys.refusal import Refusal, require
 from custody.policy.document import Places
 
@@ -22,6 +22,8 @@ SENDERS = {
     K.PAYOUT_BATCH: ("2/1", "payout"),
     K.PAYOUT_ALLOWANCE: ("2/1", "payout"),
     K.SWEEP_TOKEN: ("2/2", "gas"),
+    K.SWEEP_BATCH: ("2/2", "gas"),
+    K.SWEEP_GAS: ("2/2", "gas"),
     K.PAYOUT_FILL: ("2/0", "treasury"),
     K.COLD_STORE: ("2/0", "treasury"),
     K.PAYOUT_SAFE: ("2/2", "gas"),
@@ -103,7 +105,15 @@ def check(intent: Intent, places: Places) -> AnchorCall | None:
     _check_delegation(intent, places)
     many = intent.kind is K.PAYOUT_BATCH
     require(many or not intent.payouts, "payouts", "only a batch has several")
+    named = intent.kind in (K.SWEEP_BATCH, K.SWEEP_GAS)
+    require(named or intent.sweeps is None, "sweeps", "this kind names no deposit addresses")
     match intent.kind:
+        case K.SWEEP_TRANSFER:
+            require(token is not None, "asset", "a native coin is swept by its own kind")
+            _check_transfer(intent, data)
+            _check_transfer_destination(intent, places)
+        case K.SWEEP_BATCH | K.SWEEP_GAS:
+            decode_sweeps.check(intent, places, token, data)
         case K.PAYOUT | K.SWEEP_NATIVE | K.PAYOUT_FILL | K.COLD_STORE | K.POOL_FUND:
             _check_transfer(intent, data)
             _check_transfer_destination(intent, places)
@@ -127,6 +137,10 @@ def check(intent: Intent, places: Places) -> AnchorCall | None:
 def _check_sender(intent: Intent, places: Places) -> None:
     if intent.kind is K.SWEEP_NATIVE:
         require(intent.sender_path.startswith("0/"), "sender", "must be a native deposit address")
+        return
+    if intent.kind is K.SWEEP_TRANSFER:
+        deposit = intent.sender_path.startswith(("0/", "1/"))
+        require(deposit, "sender", "must be a deposit address")
         return
     path, role = SENDERS[intent.kind]
     require(intent.sender_path == path, "sender", f"{intent.kind.value} is sent from {path}")
@@ -165,7 +179,7 @@ def _check_transfer_destination(intent: Intent, places: Places) -> None:
         _check_guard(intent.beneficiary, intent, places)
         return
     match intent.kind:
-        case K.SWEEP_NATIVE:
+        case K.SWEEP_NATIVE | K.SWEEP_TRANSFER:
             good = intent.beneficiary == places.treasury
         case K.PAYOUT_FILL:
             good = intent.beneficiary == places.payout
@@ -180,7 +194,8 @@ def _is_outside(address: str, intent: Intent, places: Places) -> bool:
     """No place of ours, not the token itself, not nobody."""
     own = {places.treasury, places.payout, places.gas, places.allocator, places.anchorer}
     own |= set(places.guards)
-    contracts = {places.sweeper, places.anchor, places.payouts, places.safe, token_of(intent)}
+    contracts = {places.sweeper, places.anchor, places.payouts, places.safe, places.hub}
+    contracts |= {token_of(intent)}
     return address not in own | contracts and int(address, 16) != 0
 
 

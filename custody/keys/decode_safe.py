@@ -98,7 +98,8 @@ def _check_payment(intent: Intent, places: Places, token: str | None, inner: _In
         same = int.from_bytes(inner.data[36:]) == intent.amount
         require(same, "amount", "is not the amount in the call")
     wallets = {places.treasury, places.payout, places.gas, places.allocator, places.anchorer}
-    contracts = {places.sweeper, places.anchor, places.payouts, places.safe, token}
+    contracts = {places.sweeper, places.anchor, places.payouts, places.safe, places.hub}
+    contracts |= {token}
     outside = intent.beneficiary not in wallets | contracts | set(places.guards)
     good = outside and int(intent.beneficiary, 16) != 0
     require(good, "place", f"{intent.kind.value} may not go to {intent.beneficiary}")

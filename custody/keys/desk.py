@@ -15,7 +15,7 @@ from custody.core.clock import Clock, iso_us
 from custody.core.facts import NO_FACTS
 from custody.core.governance import Address, Signature
 from custody.core.ids import format_id, parse_id
-from custody.core.intents import Intent, IntentKind, Outcome
+from custody.core.intents import Delegation, Intent, IntentKind, Outcome
 from custody.core.serialization import dumps_text, loads
 from custody.keys import decode
 from custody.keys.authority import PolicyBook, last_enrolment
@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 
 FROZEN = "frozen"
 CANCELLED = "cancelled"
-HISTORY_PAGE = 50
-"""An answer is one line of at most 1 MiB."""
+HISTORY_PAGE, HISTORY_BYTES = 50, 2**19
+"""An answer is one line of at most 1 MiB, which a few large batches fill."""
 UNFREEZE_ROLE = "treasury"
 ANCHOR_AHEAD_MAX_S = 2 * 365 * 86_400
 """The contract takes no time before the last one, so an anchor at 2^64-1 would be the log's last.
@@ -135,7 +135,15 @@ class Desk:
         """
         require(0 <= first_nonce < 2**63, "bad_request", "first_nonce: out of range")
         found = self._store.bindings_from(chain_id, sender, first_nonce, HISTORY_PAGE)
-        return [self._entry(binding) for binding in found]
+        page: list[dict[str, Any]] = []
+        size = 0
+        for binding in found:
+            entry = self._entry(binding)
+            size += len(dumps_text(entry))
+            if page and size > HISTORY_BYTES:
+                break
+            page.append(entry)
+        return page
 
     def _entry(self, b: Binding) -> dict[str, Any]:
         body, decision = self._store.body(b.intent) or (None, None)
@@ -244,7 +252,7 @@ class Desk:
         places = policy.places.get(intent.chain_id)
         if places is None:
             raise Refusal("unknown_chain", f"the policy has no places on chain {intent.chain_id}")
-        self._require_sound(request, places)
+        self._require_sound(account, request, places)
         _require_hot(policy, request.intent)
         facts = facts_of(self._store, policy, request, self._now_s())
         if facts is not None:
@@ -370,7 +378,7 @@ class Desk:
         made = len(self._store.signed(intent_id)) + len(self._store.cancels(intent_id))
         require(made < VERSIONS_MAX, "versions", f"{made} versions of this intent exist")
 
-    def _require_sound(self, request: SignRequest, places: Places) -> None:
+    def _require_sound(self, account: int, request: SignRequest, places: Places) -> None:
         """The raw fields do what the intent says; then what only the signer's memory can tell."""
         intent = request.intent
         anchor = decode.check(intent, places)
@@ -384,11 +392,12 @@ class Desk:
                 request.tenant, intent.chain_id, intent.to, places.sweeper or ""
             )
             require(ours, "not_delegated", f"{intent.to} was not delegated to the sweeper here")
+        for wallet in () if intent.sweeps is None else intent.sweeps.wallets:
+            self._require_own_address(account, wallet.path, wallet.wallet)
 
     def _keep_delegation(self, request: SignRequest) -> None:
         """A later sweep carries no path of the swept address; this is how it is known as ours."""
-        d = request.intent.delegation
-        if d is not None:
+        for d in request.intent.delegations:
             chain_id = request.intent.chain_id
             self._store.add_delegation(request.tenant, chain_id, d.authority, d.delegate)
 
@@ -424,13 +433,13 @@ class Desk:
         return Signed(*fees, raw.raw, raw.hash)
 
     def _authorizations(self, account: int, intent: Intent) -> tuple[Authorization, ...]:
-        d = intent.delegation
-        if d is None:
-            return ()
+        return tuple(self._authorization(account, intent, d) for d in intent.delegations)
+
+    def _authorization(self, account: int, intent: Intent, d: Delegation) -> Authorization:
         self._require_own_address(account, d.authority_path, d.authority)
         digest = authorization_hash(intent.chain_id, d.delegate, d.nonce)
         made = self._keyring.sign(account, d.authority_path, digest)
-        return (Authorization(intent.chain_id, d.delegate, d.nonce, made.y_parity, made.r, made.s),)
+        return Authorization(intent.chain_id, d.delegate, d.nonce, made.y_parity, made.r, made.s)
 
     def _require_own_address(self, account: int, path: str, address: str) -> None:
         try:

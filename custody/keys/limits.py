@@ -6,7 +6,7 @@ A thief with the API in hand gets at most this, and `bounds` prints it.
 from collections.abc import Sequence
 from typing import Any
 
-from custody.core.intents import Intent
+from custody.core.intents import Intent, IntentKind
 from custody.keys.decode import token_of
 from custody.keys.refusal import Refusal, require
 from custody.keys.store import Store
@@ -22,8 +22,10 @@ def spendings(policy: Policy, intent: Intent, gas_wei: int) -> list[tuple[str, i
     """What an unattended intent uses up: (asset or `gas@<chain>`, amount).
 
     Refuses an intent whose asset is none: a label of the caller's own, `gas@…` too, would have a
-    window of its own.
+    window of its own. What a deposit address gets for gas is as good as burned.
     """
+    if intent.kind is IntentKind.SWEEP_GAS:
+        gas_wei += intent.value
     gas = (f"gas@{intent.chain_id}", gas_wei)
     if not is_outward(policy, intent):
         return [gas]

@@ -107,6 +107,17 @@ def _check_ranges(intent: Intent) -> None:
         raise ValueError("amount, fee_max_wei: must be 0 to 2^256-1")
     if intent.delegation is not None:
         authorization_hash(intent.chain_id, intent.delegation.delegate, intent.delegation.nonce)
+    _check_sweeps(intent)
+
+
+def _check_sweeps(intent: Intent) -> None:
+    if intent.sweeps is None:
+        return
+    for w in intent.sweeps.wallets:
+        if not 0 <= w.amount < 2**256 or (w.nonce is not None and intent.sweeps.delegate is None):
+            raise ValueError("sweeps: an amount is out of range, or an authorisation is for nobody")
+        if w.nonce is not None:
+            authorization_hash(intent.chain_id, str(intent.sweeps.delegate), w.nonce)
 
 
 def require_fees(request: SignRequest | CancelRequest, gas: int) -> None:

@@ -133,7 +133,7 @@ def _places_hold(old: Mapping[int, Places], new: Mapping[int, Places]) -> bool:
 
 def _place_holds(old: Places, new: Places) -> bool:
     fixed = ("treasury", "payout", "gas", "allocator", "anchorer")
-    contracts = ("guards", "sweeper", "anchor", "payouts", "safe")
+    contracts = ("guards", "sweeper", "anchor", "payouts", "safe", "hub")
     same = all(getattr(old, name) == getattr(new, name) for name in (*fixed, *contracts))
     return same and set(new.payees) <= set(old.payees)
 

@@ -7,7 +7,7 @@
      ["hot_limits": [{"asset", "amount_max"}],]
      "places": {"<chain id>": {"treasury", "payout", "gas", "allocator", "anchorer",
                                "guards": {"<address>": "<asset>"}, "sweeper", "anchor", "payees",
-                               ["payouts", "safe"]}},
+                               ["payouts", "safe", "hub"]}},
      ["book": {"cooling_s"}, "change": {"delay_s", "approvals"}]}
 
 The authority signs the canonical bytes (Ed25519); the signature travels beside the document:
@@ -114,8 +114,8 @@ class HotLimit:
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where money may be on one chain. Contracts are None where not deployed: the deposit
-    wallets' `sweeper`, the log's `anchor`, `payouts` for many payouts at once, and the treasury's
-    `safe`, whose owners' keys are nobody's here.
+    wallets' `sweeper`, the log's `anchor`, `payouts` for many payouts at once, the treasury's
+    `safe`, whose owners' keys are nobody's here, and the `hub` that sweeps many wallets at once.
 
     `guards` maps a guard's address to the one asset that it holds: a guard's call does not name
     its asset, so this table is how the signer knows which limit a release counts against.
@@ -132,6 +132,7 @@ class Places:
     payees: tuple[str, ...]
     payouts: str | None = None
     safe: str | None = None
+    hub: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,7 @@ _LIMIT = frozenset({"asset", "window_s", "amount_max"})
 _HOT_LIMIT = frozenset({"asset", "amount_max"})
 _WALLETS = ("treasury", "payout", "gas", "allocator", "anchorer")
 _CONTRACTS = ("sweeper", "anchor")
-_LATER_CONTRACTS = ("payouts", "safe")
+_LATER_CONTRACTS = ("payouts", "safe", "hub")
 """Documents of before these existed do not name them, and stay valid."""
 _PLACES = frozenset({*_WALLETS, *_CONTRACTS, "guards", "payees"})
 

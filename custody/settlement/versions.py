@@ -74,14 +74,21 @@ def _check(intent: Intent, nonce: int, signed: SignedTransaction, purpose: Purpo
     read = decode_raw(signed.raw)
     t = read.transaction
     content = (intent.to, intent.value, intent.data)
+    meant = [(intent.chain_id, d.delegate, d.nonce) for d in intent.delegations]
     if purpose is Purpose.CANCEL:
-        content = (intent.sender, 0, "0x")
-    if (t.to, t.value, "0x" + t.data.hex()) != content or (
-        t.chain_id,
-        read.sender,
-        t.nonce,
-        read.hash,
-    ) != (intent.chain_id, intent.sender, nonce, signed.tx_hash):
+        content, meant = (intent.sender, 0, "0x"), []
+    carried = [(a.chain_id, a.delegate, a.nonce) for a in t.authorizations]
+    if (
+        carried != meant
+        or (t.to, t.value, "0x" + t.data.hex()) != content
+        or (
+            t.chain_id,
+            read.sender,
+            t.nonce,
+            read.hash,
+        )
+        != (intent.chain_id, intent.sender, nonce, signed.tx_hash)
+    ):
         raise Broken(f"the signer's bytes are not the {purpose.value} of intent {intent.id}")
 
 

@@ -11,7 +11,8 @@ from chains.devnet.scenario import chain
 from chains.evm import watcher
 from chains.types import BlockScan
 from custody.core.ids import TransferId, new_uuid7
-from custody.deposits import coverage, listing, reorg, scan, sweep
+from custody.deposits import coverage, listing, reorg, scan
+from custody.deposits.sweeping.candidates import candidates
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
@@ -282,8 +283,11 @@ async def test_dust_of_one_asset_does_not_hide_another_and_wrong_branches_stay(t
     town.mined(usdc)
     await town.deposit(alice, town.usdc, 9 * USDC)
     async with town.db.read() as s:
-        found = await sweep.candidates(s, town.chain_id)
-    assert [(c.asset_id, c.amount) for c in found] == [(town.usdc, 9 * USDC)]
+        found = await candidates(s, town.chain_id, now=town.now())
+    assert [(c.asset_id, c.amount, c.path[0]) for c in found] == [
+        (town.usdc, 9 * USDC, "1"),
+        (town.usdc, 5 * USDC, "0"),
+    ]
     assert await town.available(alice, town.usdc) == 14 * USDC
 
 

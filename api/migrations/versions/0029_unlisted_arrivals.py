@@ -3,7 +3,7 @@
 from api.migrations import script
 
 revision = "0029"
-down_revision = "0027"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from custody.core.ids import IntentId, TenantId, format_id, new_uuid7
-from custody.core.intents import Intent, IntentKind, Payout
+from custody.core.intents import Intent, IntentKind, Payout, Sweeps, SweptWallet
 from custody.core.money import AssetId
 
 PLACE = "0x000000000000000000000000000000000000dEaD"
@@ -30,11 +30,21 @@ PLAIN = Intent(
 ASKED = replace(PLAIN, initiator=format_id("customer", new_uuid7()))
 MANY = replace(PLAIN, payouts=(Payout(PLACE, 2, "first"), Payout(PLACE, 3, "second")))
 
+SWEPT = replace(
+    PLAIN,
+    sweeps=Sweeps(PLACE, (SweptWallet(PLACE, "1/3", 2, 0), SweptWallet(PLACE, "1/4", 0))),
+)
+
 
 @pytest.mark.parametrize(
     ("intent", "schema"),
-    [(PLAIN, "moorage.intent/1"), (ASKED, "moorage.intent/2"), (MANY, "moorage.intent/2")],
-    ids=["plain", "asked", "many"],
+    [
+        (PLAIN, "moorage.intent/1"),
+        (ASKED, "moorage.intent/2"),
+        (MANY, "moorage.intent/2"),
+        (SWEPT, "moorage.intent/3"),
+    ],
+    ids=["plain", "asked", "many", "swept"],
 )
 def test_reads_back_what_it_prints(intent: Intent, schema: str) -> None:
     body = intent.to_json()
@@ -74,3 +84,27 @@ def test_a_payout_moved_to_another_place_is_another_intent() -> None:
 def test_other_forms_are_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not an intent"):
         Intent.from_json(body)
+
+
+def test_every_field_of_a_swept_wallet_is_in_the_digest() -> None:
+    assert SWEPT.sweeps is not None
+    first, second = SWEPT.sweeps.wallets
+    for changed in (
+        Sweeps(None, (first, second)),
+        Sweeps(PLACE, (second, first)),
+        Sweeps(PLACE, (first,)),
+        Sweeps(PLACE, (replace(first, wallet=PLACE.lower()), second)),
+        Sweeps(PLACE, (replace(first, path="1/5"), second)),
+        Sweeps(PLACE, (replace(first, amount=3), second)),
+        Sweeps(PLACE, (replace(first, nonce=1), second)),
+        Sweeps(PLACE, (replace(first, nonce=None), second)),
+    ):
+        assert replace(SWEPT, sweeps=changed).digest() != SWEPT.digest(), changed
+
+
+def test_an_older_schema_has_no_swept_wallets() -> None:
+    body = SWEPT.to_json()
+    with pytest.raises(ValueError, match="schema"):
+        Intent.from_json({**body, "schema": "moorage.intent/2"})
+    with pytest.raises(ValueError, match="schema"):
+        Intent.from_json({**MANY.to_json(), "schema": "moorage.intent/3"})

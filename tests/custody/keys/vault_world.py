@@ -11,10 +11,20 @@ from uuid import UUID
 from chains.evm.address import address_from_bytes, checksum
 from chains.evm.contracts import payouts
 from chains.evm.contracts.audit_anchor import encode_anchor
+from chains.evm.contracts.sweep_hub import Sweep, encode_sweep_token
 from chains.evm.contracts.sweeper import encode_sweep
 from custody.core.clock import FixedClock
 from custody.core.ids import IntentId, TenantId, format_id, new_uuid7
-from custody.core.intents import Approval, Decision, Delegation, Intent, IntentKind, Payout
+from custody.core.intents import (
+    Approval,
+    Decision,
+    Delegation,
+    Intent,
+    IntentKind,
+    Payout,
+    Sweeps,
+    SweptWallet,
+)
 from custody.core.money import AssetId
 from custody.core.ports import Fees
 from custody.keys import ceremony, homes
@@ -36,6 +46,7 @@ OUTSIDE = address_from_bytes(bytes.fromhex("c0" * 20))
 GUARD = address_from_bytes(bytes.fromhex("d1" * 20))
 COIN_GUARD = address_from_bytes(bytes.fromhex("d5" * 20))
 SWEEPER = address_from_bytes(bytes.fromhex("d2" * 20))
+HUB = address_from_bytes(bytes.fromhex("d7" * 20))
 ANCHOR = address_from_bytes(bytes.fromhex("d3" * 20))
 PAYEE = address_from_bytes(bytes.fromhex("d4" * 20))
 PAYOUTS = address_from_bytes(bytes.fromhex("d6" * 20))
@@ -116,6 +127,7 @@ class VaultWorld:
                     "anchor": ANCHOR,
                     "payees": [PAYEE],
                     "payouts": PAYOUTS,
+                    "hub": HUB,
                 }
             },
         }
@@ -204,6 +216,37 @@ class VaultWorld:
             beneficiary=self.place("treasury"),
             delegation=None if path is None else Delegation(wallet, path, SWEEPER, 0),
         )
+
+    def hub_sweep(self, wallets: Sequence[SweptWallet], **changes: Any) -> Intent:
+        """A batch of sweeps that is right in every field, but for `changes`."""
+        words = [Sweep(w.wallet, w.amount) for w in wallets]
+        fields: dict[str, Any] = {
+            "kind": IntentKind.SWEEP_BATCH,
+            "sender": self.place("gas"),
+            "sender_path": "2/2",
+            "to": HUB,
+            "data": "0x" + encode_sweep_token(TOKEN, words).hex(),
+            "amount": sum(w.amount for w in wallets),
+            "beneficiary": self.place("treasury"),
+            "sweeps": Sweeps(SWEEPER, tuple(wallets)),
+        }
+        return replace(self.payout(), **{**fields, **changes})
+
+    def top_up(self, wallet: str, path: str, amount: int, **changes: Any) -> Intent:
+        """Gas for a deposit address, right in every field, but for `changes`."""
+        fields: dict[str, Any] = {
+            "kind": IntentKind.SWEEP_GAS,
+            "sender": self.place("gas"),
+            "sender_path": "2/2",
+            "to": wallet,
+            "value": amount,
+            "data": "0x",
+            "asset_id": NATIVE,
+            "amount": amount,
+            "beneficiary": wallet,
+            "sweeps": Sweeps(None, (SweptWallet(wallet, path, amount),)),
+        }
+        return replace(self.payout(), **{**fields, **changes})
 
     def approve(self, who: Person, intent: Intent, minutes: int = 60) -> Approval:
         expires = self.clock.now() + timedelta(minutes=minutes)

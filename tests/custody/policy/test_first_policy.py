@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 
 WALLETS = ("treasury", "payout", "gas", "allocator", "anchorer")
 OURS = {"guard_usdc": 11, "guard_eth": 12, "sweeper": 13, "audit_anchor": 14}
-OURS |= {"safe": 15, "payouts": 16}
+OURS |= {"safe": 15, "payouts": 16, "sweep_hub": 17}
 
 
 def founding() -> Founding:

@@ -15,6 +15,8 @@ SEND_ON = "0x6000600060006000346000355af1"
 """Sends the value it gets to the address in the first word of its input."""
 SENDER_ON, UNDOER, FORGER, LIAR = (checksum("0x" + x * 20) for x in ("d1", "d2", "d3", "d4"))
 MINIMUM_NATIVE, MINIMUM_USDC, LARGE_USDC = 10_000, 1_000, 5_000 * 10**6
+GWEI = 10**9
+"""Native amounts vary in it, so that some are worth their sweep and some are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,11 @@ class Outsiders:
         eth, world = self.town.eth, self.town.world
         match kind:
             case "native":
-                amount = MINIMUM_NATIVE + units
+                amount = MINIMUM_NATIVE + units * GWEI
                 self._native(native, amount, [(eth, native, amount)])
             case "by a contract":
                 told = bytes(12) + bytes.fromhex(native[2:])
-                amount = MINIMUM_NATIVE + units
+                amount = MINIMUM_NATIVE + units * GWEI
                 self._call(SENDER_ON, "0x" + told.hex(), amount, [(eth, native, amount)])
             case "call undone":
                 told = bytes(12) + bytes.fromhex(native[2:])
@@ -91,7 +93,7 @@ class Outsiders:
                 parts = [(eth, native, 30_000), (eth, other, 30_000 + units)]
                 self._call(world.multicall3, data, 60_000 + units, parts)
             case "to the other branch":
-                amount = MINIMUM_NATIVE + units
+                amount = MINIMUM_NATIVE + units * GWEI
                 self._native(token, amount, [(eth, token, amount)])
                 self._token(world.tokens["USDC"], native, MINIMUM_USDC + units)
             case "no return":

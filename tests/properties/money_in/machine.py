@@ -11,13 +11,16 @@ from typing import Any
 
 from chains.devnet.rpc import DevnetError, rpc
 from chains.devnet.scenario import chain
+from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.registry import AssetInfo, Band, Registry
 from custody.core.db import Database, WriteSession
 from custody.core.ids import CustomerId, TransferId, new_uuid7
 from custody.core.money import erc20_asset
-from custody.deposits import credit, scan, sweep
+from custody.deposits import credit, scan
 from custody.deposits.deps import DepositDeps
+from custody.deposits.sweeping import job as sweeping
+from custody.deposits.sweeping.rules import SweepRules
 from custody.ledger import accounts, assets, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.settlement import confirm, outbound
@@ -99,7 +102,7 @@ class Machine:
             case "crash":
                 await self._with_stop(action.number, more[0])
             case "sweep":
-                await self.round(sweeping=True)
+                await self.round(sweep=True)
             case "spend":
                 await self._spend(action.number)
             case "rebase":
@@ -108,9 +111,9 @@ class Machine:
         for name in more:
             self.done[f"{action.kind}: {name}"] += 1
         if self.chance.random() < 2 / 3:
-            await self.round(sweeping=False)
+            await self.round(sweep=False)
 
-    async def round(self, *, sweeping: bool) -> None:
+    async def round(self, *, sweep: bool) -> None:
         """What the worker's jobs do, each alone: one that fails keeps no other from its turn."""
         deposits = replace(self.town.deposits, db=self.db, clients=self._clients())
         settlement = replace(self.town.settlement, db=self.db, clients=self._clients())
@@ -121,12 +124,12 @@ class Machine:
             lambda: outbound.step(settlement),
             lambda: confirm.step(settlement),
         ]
-        if sweeping:
-            steps.insert(2, lambda: sweep.step(deposits, chain_id))
+        if sweep:
+            steps.insert(2, lambda: sweeping.step(deposits, chain_id))
         for step in steps:
             try:
                 await step()
-            except Exception as error:  # as the worker does: logged, and tried again
+            except ChainError as error:  # as the worker does: logged, and tried again
                 self.done[f"failed: {type(error).__name__}"] += 1
 
     def _clients(self) -> dict[int, EvmClient]:
@@ -147,8 +150,8 @@ class Machine:
             node.fault = fault
             node.invented = {"token": usdc.rsplit(":", 1)[1], "to": to, "amount": "123456789"}
         self.town.anvil.mine(1)
-        await self.round(sweeping=True)
-        await self.round(sweeping=False)
+        await self.round(sweep=True)
+        await self.round(sweep=False)
         await self._mend()
 
     async def _mend(self) -> None:
@@ -166,7 +169,7 @@ class Machine:
         else:
             self.db.stop_at = (1 + number // 8, how == "stop before a commit")
         self.town.anvil.mine(1)
-        task = asyncio.create_task(self.round(sweeping=True))
+        task = asyncio.create_task(self.round(sweep=True))
         self._worker = task
         try:
             await task
@@ -175,7 +178,8 @@ class Machine:
         self.stop_request, self.db.stop_at = None, None
         # A new process remembers nothing.
         old = self.town.deposits
-        self.town.deposits = DepositDeps(old.db, old.clock, old.registry, old.clients)
+        parts = (old.db, old.clock, old.registry, old.clients)
+        self.town.deposits = DepositDeps(*parts, sweeping=old.sweeping)
 
     def on_request(self) -> None:
         if self.stop_request is None:
@@ -217,10 +221,10 @@ class Machine:
         await self._mend()
         for _ in range(4):
             self.town.anvil.mine(SETTLED_AT // 2)
-            await self.round(sweeping=False)
+            await self.round(sweep=False)
         for _ in range(12):
             self.town.anvil.mine(SETTLED_AT)
-            await self.round(sweeping=False)
+            await self.round(sweep=False)
             async with self.db.read() as s:
                 waiting = await s.scalar("SELECT count(*) FROM deposits WHERE state = 'seen'")
                 cursor = await s.scalar("SELECT block_number FROM chain_cursors")
@@ -298,4 +302,7 @@ async def _rules(town: Town, urls: tuple[str, ...]) -> None:
     registry = Registry({town.chain_id: info}, {x.asset_id: x for x in listed})
     for deps in (town.deposits, town.settlement, town.withdrawals):
         object.__setattr__(deps, "registry", registry)
+    floors = {x.asset_id: 1 for x in listed if x.address}
+    rules = SweepRules(amount_min=floors, batch_min=2, worth_multiple=1)
+    town.deposits = replace(town.deposits, sweeping={town.chain_id: rules})
     town.registry = registry

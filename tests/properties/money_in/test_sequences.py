@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from chains.errors import ChainError
 from custody.assurance import drift, reconcile
 from tests.fixtures.town import Town
 from tests.properties.money_in import oracle
@@ -22,7 +23,10 @@ SEED = int(os.environ.get("MOORAGE_SEED", "1")) * 1_000
 
 @pytest.mark.parametrize("number", range(SEQUENCES))
 async def test_what_is_credited_is_what_is_on_the_chain(
-    town: Town, number: int, record_property: Callable[[str, object], None]
+    town: Town,
+    number: int,
+    record_property: Callable[[str, object], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Properties 21 to 27: no double, no miss, to the unit; the ledger agrees with the chain."""
     seed = SEED + number
@@ -38,6 +42,8 @@ async def test_what_is_credited_is_what_is_on_the_chain(
         assert wanted - found == {}, "missed what is on the chain"
         assert await oracle.owed(m) == oracle.credited(m, wanted)
         assert await _breaks(m) == []
+        kinds = {r.exc_info[0] for r in caplog.records if r.exc_info and r.name != "aiohttp.server"}
+        assert {k for k in kinds if k and not issubclass(k, ChainError)} == set()
         planned = counts(actions)
         assert {k: m.done[k] for k in planned} == dict(planned), "all of the plan was done"
     record_property("money_in", dict(m.done))
