@@ -6,6 +6,7 @@ What a test puts out and leaves in its database is searched for secrets (`canary
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,19 @@ def pytest_runtest_makereport(
         report.sections = [(title, "(withheld)") for title, _ in report.sections]
         report.longrepr = f"Property 40: secrets in the output of {item.nodeid}: {found}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How often each action of random sequences was done, all workers together."""
+    total: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "money_in" and report.when == "call":
+                total.update(value)
+    if total:
+        terminalreporter.section("money in: what the random sequences did")
+        for name, count in sorted(total.items()):
+            terminalreporter.write_line(f"{count:7}  {name}")
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,17 @@ class Machine:
             except ChainError as error:  # as the worker does: logged, and tried again
                 self.done[f"failed: {type(error).__name__}"] += 1
 
+        await self._check_depth()
+
+    async def _check_depth(self) -> None:
+        """Nothing is ever credited before its time, whatever an endpoint says the head is."""
+        head = int(rpc(self.town.anvil.rpc_url, "eth_blockNumber"), 16)
+        async with self.db.read() as s:
+            newest = await s.scalar(
+                "SELECT max(block_number) FROM deposits WHERE state = 'credited'"
+            )
+        assert newest is None or newest <= head - CREDIT_AT + 1, "credited too early"
+
     def _clients(self) -> dict[int, EvmClient]:
         return {self.town.chain_id: self.client}
 
@@ -215,6 +226,14 @@ class Machine:
     @property
     def customers(self) -> set[CustomerId]:
         return set(self.outsiders.token.values())
+
+    async def count_sweeps(self) -> None:
+        """Into `done`: how many of each kind reached the chain."""
+        async with self.db.read() as s:
+            rows = await s.all(
+                "SELECT kind, count(*) AS n FROM intents WHERE state = 'final' GROUP BY kind"
+            )
+        self.done.update({f"final: {r.kind}": r.n for r in rows})
 
     async def settle_down(self) -> None:
         """Everything works again and the chain goes on until nothing moves any more."""

@@ -46,6 +46,7 @@ async def test_what_is_credited_is_what_is_on_the_chain(
         assert {k for k in kinds if k and not issubclass(k, ChainError)} == set()
         planned = counts(actions)
         assert {k: m.done[k] for k in planned} == dict(planned), "all of the plan was done"
+        await m.count_sweeps()
     record_property("money_in", dict(m.done))
 
 
