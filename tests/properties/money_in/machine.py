@@ -36,7 +36,7 @@ from tests.properties.money_in.acts import (
 from tests.properties.money_in.nodes import Node
 from tests.properties.money_in.plan import REORG_MAX, Action
 
-CREDIT_AT, LARGE_AT, SETTLED_AT = 2, 6, 12
+CREDIT_AT, LARGE_AT, SETTLED_AT = 3, 7, 12
 """Confirmations. A reorg of up to REORG_MAX takes credits back; what settlement sent is final only
 below it."""
 CUSTOMERS = 3
