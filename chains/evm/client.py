@@ -4,6 +4,7 @@ Every read names its block, by number or (safest: a reorg cannot change it) by `
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -182,11 +183,22 @@ class EvmClient(Endpoints):
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """The receipt, with the block it is in; None unless both are there and agree."""
         calls: list[tuple[str, Params]] = [("eth_getTransactionReceipt", [tx_hash])]
-        number = await self._first(calls, lambda r: _block_number_of(r[0]))
+        number = await self._mined_in(calls)
         if number is None:
             return None
         calls.append(("eth_getBlockByNumber", [hex(number), False]))
         return await self.agreed(calls, lambda r: _receipt_in(r[0], r[1], tx_hash))
+
+    async def _mined_in(self, calls: list[tuple[str, Params]]) -> int | None:
+        """The block of a receipt, as most say that know one: one that lags knows none."""
+        if self.quorum == 1:
+            return await self._first(calls, lambda r: _block_number_of(r[0]))
+        asked = (self._ask(e, calls, lambda r: _block_number_of(r[0])) for e in self.endpoints)
+        given = [a for a in await asyncio.gather(*asked) if not isinstance(a, ChainError)]
+        if len(given) < self.quorum:
+            raise RpcUnavailable(f"too few endpoints answer {calls[0][0]}", chain_id=self.chain_id)
+        known = Counter(n for n in given if n is not None).most_common(1)
+        return known[0][0] if known else None
 
     async def receipts(self, tx_hashes: Sequence[str], block: BlockRef) -> list[Receipt | None]:
         """Receipts of transactions of one block; None for one that is not in exactly that block."""

@@ -24,6 +24,7 @@ from custody.deposits.sweeping.rules import SweepRules
 from custody.ledger import accounts, assets, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.settlement import confirm, outbound
+from tests.fixtures.nodes import Node
 from tests.fixtures.town import ETHER, Town
 from tests.properties.money_in.acts import (
     LARGE_USDC,
@@ -33,7 +34,6 @@ from tests.properties.money_in.acts import (
     Outsiders,
     top_up,
 )
-from tests.properties.money_in.nodes import Node
 from tests.properties.money_in.plan import REORG_MAX, Action
 
 CREDIT_AT, LARGE_AT, SETTLED_AT = 3, 7, 12

@@ -6,9 +6,9 @@ from typing import Any
 
 from chains.devnet.rpc import encode_call, rpc
 from custody.core.money import AssetId
+from tests.fixtures.nodes import TRANSFER
 from tests.properties.money_in.acts import Payment
 from tests.properties.money_in.machine import Machine
-from tests.properties.money_in.nodes import TRANSFER
 
 Row = tuple[str, str, str, int, str]
 """Transaction, asset, address, base units that its owner gets, state."""

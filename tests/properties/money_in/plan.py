@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from tests.properties.money_in.nodes import LYING, SILENT
+from tests.fixtures.nodes import LYING, SILENT
 
 ACTIONS = 36
 DEPOSITS = (
