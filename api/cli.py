@@ -33,7 +33,7 @@ LOCAL = frozenset(
     {
         *("serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck"),
         *("sign-approval", "sign-safe", "kek", "doctor", "policy"),
-        *("back-up", "drill", "rescue"),
+        *("back-up", "chains", "drill", "rescue"),
     }
 )
 """Commands that need no OpenAPI document: building one would only make them start late."""
@@ -170,6 +170,21 @@ def doctor(
         report = asyncio.run(command.run(settings, repair=repair))
     typer.echo("\n".join(report.lines) or "nothing found")
     raise typer.Exit(1 if report.left else 0)
+
+
+@app.command()
+def chains(
+    resume: Annotated[int | None, typer.Option(help="id of a halted chain to go on with")] = None,
+    execute: Annotated[bool, typer.Option(help="do it; else nothing changes")] = False,
+) -> None:
+    """Show how far each chain has been read; resume one that a deep reorg has halted."""
+    from api.commands import chains as command
+    from api.embedded import left_as_found
+
+    settings = Settings()
+    with left_as_found(settings):
+        lines = asyncio.run(command.run(settings, resume=resume, execute=execute))
+    typer.echo("\n".join(lines))
 
 
 @app.command()

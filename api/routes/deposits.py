@@ -20,6 +20,7 @@ from custody.core.ids import DepositId, format_id, parse_id
 from custody.deposits import addresses, listing, unlisted
 from custody.deposits.addresses import DepositAddress
 from custody.deposits.listing import Deposit
+from custody.deposits.sweeping import record
 from custody.deposits.unlisted import Arrival
 from custody.parties import customers
 
@@ -72,6 +73,25 @@ class DepositView(Shape):
 
 class DepositPage(Shape):
     items: list[DepositView]
+    next: str | None
+
+
+class SweepPlanView(Shape):
+    chain_id: int
+    address: str
+    asset: str
+    amount: str
+    strategy: str | None
+    sweep: bool = Field(description="whether it was started")
+    reason: str
+    cost_wei: str
+    value_wei: str | None = Field(description="null without an agreed price")
+    fee_per_gas: str
+    decided_at: str
+
+
+class SweepPlanPage(Shape):
+    items: list[SweepPlanView]
     next: str | None
 
 
@@ -218,6 +238,18 @@ async def list_unlisted(
         found = await unlisted.listing(s, who.tenant_id, _place(cursor), limit)
     last = f"{found[-1].block_number}.{found[-1].log_index}" if len(found) == limit else None
     return page([_unlisted(a) for a in found], last)
+
+
+@routes.get("/v1/sweep-plans", access=STAFF, command="sweep-plans list", answer=SweepPlanPage)
+async def list_sweep_plans(
+    who: Who, deps: UseDeps, chain_id: int | None = None, limit: Limit = 50
+) -> Response:
+    """What was decided last of each deposit address, and why; the newest decisions first."""
+    if chain_id is not None:
+        known_chain(deps.registry, chain_id)
+    async with deps.db.read() as s:
+        found = await record.listing(s, who.tenant_id, chain_id, limit)
+    return page([{**x, "decided_at": iso_us(x["decided_at"])} for x in found], None)
 
 
 @routes.get("/v1/deposits/{deposit_id}", access=OWN, command="deposits show", answer=DepositView)

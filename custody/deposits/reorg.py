@@ -43,14 +43,18 @@ async def step(deps: DepositDeps, chain_id: int, head: int) -> bool:
                 "UPDATE chain_cursors SET halted = true WHERE chain_id = :chain",
                 {"chain": chain_id},
             )
-            logger.critical("reorg deeper than is followed: halted", extra={"chain": chain_id})
+            logger.critical(
+                "reorg deeper than is followed: halted, see `moorage chains`",
+                extra={"chain": chain_id},
+            )
             return True
-        await _rewind(s, deps, chain_id, ancestor)
+        await rewind(s, deps, chain_id, ancestor)
     logger.warning("reorg", extra={"chain": chain_id, "ancestor": ancestor})
     return True
 
 
-async def _rewind(s: WriteSession, deps: DepositDeps, chain_id: int, ancestor: int) -> None:
+async def rewind(s: WriteSession, deps: DepositDeps, chain_id: int, ancestor: int) -> None:
+    """Orphan and forget what stands above a block whose header is kept."""
     # Who records a deposit of a block that has been read waits here, or is seen below.
     await s.execute(
         "SELECT FROM chain_cursors WHERE chain_id = :chain FOR UPDATE", {"chain": chain_id}

@@ -10,8 +10,9 @@ from chains.devnet.rpc import encode_call, rpc, send
 from chains.devnet.scenario import chain
 from chains.evm import watcher
 from chains.types import BlockScan
+from custody.core.errors import Conflict
 from custody.core.ids import TransferId, new_uuid7
-from custody.deposits import coverage, listing, reorg, scan
+from custody.deposits import coverage, halts, listing, reorg, scan
 from custody.deposits.sweeping.candidates import candidates
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, post_or_raise
@@ -247,7 +248,7 @@ async def test_reorged_deposit_that_was_spent_is_owed_and_comes_back_once(town: 
             ],
         )
         (deposit,) = await listing.deposits(s, town.tenant_id, carol, None, 10)
-        await reorg._rewind(s, town.deposits, town.chain_id, deposit.block_number - 1)
+        await reorg.rewind(s, town.deposits, town.chain_id, deposit.block_number - 1)
     assert await town.balance(chart.RECEIVABLE_REORG, town.eth) == ETHER
     await town.step_all(mine=CONFIRMATIONS)
     assert await town.balance(chart.RECEIVABLE_REORG, town.eth) == 0
@@ -316,3 +317,34 @@ async def test_what_a_stranger_swept_is_not_swept_again_and_again(town: Town) ->
         await town.step_all(mine=CONFIRMATIONS)
     treasury = (await town.role("treasury")).address
     assert outside.erc20_balance(rpc, usdc, treasury) == 112 * USDC
+
+
+async def test_a_reorg_deeper_than_is_followed_waits_for_a_person(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Property 24: beyond the set depth the chain halts, credits nothing, and goes on when told."""
+    monkeypatch.setattr(coverage, "REORG_DEPTH_MAX", 4)
+    await town.step_all(mine=10)
+    alice = await town.customer("alice")
+    await town.deposit(alice, town.eth, ETHER)
+    with pytest.raises(Conflict, match="not halted"):
+        await halts.examine(town.deposits, town.chain_id)
+    chain.reorg(town.anvil.rpc_url, CONFIRMATIONS + 5, chain.Fate.LOST)
+    await town.step_all(mine=CONFIRMATIONS)
+    async with town.db.read() as s:
+        (reading,) = await halts.readings(s)
+    assert reading.halted
+    assert await town.available(alice, town.eth) == ETHER, "nobody has looked at it yet"
+    later = outside.send_eth(town.anvil.rpc_url, await town.address(alice, 0), 5)
+    town.mined(later)
+    await town.step_all(mine=CONFIRMATIONS)
+    assert await town.available(alice, town.eth) == ETHER
+    halt = await halts.examine(town.deposits, town.chain_id)
+    assert (halt.credited, halt.deposits) == (1, 1)
+    assert halt.depth is not None
+    assert halt.depth >= CONFIRMATIONS + 4
+    assert await halts.resume(town.deposits, town.chain_id) == halt
+    await town.step_all()
+    assert await town.available(alice, town.eth) == 5
+    with pytest.raises(Conflict):
+        await halts.resume(town.deposits, town.chain_id)

@@ -62,17 +62,19 @@ async def put(s: WriteSession, choice: Choice, market: Market, *, at: datetime) 
 
 
 async def listing(
-    s: ReadSession, tenant_id: TenantId, chain_id: int, limit: int
+    s: ReadSession, tenant_id: TenantId, chain_id: int | None, limit: int
 ) -> list[dict[str, Any]]:
-    """The newest decisions first; amounts and wei as decimal strings."""
+    """The newest decisions first, of one chain or all; amounts and wei as decimal strings."""
     rows = await s.all(
-        "SELECT address, asset_id, amount, strategy, sweep, reason, cost_wei, value_wei,"
+        "SELECT chain_id, address, asset_id, amount, strategy, sweep, reason, cost_wei, value_wei,"
         " fee_per_gas, decided_at FROM sweep_plans WHERE tenant_id = :tenant"
-        " AND chain_id = :chain ORDER BY decided_at DESC, address LIMIT :limit",
+        " AND (CAST(:chain AS bigint) IS NULL OR chain_id = :chain)"
+        " ORDER BY decided_at DESC, address LIMIT :limit",
         {"tenant": tenant_id, "chain": chain_id, "limit": limit},
     )
     return [
         {
+            "chain_id": r.chain_id,
             "address": r.address,
             "asset": r.asset_id,
             "amount": str(r.amount),
