@@ -14,6 +14,7 @@ from chains.evm.endpoints import Endpoints
 from chains.types import BALANCE_LOG_INDEX, TransferSeen
 from custody.deposits import credit, looked, looks, reorg, rescue
 from custody.deposits.deps import DepositDeps
+from custody.deposits.looked import Look
 from custody.keys import hd
 from tests.fixtures.town import CONFIRMATIONS, ETHER, Town
 from tests.flows.inside import (
@@ -78,7 +79,9 @@ async def test_two_addresses_in_one_block_are_two_deposits(town: Town) -> None:
     assert [await town.available(c, town.eth) for c in (alice, bob)] == [5, 7]
 
 
-async def test_ordinary_deposits_and_sweeps_between_two_looks_are_no_growth(town: Town) -> None:
+async def test_ordinary_deposits_and_sweeps_between_two_looks_are_no_growth(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
     """Property 21: what is recorded otherwise is not found again, and what left is added back."""
     bob = await town.customer("bob")
     address, url = await town.address(bob, 0), town.anvil.rpc_url
@@ -97,6 +100,7 @@ async def test_ordinary_deposits_and_sweeps_between_two_looks_are_no_growth(town
     assert found == {11, 13, 17}
     assert await town.available(bob, town.eth) == 2 * ETHER + 1_000 + 11 + 13 + 17
     assert await breaks(town) == []
+    assert [r for r in caplog.records if r.levelname == "CRITICAL"] == []
 
 
 async def test_a_sweep_that_is_not_settled_keeps_the_look_waiting(town: Town) -> None:
@@ -220,13 +224,29 @@ def _with(town: Town, client: EvmClient) -> DepositDeps:
     return replace(town.deposits, clients={town.chain_id: client})
 
 
-async def test_two_looks_at_once_record_each_once(town: Town) -> None:
-    """Property 26."""
+async def test_looks_at_once_record_each_once(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Property 26: three workers that have all taken the same addresses, before any records."""
     customers = [await town.customer(name) for name in ("alice", "bob", "carol")]
     pay_inside(town, *[(await town.address(c, 0), 5 + i) for i, c in enumerate(customers)])
     await read_on(town, CONFIRMATIONS)
-    found = await asyncio.gather(*(looks.step(town.deposits, town.chain_id) for _ in range(3)))
-    assert sum(found) == 3
+    real, all_there, taken = looks._based, asyncio.Barrier(3), []
+
+    async def together(client: EvmClient, mine: list[Look]) -> list[Look]:
+        taken.append(len(mine))
+        await all_there.wait()
+        return await real(client, mine)
+
+    async def in_turn(n: int) -> int:
+        while len(taken) < n:  # each takes what the one before has taken
+            await asyncio.sleep(0.01)
+        return await looks.step(town.deposits, town.chain_id)
+
+    monkeypatch.setattr(looks, "_based", together)
+    found = await asyncio.gather(*(in_turn(n) for n in range(3)))
+    assert (taken, sum(found)) == ([3, 3, 3], 3)
+    assert "stays" not in caplog.text, "who comes too late leaves it, and does not fail"
     await credit.step(town.deposits, town.chain_id)
     assert [await town.available(c, town.eth) for c in customers] == [5, 6, 7]
 
