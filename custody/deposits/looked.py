@@ -106,20 +106,23 @@ async def take(s: WriteSession, chain_id: int, block: int, limit: int) -> list[L
     ]
 
 
-async def move(s: WriteSession, chain_id: int, look: Look, to: Look) -> bool:
-    """False if it is not where it was read: somebody else has moved it."""
+async def move(s: WriteSession, chain_id: int, moves: Sequence[tuple[Look, Look]]) -> int:
+    """From where each was read to where it now is, which has a balance; how many moved. One that
+    somebody else has moved meanwhile stays. One statement: the cursor is locked as it runs."""
     moved = await s.execute(
-        "UPDATE balance_looks SET block_number = :to, balance = :balance"
-        " WHERE chain_id = :chain AND address = :address AND block_number = :was",
+        "UPDATE balance_looks l SET block_number = x.block, balance = CAST(x.balance AS numeric)"
+        " FROM unnest(CAST(:addresses AS text[]), CAST(:was AS bigint[]),"
+        " CAST(:blocks AS bigint[]), CAST(:balances AS text[])) AS x(address, was, block, balance)"
+        " WHERE l.chain_id = :chain AND l.address = x.address AND l.block_number = x.was",
         {
             "chain": chain_id,
-            "address": look.address,
-            "was": look.block_number,
-            "to": to.block_number,
-            "balance": to.balance,
+            "addresses": [look.address for look, _ in moves],
+            "was": [look.block_number for look, _ in moves],
+            "blocks": [to.block_number for _, to in moves],
+            "balances": [str(to.balance) for _, to in moves],
         },
     )
-    return bool(moved.rowcount == 1)
+    return int(moved.rowcount)
 
 
 async def stands(s: WriteSession, chain_id: int, blocks: Sequence[BlockRef]) -> bool:

@@ -112,9 +112,8 @@ async def _move(deps: DepositDeps, chain_id: int, block: BlockRef, quiet: list[V
     async with deps.db.write() as s:
         if not await looked.stands(s, chain_id, [block]):
             return
-        for view in quiet:
-            to = Look(view.look.address, block.number, view.now.balance)
-            await looked.move(s, chain_id, view.look, to)
+        moves = [(v.look, Look(v.look.address, block.number, v.now.balance)) for v in quiet]
+        await looked.move(s, chain_id, moves)
 
 
 async def _follow(deps: DepositDeps, client: EvmClient, block: BlockRef, view: View) -> int:
@@ -227,7 +226,7 @@ async def _record(
         if not await looked.stands(s, chain_id, [block, *(one.block for one in seen)]):
             return False
         books = await looked.books(s, chain_id, [look], block.number)
-        if books[look.address] != view.book or not await looked.move(s, chain_id, look, to):
+        if books[look.address] != view.book or not await looked.move(s, chain_id, [(look, to)]):
             return False
         for one in seen:
             if one.amount > 0 and not await scan.record_seen(s, deps, one, {}):
