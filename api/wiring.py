@@ -25,7 +25,7 @@ from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
 from custody.core.isolation import each
 from custody.core.settings import Settings
-from custody.deposits import addresses, credit, freezes, scan, unlisted
+from custody.deposits import addresses, credit, freezes, looks, scan, unlisted
 from custody.deposits.deps import DepositDeps
 from custody.deposits.sweeping import job as sweeping
 from custody.deposits.sweeping import rules as sweep_rules
@@ -259,6 +259,7 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
     deps = deposit_deps(p)
     steps: list[tuple[str, Callable[[], Awaitable[object]], int]] = [
         ("deposits.scan", lambda: scan.step(deps, chain_id), every),
+        ("deposits.looks", lambda: looks.step(deps, chain_id), SLOW_MS),
         ("deposits.credit", lambda: credit.step(deps, chain_id), every),
         ("deposits.unlisted", lambda: unlisted.step(deps, chain_id), SLOW_MS),
         ("deposits.freezes", lambda: freezes.step(deps, chain_id), SLOW_MS),

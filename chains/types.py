@@ -8,6 +8,8 @@ from typing import Final
 
 NATIVE_LOG_INDEX: Final = -1
 """`TransferSeen.log_index` of native value: what a transaction carries, or a call inside it."""
+BALANCE_LOG_INDEX: Final = -2
+"""Of native value that only a balance shows: no transaction is named, `tx_hash` is its block's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Header:
 class TransferSeen:
     """Value that arrived at a watched address; `token` None is the native coin.
 
-    `trace_path` is the place among a transaction's calls (`0.2.1`) of what a contract sent.
+    `trace_path` is the place among a transaction's calls (`0.2.1`) of what a contract sent; of what
+    only a balance shows it is the address in lower case.
     """
 
     chain_id: int

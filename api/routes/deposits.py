@@ -58,7 +58,10 @@ class DepositView(Shape):
     address: str
     sender: str
     tx_hash: str
-    log_index: int = Field(description="of the event; -1 for the native coin")
+    log_index: int = Field(
+        description="of the event; -1 for the native coin, -2 for what only the balance shows:"
+        " tx_hash is then the hash of the block"
+    )
     trace_path: str = Field(description="of what a contract sent: its place among the calls")
     block_number: int
     block_hash: str

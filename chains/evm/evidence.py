@@ -1,13 +1,14 @@
 """A second look at what the watcher saw, by other questions and from other endpoints first.
 
 The watcher reads blocks, logs by block and traces by block. Here the same arrival must show in the
-receipt, the transaction and the traces of that one transaction.
+receipt, the transaction and the traces of that one transaction; what only a balance shows, in the
+balances around its block.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from chains.evm import parse
+from chains.evm import parse, standing
 from chains.evm.address import checksum, hash_hex
 from chains.evm.calldata import topic_address
 from chains.evm.client import EvmClient
@@ -30,6 +31,18 @@ async def contradiction(client: EvmClient, seen: TransferSeen, receipt: Receipt)
     if seen.trace_path:
         return await _inside(client, seen)
     return await _carried(client, seen)
+
+
+async def not_grown(client: EvmClient, seen: TransferSeen, net: int, sent: int) -> str | None:
+    """Why a balance does not show what is recorded of one block; None if it does.
+
+    `net` is all that came to the address in that block less what it sent, gas included, in wei;
+    `sent` the transactions that it sent. Raises ChainError where the chain cannot be asked.
+    """
+    before, after = await standing.around(client, seen.recipient, seen.block)
+    if after.sent - before.sent != sent:
+        return "the address sent other transactions than are known"
+    return None if after.balance - before.balance == net else "the balance did not grow by it"
 
 
 def _is_it(log: Log, seen: TransferSeen) -> bool:

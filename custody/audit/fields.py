@@ -49,7 +49,8 @@ _TYPES = {
     ),
     "number": _pattern("0|[1-9][0-9]{0,19}", "must be a whole number as a decimal string"),
     "index": _pattern(
-        "-1|0|[1-9][0-9]{0,9}", "must be a log index as a decimal string, -1 for the transaction"
+        "-[12]|0|[1-9][0-9]{0,9}",
+        "must be a log index as a decimal string, -1 for the transaction, -2 for a balance",
     ),
     "bool": FieldType("must be true or false", lambda v: isinstance(v, bool)),
     "text": FieldType(f"must be text of at most {TEXT_MAX} characters", _is_text),

@@ -11,6 +11,7 @@ from datetime import datetime
 from custody.audit import log
 from custody.core.db import ReadSession, WriteSession
 from custody.core.ids import CustomerId, TenantId, format_id
+from custody.deposits import looked
 from custody.keys import hd
 
 BRANCH_NATIVE = 0
@@ -71,6 +72,8 @@ async def issue(
             "at": at,
         },
     )
+    if branch == BRANCH_NATIVE:
+        await looked.watch(s, chain_id, address)
     await log.append(
         s,
         tenant_id,

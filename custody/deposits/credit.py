@@ -7,14 +7,14 @@ from dataclasses import replace
 from chains.evm import evidence, measured
 from chains.evm.client import EvmClient
 from chains.registry import Finality
-from chains.types import BlockRef, TransferSeen
+from chains.types import BALANCE_LOG_INDEX, BlockRef, TransferSeen
 from custody.audit import log
 from custody.core.canonical import Json
 from custody.core.db import WriteSession
 from custody.core.ids import AccountId, TransferId, format_id, new_uuid7
 from custody.core.isolation import each
 from custody.core.money import AssetId
-from custody.deposits import listing
+from custody.deposits import listing, looked
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.ledger import accounts, balances, chart
@@ -74,11 +74,16 @@ async def _advance(deps: DepositDeps, heads: _Heads, deposit: Deposit) -> bool:
         return False
     elsewhere = deps.clients[deposit.chain_id].elsewhere()
     canonical = await deps.clients[deposit.chain_id].block(deposit.block_number)
-    receipt = await elsewhere.receipt(deposit.tx_hash)
-    if receipt is None or {canonical.hash, receipt.block.hash} != {deposit.block_hash}:
+    if canonical.hash != deposit.block_hash:
         return False  # the scanner will find the reorg and orphan it
-    seen = _seen(deps, deposit, receipt.block)
-    reason = await evidence.contradiction(elsewhere, seen, receipt)
+    seen = _seen(deps, deposit, canonical)
+    if deposit.log_index == BALANCE_LOG_INDEX:
+        reason = await _not_grown(deps, elsewhere, seen)
+    else:
+        receipt = await elsewhere.receipt(deposit.tx_hash)
+        if receipt is None or receipt.block.hash != deposit.block_hash:
+            return False  # likewise
+        reason = await evidence.contradiction(elsewhere, seen, receipt)
     if reason is None and deps.registry.asset(deposit.asset_id).measured:
         arrived = await _measured(deps, elsewhere, seen, deposit)
         deposit = replace(deposit, arrived=arrived)
@@ -97,6 +102,14 @@ def _too_small(deps: DepositDeps, deposit: Deposit) -> str | None:
     if deposit.customer_id is None or deposit.value >= minimum:
         return None
     return f"below the minimum of {minimum}"
+
+
+async def _not_grown(deps: DepositDeps, client: EvmClient, seen: TransferSeen) -> str | None:
+    """The second look at what a balance showed: it must show all that is recorded of the block."""
+    number = seen.block.number
+    async with deps.db.read() as s:
+        book = await looked.of_block(s, seen.chain_id, seen.recipient, number)
+    return await evidence.not_grown(client, seen, book.net(number), len(book.left))
 
 
 async def _measured(

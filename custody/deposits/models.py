@@ -99,6 +99,24 @@ deposits = Table(
     Index("ix_deposits_address_asset_id", "address", "asset_id", "chain_id"),
 )
 
+balance_looks = Table(
+    "balance_looks",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("balance", Numeric(78, 0)),
+    Column("tried_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("chain_id", "address"),
+    ForeignKeyConstraint(
+        ["chain_id", "address"],
+        ["deposit_addresses.chain_id", "deposit_addresses.address"],
+        name="fk_balance_looks_address",
+    ),
+    Index("ix_balance_looks_chain_id_tried_at", "chain_id", "tried_at"),
+    Index("ix_balance_looks_chain_id_block_number", "chain_id", "block_number"),
+)
+
 chain_cursors = Table(
     "chain_cursors",
     metadata,

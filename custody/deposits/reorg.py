@@ -10,7 +10,7 @@ from chains.evm.blocks import SeenBlock, common_ancestor
 from custody.audit import log
 from custody.core.db import WriteSession
 from custody.core.ids import TransferId, format_id, new_uuid7
-from custody.deposits import coverage, credit, freezes, listing
+from custody.deposits import coverage, credit, freezes, listing, looked
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.ledger import accounts, balances
@@ -68,6 +68,7 @@ async def rewind(s: WriteSession, deps: DepositDeps, chain_id: int, ancestor: in
     for row in rows:
         await _orphan(s, deps, listing.row_to_deposit(row))
     await coverage.cut(s, chain_id, ancestor)
+    await looked.cut(s, chain_id, ancestor)
 
 
 async def _orphan(s: WriteSession, deps: DepositDeps, deposit: Deposit) -> None:

@@ -11,6 +11,7 @@ goes the way of any deposit from there; its natural key keeps it from being reco
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
 from chains.evm import evidence, watcher
 from chains.evm.address import checksum
@@ -18,7 +19,7 @@ from chains.evm.calldata import topic_address
 from chains.evm.client import EvmClient
 from chains.evm.contracts.erc20 import TRANSFER_EVENT
 from chains.evm.traces import internal_moves
-from chains.types import Receipt, TransferSeen
+from chains.types import BALANCE_LOG_INDEX, Receipt, TransferSeen
 from custody.core.canonical import Json
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Broken, Conflict, Refused
@@ -222,7 +223,7 @@ async def _judge(
 
 
 async def _recorded(s: ReadSession, seen: TransferSeen) -> DepositId | None:
-    """The deposit with this natural key, unless a reorg has orphaned it."""
+    """The deposit that holds it already, unless a reorg has orphaned that one."""
     found = await s.scalar(
         "SELECT id FROM deposits WHERE chain_id = :chain AND tx_hash = :tx AND log_index = :log"
         " AND trace_path = :path AND state <> 'orphaned'",
@@ -233,7 +234,24 @@ async def _recorded(s: ReadSession, seen: TransferSeen) -> DepositId | None:
             "path": seen.trace_path,
         },
     )
+    if found is None and seen.token is None:
+        found = await _in_balance(s, seen)
     return None if found is None else DepositId(found)
+
+
+async def _in_balance(s: ReadSession, seen: TransferSeen) -> UUID | None:
+    """The deposit of all that a look found unrecorded in its block: this is part of that one."""
+    found: UUID | None = await s.scalar(
+        "SELECT id FROM deposits WHERE chain_id = :chain AND tx_hash = :hash AND log_index = :log"
+        " AND trace_path = :address AND state <> 'orphaned'",
+        {
+            "chain": seen.chain_id,
+            "hash": seen.block.hash,
+            "log": BALANCE_LOG_INDEX,
+            "address": seen.recipient.lower(),
+        },
+    )
+    return found
 
 
 async def _is_ours(s: ReadSession, seen: TransferSeen) -> bool:

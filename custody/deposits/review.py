@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from chains.types import BALANCE_LOG_INDEX, BlockRef
 from custody.audit import log
 from custody.core import canonical
 from custody.core.canonical import Json
@@ -193,11 +194,16 @@ async def require_standing(deps: DepositDeps, found: Deposit) -> None:
     """
     _require_state(Action.CONFIRM, found)
     client = deps.clients[found.chain_id]
-    canonical_ = await client.block(found.block_number)
-    receipt = await client.elsewhere().receipt(found.tx_hash)
-    if receipt is None or {canonical_.hash, receipt.block.hash} != {found.block_hash}:
+    canonical_, elsewhere = await client.block(found.block_number), client.elsewhere()
+    receipt = None
+    if found.log_index == BALANCE_LOG_INDEX:  # of no transaction
+        again: BlockRef | None = await elsewhere.block(found.block_number)
+    else:
+        receipt = await elsewhere.receipt(found.tx_hash)
+        again = None if receipt is None else receipt.block
+    if again is None or {canonical_.hash, again.hash} != {found.block_hash}:
         raise Refused("deposit_id", "must be in a block that is on the chain now")
-    if receipt.status != 1:
+    if receipt is not None and receipt.status != 1:
         raise Refused("deposit_id", "must be of a transaction that succeeded")
 
 

@@ -16,7 +16,7 @@ from custody.core.db import WriteSession
 from custody.core.errors import Broken
 from custody.core.ids import format_id, new_uuid7
 from custody.core.money import AssetId, erc20_asset, native_asset
-from custody.deposits import addresses, coverage, reorg
+from custody.deposits import addresses, coverage, looked, reorg
 from custody.deposits.deps import DepositDeps
 from custody.deposits.watched import Watched
 from custody.parties.places import Place
@@ -27,6 +27,7 @@ BLOCKS_PER_STEP = 512
 async def begin(s: WriteSession, chain_id: int, block: BlockRef) -> None:
     """Start to read a chain after `block`, which must be final: no reorg is followed below it."""
     await coverage.begin(s, chain_id, block)
+    await looked.begin(s, chain_id, block.number)
 
 
 async def step(deps: DepositDeps, chain_id: int) -> int:
@@ -110,14 +111,14 @@ def asset_of(seen: TransferSeen) -> AssetId:
 
 async def record_seen(
     s: WriteSession, deps: DepositDeps, seen: TransferSeen, wallets: Mapping[str, Place]
-) -> None:
-    """Store an arrival at a deposit address or one of `wallets`, by lower-case address; one that is
-    stored already stays, unless orphaned."""
+) -> bool:
+    """Store an arrival at a deposit address or one of `wallets`, by lower-case address; False for
+    one that is stored already and not orphaned, which stays, and for what is not ours."""
     owner = await addresses.by_address(s, seen.chain_id, seen.recipient)
     wallet = wallets.get(seen.recipient.lower())
     tenant_id = owner.tenant_id if owner else wallet.tenant_id if wallet else None
     if tenant_id is None:
-        return
+        return False
     asset, at = asset_of(seen), deps.clock.now()
     # A deposit that a reorg took and brought back keeps its row, and with it its id.
     deposit_id = await s.scalar(
@@ -175,3 +176,4 @@ async def record_seen(
             },
             at=at,
         )
+    return deposit_id is not None

@@ -116,15 +116,17 @@ async def quarantined(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, customer: CustomerId, amount: int = 5
 ) -> Deposit:
     """The watcher is made to see another place in the transaction than the second look."""
-    real, town = watcher.scan_block, desk.town
+    real, town = watcher.scan_range, desk.town
 
-    async def lying(*args: Any, **more: Any) -> BlockScan:
+    async def lying(*args: Any, **more: Any) -> list[BlockScan]:
         found = await real(*args, **more)
-        lies = tuple(replace(t, trace_path="9") for t in found.transfers)
-        return replace(found, transfers=lies)
+        return [
+            replace(s, transfers=tuple(replace(t, trace_path="9") for t in s.transfers))
+            for s in found
+        ]
 
     with monkeypatch.context() as patched:
-        patched.setattr(watcher, "scan_block", lying)
+        patched.setattr("chains.evm.ahead.scan_range", lying)
         address = await town.address(customer, 0)
         town.mined(outside.send_eth(town.anvil.rpc_url, address, amount))
         await town.step_all(mine=CONFIRMATIONS + 1)
