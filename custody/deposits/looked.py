@@ -28,13 +28,15 @@ class Look:
 class Book:
     """What is recorded of one address after one block and up to another, as (block, wei).
 
-    `sent_before` counts what it had sent until then; `pending` what has a nonce and is not settled.
+    `sent_before` counts what it had sent until then; `pending` what has a nonce and is not settled;
+    `coming` what our gas wallet is sending it, which is nobody's deposit.
     """
 
     came: list[tuple[int, int]] = field(default_factory=list)
     left: list[tuple[int, int]] = field(default_factory=list)
     sent_before: int = 0
     pending: int = 0
+    coming: int = 0
 
     def net(self, block_max: int, after: int = -1) -> int:
         """Wei that came less wei that left up to a block, without those up to `after`."""
@@ -146,11 +148,21 @@ async def stands(s: WriteSession, chain_id: int, blocks: Sequence[BlockRef]) -> 
 _SPANS = "unnest(CAST(:addresses AS text[]), CAST(:afters AS bigint[])) AS x(address, after)"
 
 
+_TOP_UPS = """
+SELECT reference, state, block_number, CAST(body ->> 'value' AS numeric) AS wei,
+  state IN ('final', 'failed', 'refused', 'cancelled') AS ended
+FROM intents WHERE chain_id = :chain AND kind = 'sweep_gas' AND reference = ANY(:addresses)
+  AND (block_number IS NULL OR block_number <= :last OR state <> 'final')
+ORDER BY block_number, id
+"""
+
+
 async def books(
     s: ReadSession, chain_id: int, looks: Sequence[Look], block_max: int
 ) -> Mapping[str, Book]:
     """What is recorded of each address after its look's block, up to `block_max`."""
     found = {look.address: Book() for look in looks}
+    afters = {look.address: look.block_number for look in looks}
     span = {
         "chain": chain_id,
         "addresses": [look.address for look in looks],
@@ -186,6 +198,12 @@ async def books(
     ):
         book = found[row.sender]
         book.sent_before, book.pending = int(row.sent), int(row.pending)
+    for row in await s.all(_TOP_UPS, {k: v for k, v in span.items() if k != "afters"}):
+        book, after = found[row.reference], afters[row.reference]
+        if not row.ended:
+            book.coming += 1
+        elif row.state == "final" and after < row.block_number <= block_max:
+            book.came.append((row.block_number, int(row.wei)))
     return found
 
 
