@@ -147,8 +147,7 @@ async def confirm(
     async def read() -> Deposit:
         async with deps.db.read() as s:
             found = await listing.deposit(s, who.tenant_id, id_)
-        await review.require_standing(_deps(deps), found)
-        return found
+        return await review.require_standing(_deps(deps), found)
 
     async def work(s: WriteSession, stood: Deposit) -> dict[str, Any]:
         return view(await review.confirm(s, _deps(deps), stood, given))

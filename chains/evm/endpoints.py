@@ -15,6 +15,8 @@ from chains.errors import (
 from chains.evm.rpc import Endpoint, Params, RpcError
 
 T = TypeVar("T")
+NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+"""What reading an answer of the wrong shape may raise: the fault of one endpoint, never of all."""
 Calls = Sequence[tuple[str, Params]]
 
 
@@ -106,7 +108,7 @@ class Endpoints:
             return read(_results(await endpoint.batch(calls)))
         except ChainError as error:
             return error
-        except ValueError as error:
+        except NONSENSE as error:
             return RpcUnavailable(f"endpoint answered nonsense: {error}", chain_id=self.chain_id)
 
     def _no_quorum(self, method: str, given: list[T], answers: Sequence[object]) -> ChainError:

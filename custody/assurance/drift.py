@@ -12,6 +12,7 @@ from custody.assurance.reconcile import Line, ReconcileDeps
 from custody.audit import log
 from custody.core.db import ReadSession, WriteSession
 from custody.core.ids import TenantId, TransferId, new_uuid7
+from custody.core.isolation import each
 from custody.deposits import listing
 from custody.ledger import accounts, balances, chart
 from custody.ledger.accounts import Account
@@ -33,14 +34,15 @@ async def step(deps: ReconcileDeps, tenant_id: TenantId, chain_id: int) -> int:
     block = await reconcile.complete_block(deps, client, chain_id) if found else None
     if block is None:
         return 0
-    changed = 0
-    for account in found:
+
+    async def one(account: Account) -> bool:
         line = await reconcile.line_or_none(deps, client, account, block)
         if line is None or line.kind != "erc20" or not line.difference:
-            continue
+            return False
         async with deps.db.write() as s:
-            changed += await _follow(s, deps, account, line)
-    return changed
+            return await _follow(s, deps, account, line)
+
+    return await each(logger, "drift", found, one)
 
 
 async def _follow(s: WriteSession, deps: ReconcileDeps, account: Account, line: Line) -> bool:
@@ -50,6 +52,8 @@ async def _follow(s: WriteSession, deps: ReconcileDeps, account: Account, line: 
     )
     now = await balances.balance_at_block(s, account.id, line.block)
     if now != line.ledger or line.difference is None or await _disputed(s, account):
+        return False
+    if await _followed_later(s, account, line.block):
         return False
     amount = abs(line.difference)
     if line.difference > 0:
@@ -82,6 +86,18 @@ async def _follow(s: WriteSession, deps: ReconcileDeps, account: Account, line: 
     )
     await _log(s, deps, account, line, amount)
     return True
+
+
+async def _followed_later(s: ReadSession, account: Account, block: int) -> bool:
+    """Whether a later block has been followed. Then this one's difference is in that already."""
+    return bool(
+        await s.scalar(
+            "SELECT EXISTS (SELECT FROM transfers WHERE tenant_id = :tenant"
+            " AND (debit_account_id = :id OR credit_account_id = :id)"
+            " AND code = 'asset.drifted' AND block_number > :block)",
+            {"tenant": account.tenant_id, "id": account.id, "block": block},
+        )
+    )
 
 
 async def _disputed(s: ReadSession, account: Account) -> bool:

@@ -23,7 +23,7 @@ from custody.core.ids import TenantId, new_uuid7
 from custody.core.ports import HoldingReader
 from custody.core.serialization import dumps_text
 from custody.deposits import listing as deposits
-from custody.ledger import accounts, balances, chart, prices
+from custody.ledger import accounts, balances, prices
 from custody.ledger.accounts import Account
 
 logger = logging.getLogger(__name__)
@@ -112,16 +112,11 @@ async def step(deps: ReconcileDeps, tenant_id: TenantId, chain_id: int) -> Repor
 
 
 async def complete_block(deps: ReconcileDeps, client: EvmClient, chain_id: int) -> int | None:
-    """The highest block up to which every deposit is credited and every receipt is posted."""
+    """The highest block up to which every deposit is recorded and every receipt is posted."""
     confirmations = deps.registry.chain(chain_id).confirmations
     async with deps.db.read() as s:
         cursor = await s.scalar(
             "SELECT block_number FROM chain_cursors WHERE chain_id = :chain AND NOT halted",
-            {"chain": chain_id},
-        )
-        seen = await s.scalar(
-            "SELECT min(block_number) FROM deposits WHERE chain_id = :chain AND state = 'seen'"
-            " AND freeze_id IS NULL",
             {"chain": chain_id},
         )
         sent = await s.all(
@@ -132,8 +127,6 @@ async def complete_block(deps: ReconcileDeps, client: EvmClient, chain_id: int) 
     if cursor is None:
         return None
     bounds = [int(cursor) - confirmations]
-    if seen is not None:
-        bounds.append(int(seen) - 1)
     for row in sent:
         receipt = await client.receipt(row.tx_hash)
         if receipt is not None:
@@ -166,11 +159,12 @@ async def _line(
 ) -> Line | None:
     place: Mapping[str, Any] = account.location or {}
     kind = str(place["kind"])
-    async with deps.db.read() as s:
+    # One moment: a credit between two reads would count twice.
+    async with deps.db.snapshot() as s:
         if kind == "exchange":
             ledger = balances.balance_of(await accounts.get(s, account.id)).posted
         else:
-            at = await _block_for(s, account, kind, block)
+            at = await _block_for(s, deps, account, kind, block)
             if at is None:
                 return None
             block = at
@@ -184,19 +178,29 @@ async def _line(
 
 
 async def _listed(s: ReadSession, account: Account, block: int) -> int:
-    """What a deposit address got that was not credited. A sweep may have taken it along: then the
-    address's account is below zero by as much."""
-    if not account.code.startswith(chart.DEPOSIT_PREFIX):
-        return 0
+    """What came to an address and is not in the ledger (yet). A sweep may have taken it along: then
+    the address's account is below zero by as much."""
     place = account.location or {}
+    if place.get("kind") not in ("native", "erc20"):
+        return 0
     return await deposits.listed_at(
         s, int(place["chain_id"]), str(place["holder"]), account.asset_id, block
     )
 
 
-async def _block_for(s: ReadSession, account: Account, kind: str, block: int) -> int | None:
+async def _block_for(
+    s: ReadSession, deps: ReconcileDeps, account: Account, kind: str, block: int
+) -> int | None:
     if kind not in AT_ITS_MARK:
-        return block
+        asset = deps.registry.assets.get(account.asset_id)
+        if asset is None or not asset.measured:
+            return block
+        # How much there is of one that waits is known only when it is measured.
+        place = account.location or {}
+        first = await deposits.first_seen(
+            s, int(place["chain_id"]), str(place["holder"]), account.asset_id
+        )
+        return block if first is None else min(block, first - 1)
     mark = await prices.latest_mark(s, account.tenant_id, account.id, block)
     return None if mark is None else mark.block_number
 

@@ -5,6 +5,7 @@ import logging
 from dataclasses import replace
 
 from chains.evm import evidence, measured
+from chains.evm.address import checksum
 from chains.evm.client import EvmClient
 from chains.registry import Finality
 from chains.types import BALANCE_LOG_INDEX, BlockRef, TransferSeen
@@ -14,10 +15,10 @@ from custody.core.db import WriteSession
 from custody.core.ids import AccountId, TransferId, format_id, new_uuid7
 from custody.core.isolation import each
 from custody.core.money import AssetId
-from custody.deposits import listing, looked
+from custody.deposits import debts, listing, looked
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
-from custody.ledger import accounts, balances, chart
+from custody.ledger import accounts, assets, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.ledger.split import split
 
@@ -84,10 +85,9 @@ async def _advance(deps: DepositDeps, heads: _Heads, deposit: Deposit) -> bool:
         if receipt is None or receipt.block.hash != deposit.block_hash:
             return False  # likewise
         reason = await evidence.contradiction(elsewhere, seen, receipt)
-    if reason is None and deps.registry.asset(deposit.asset_id).measured:
-        arrived = await _measured(deps, elsewhere, seen, deposit)
-        deposit = replace(deposit, arrived=arrived)
-        reason = "no balance grew by it" if arrived == 0 else None
+    if reason is None:
+        deposit = await measure(deps, deposit, canonical)
+        reason = "no balance grew by it" if deposit.value == 0 else None
     async with deps.db.write() as s:
         if reason is not None:
             return await _set_aside(s, deps, deposit, "quarantined", reason)
@@ -112,6 +112,14 @@ async def _not_grown(deps: DepositDeps, client: EvmClient, seen: TransferSeen) -
     return await evidence.not_grown(client, seen, book.net(number), len(book.left))
 
 
+async def measure(deps: DepositDeps, deposit: Deposit, block: BlockRef) -> Deposit:
+    """With what arrived of it, where its asset is measured. Raises ChainError."""
+    if not deps.registry.asset(deposit.asset_id).measured:
+        return deposit
+    elsewhere, seen = deps.clients[deposit.chain_id].elsewhere(), _seen(deps, deposit, block)
+    return replace(deposit, arrived=await _measured(deps, elsewhere, seen, deposit))
+
+
 async def _measured(
     deps: DepositDeps, client: EvmClient, seen: TransferSeen, deposit: Deposit
 ) -> int:
@@ -122,7 +130,10 @@ async def _measured(
         beside = await listing.beside(s, deposit)
     said = [d.amount for d in beside]
     parts = split(min(growth, sum(said)), said)
-    return next(part for d, part in zip(beside, parts, strict=True) if d.id == deposit.id)
+    part = next(part for d, part in zip(beside, parts, strict=True) if d.id == deposit.id)
+    # One beside it may have got more than its part, before this one was recorded.
+    got = sum(d.value for d in beside if d.id != deposit.id and d.state in ("credited", "listed"))
+    return max(0, min(part, growth - got))
 
 
 def _seen(deps: DepositDeps, deposit: Deposit, block: BlockRef) -> TransferSeen:
@@ -194,8 +205,12 @@ async def book(s: WriteSession, deps: DepositDeps, deposit: Deposit, state: str 
     )
     if taken.rowcount != 1:
         return False
+    info = deps.registry.asset(deposit.asset_id)
+    # One that was listed after the installation was made is new to the ledger.
+    await assets.register(s, AssetId(info.asset_id), info.symbol, info.decimals, info.chain_id)
     await post_or_raise(s, await _journal(s, deps, deposit, transfer_id))
     await _log(s, deps, deposit, transfer_id)
+    await debts.pay(s, deposit)
     return True
 
 
@@ -244,13 +259,19 @@ async def posted_net(s: WriteSession, deposit: Deposit, account: AccountId) -> i
     return await balances.moved_on_chain(s, account, format_id("deposit", deposit.id))
 
 
+def _token_of(asset: AssetId) -> str | None:
+    _, _, token = asset.partition("/erc20:")
+    return checksum(token) if token else None
+
+
 async def ledger_accounts(
     s: WriteSession, deps: DepositDeps, deposit: Deposit
 ) -> tuple[AccountId, AccountId]:
     """(asset account of the place it arrived at, account of who owns it)."""
     asset = AssetId(deposit.asset_id)
     tenant, chain = deposit.tenant_id, deposit.chain_id
-    token = deps.registry.asset(asset).address
+    # Not from the registry: what is taken off the list can still be reversed.
+    token = _token_of(asset)
     location = {
         "chain_id": chain,
         "token": token,

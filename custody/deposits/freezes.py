@@ -88,7 +88,7 @@ async def hold(s: WriteSession, deposit: Deposit, *, at: datetime) -> int:
     """Hold what is there and not held yet; how much now. Requires the deposit's lock."""
     if deposit.state != "credited" or deposit.freeze_id is None or deposit.customer_id is None:
         return 0
-    missing = deposit.amount - sum(h.amount for h in await _held(s, deposit))
+    missing = deposit.value - sum(h.amount for h in await _held(s, deposit))
     if missing <= 0:
         return 0
     debit, credit = await _sides(s, deposit)

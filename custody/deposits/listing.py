@@ -143,24 +143,33 @@ async def beside(s: ReadSession, deposit: Deposit) -> list[Deposit]:
 
 
 async def listed_at(s: ReadSession, chain_id: int, address: str, asset_id: str, block: int) -> int:
-    """Base units that came up to a block to one address and are not credited: listed, or frozen
-    before they were."""
+    """Base units that came up to a block to one address and are not credited, or not yet."""
     found = await s.scalar(
         "SELECT coalesce(sum(coalesce(arrived, amount)), 0) FROM deposits"
         " WHERE chain_id = :chain AND address = :address AND asset_id = :asset"
         " AND block_number <= :block"
-        " AND (state = 'listed' OR state = 'seen' AND freeze_id IS NOT NULL)",
+        " AND state IN ('listed', 'seen')",
         {"chain": chain_id, "address": address, "asset": asset_id, "block": block},
     )
     return int(found or 0)
 
 
 async def is_disputed(s: ReadSession, chain_id: int, address: str, asset_id: str) -> bool:
-    """Whether something that came to an address is in quarantine."""
+    """Whether it is still to be found out of something that came to an address what it is."""
     return bool(
         await s.scalar(
             "SELECT EXISTS (SELECT FROM deposits WHERE chain_id = :chain AND address = :address"
-            " AND asset_id = :asset AND state = 'quarantined')",
+            " AND asset_id = :asset AND state IN ('seen', 'quarantined'))",
             {"chain": chain_id, "address": address, "asset": asset_id},
         )
     )
+
+
+async def first_seen(s: ReadSession, chain_id: int, address: str, asset_id: str) -> int | None:
+    """The block of the oldest that came to an address and is not decided yet; None if all are."""
+    found = await s.scalar(
+        "SELECT min(block_number) FROM deposits WHERE chain_id = :chain AND address = :address"
+        " AND asset_id = :asset AND state = 'seen'",
+        {"chain": chain_id, "address": address, "asset": asset_id},
+    )
+    return None if found is None else int(found)

@@ -8,6 +8,7 @@ old one count for nothing.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -186,8 +187,11 @@ async def dismiss(
     return await listing.deposit(s, tenant_id, deposit_id)
 
 
-async def require_standing(deps: DepositDeps, found: Deposit) -> None:
-    """Raises Refused unless its transaction succeeded in its block, and that is on the chain now.
+async def require_standing(deps: DepositDeps, found: Deposit) -> Deposit:
+    """The deposit with what arrived of it, where that is measured.
+
+    Raises Refused unless its transaction succeeded in its block, that is on the chain now, and
+    something arrived.
 
     No signatures stand in for this: nobody credits what the chain does not have. Two endpoints are
     asked where there are two. Raises ChainError where the chain cannot be asked.
@@ -205,6 +209,12 @@ async def require_standing(deps: DepositDeps, found: Deposit) -> None:
         raise Refused("deposit_id", "must be in a block that is on the chain now")
     if receipt is not None and receipt.status != 1:
         raise Refused("deposit_id", "must be of a transaction that succeeded")
+    if found.asset_id not in deps.registry.assets:
+        return found  # `confirm` says so
+    stood = await credit.measure(deps, found, again)
+    if stood.value == 0:
+        raise Refused("deposit_id", "must have brought something: no balance grew by it")
+    return stood
 
 
 async def confirm(
@@ -219,7 +229,7 @@ async def confirm(
         raise Conflict("the deposit has moved to another block meanwhile")
     await require_listed(s, deps, AssetId(found.asset_id))
     await _decided(s, Action.CONFIRM, found, given, at)
-    if not await credit.book(s, deps, found, found.state):
+    if not await credit.book(s, deps, replace(found, arrived=stood.arrived), found.state):
         raise Conflict("the deposit has changed meanwhile")
     return await listing.deposit(s, stood.tenant_id, stood.id)
 

@@ -6,6 +6,7 @@ outside to one of our operational wallets is the operator's own funding.
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from uuid import UUID
 
 from chains.errors import RpcRefused, RpcUnavailable
 from chains.evm.ahead import scan_ahead, spans
@@ -129,7 +130,10 @@ async def record_seen(
         " :address, :amount, :block, :hash, :time, 'seen', :at)"
         " ON CONFLICT (chain_id, tx_hash, log_index, trace_path)"
         " DO UPDATE SET state = 'seen', reason = NULL,"
-        # Mined again, the same place among the events may pay somebody else.
+        # Mined again, the same place among the events may pay somebody else: another deposit then.
+        " id = CASE WHEN deposits.customer_id IS NOT DISTINCT FROM excluded.customer_id"
+        " AND deposits.asset_id = excluded.asset_id AND deposits.address = excluded.address"
+        " THEN deposits.id ELSE excluded.id END,"
         " tenant_id = excluded.tenant_id, customer_id = excluded.customer_id,"
         " place_role = excluded.place_role, asset_id = excluded.asset_id,"
         " sender = excluded.sender, address = excluded.address, amount = excluded.amount,"
@@ -155,6 +159,8 @@ async def record_seen(
             "at": at,
         },
     )
+    if deposit_id is not None:
+        await _keep_freeze(s, seen, asset, deposit_id)
     if deposit_id is not None and owner is not None:
         await log.append(
             s,
@@ -177,3 +183,29 @@ async def record_seen(
             at=at,
         )
     return deposit_id is not None
+
+
+async def _keep_freeze(
+    s: WriteSession, seen: TransferSeen, asset: AssetId, deposit_id: UUID
+) -> None:
+    """A freeze outlives a reorg, also where the transaction's event has another place now."""
+    moved = await s.first(
+        "UPDATE deposits SET freeze_id = NULL, frozen_at = NULL FROM (SELECT id, freeze_id AS held,"
+        " frozen_at AS since FROM deposits WHERE chain_id = :chain AND tx_hash = :tx"
+        " AND address = :address AND asset_id = :asset AND id <> :id AND state = 'orphaned'"
+        " AND freeze_id IS NOT NULL ORDER BY frozen_at LIMIT 1 FOR UPDATE) o"
+        " WHERE deposits.id = o.id RETURNING o.held, o.since",
+        {
+            "chain": seen.chain_id,
+            "tx": seen.tx_hash,
+            "address": seen.recipient,
+            "asset": asset,
+            "id": deposit_id,
+        },
+    )
+    if moved is not None:
+        await s.execute(
+            "UPDATE deposits SET freeze_id = :freeze, frozen_at = :since"
+            " WHERE id = :id AND freeze_id IS NULL",
+            {"freeze": moved.held, "since": moved.since, "id": deposit_id},
+        )

@@ -182,6 +182,12 @@ async def list_by_code(s: ReadSession, tenant_id: TenantId, prefix: str) -> list
     return [account_of(row, row.id) for row in rows]
 
 
+async def is_frozen(s: ReadSession, tenant_id: TenantId, code: str, asset_id: AssetId) -> bool:
+    """Whether nothing may leave it; False for an account that is not there."""
+    found = await find(s, tenant_id, code, asset_id)
+    return found is not None and found.status == "frozen"
+
+
 async def set_status(
     s: WriteSession, tenant_id: TenantId, account_id: AccountId, status: Status
 ) -> None:

@@ -18,7 +18,7 @@ from custody.parties import places
 from custody.settlement import intents, restored
 from custody.settlement.restored import Resolution
 from custody.settlement.states import IntentState
-from custody.withdrawals import liquidity, proposals, rows, schedule, screen, suspense
+from custody.withdrawals import liquidity, owing, proposals, rows, schedule, screen, suspense
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.proposals import ProposalState
 from custody.withdrawals.rows import Withdrawal
@@ -101,6 +101,8 @@ async def _pay(
         lost = await restored.repeated(s, w.tenant_id, w.asset_id, [w.destination])
         if lost is not None:
             return await schedule.put_off(s, deps.clock, w, lost)
+        if await owing.owes(s, w.tenant_id, w.customer_id, w.asset_id):
+            return await schedule.put_off(s, deps.clock, w, owing.REASON)
         intent = (await intents.get(s, w.tenant_id, w.intent_id)).intent
         reason = schedule.waits_for(w, intent.gas_limit, quotes, deps.clock.now())
         if reason is not None:

@@ -70,7 +70,7 @@ class Desk:
     async def confirm(self, found: Deposit, given: Sequence[Approval]) -> Deposit:
         """As the route does: the chain first, then one transaction."""
         deps = self.town.deposits
-        await review.require_standing(deps, found)
+        found = await review.require_standing(deps, found)
         async with self.town.db.write() as s:
             return await review.confirm(s, deps, found, given)
 

@@ -13,7 +13,7 @@ from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places
 from custody.settlement import intents, restored
 from custody.settlement.states import IntentState
-from custody.withdrawals import liquidity
+from custody.withdrawals import liquidity, owing
 from custody.withdrawals.batches import rows
 from custody.withdrawals.batches.rows import Batch
 from custody.withdrawals.batches.states import State, move
@@ -29,6 +29,8 @@ async def advance(s: WriteSession, deps: WithdrawalDeps, b: Batch) -> bool:
     lost = await restored.repeated(s, b.tenant_id, b.asset_id, paid)
     if lost is not None:
         return await _wait(s, deps, b, lost)
+    if await owing.owes(s, b.tenant_id, b.customer_id, b.asset_id):
+        return await _wait(s, deps, b, owing.REASON)
     token = deps.registry.asset(b.asset_id).address
     if token is not None and await _allowance_in_use(s, b):
         return await _wait(s, deps, b, "another batch of this token is being paid")

@@ -21,7 +21,7 @@ from custody.deposits import credit, scan
 from custody.deposits.deps import DepositDeps
 from custody.deposits.sweeping import job as sweeping
 from custody.deposits.sweeping.rules import SweepRules
-from custody.ledger import accounts, assets, balances, chart
+from custody.ledger import accounts, balances, chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.settlement import confirm, outbound
 from tests.fixtures.nodes import Node
@@ -312,11 +312,6 @@ async def _rules(town: Town, urls: tuple[str, ...]) -> None:
         )  # fmt: skip
     liar = erc20_asset(town.chain_id, LIAR)
     listed.append(AssetInfo(liar, town.chain_id, "LIAR", 18, LIAR))
-    async with town.db.write() as s:
-        for item in listed[2:]:
-            await assets.register(
-                s, erc20_asset(town.chain_id, str(item.address)), item.symbol, 18, town.chain_id
-            )
     assert world.tokens["TDAI"].address not in {x.address for x in listed}
     registry = Registry({town.chain_id: info}, {x.asset_id: x for x in listed})
     for deps in (town.deposits, town.settlement, town.withdrawals):
