@@ -2,6 +2,7 @@
 three endpoints of which some lie, and a chain that reorganises."""
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -35,6 +36,8 @@ from tests.properties.money_in.acts import (
     top_up,
 )
 from tests.properties.money_in.plan import REORG_MAX, Action
+
+logger = logging.getLogger(__name__)
 
 CREDIT_AT, LARGE_AT, SETTLED_AT = 3, 7, 12
 """Confirmations. A reorg of up to REORG_MAX takes credits back; what settlement sent is final only
@@ -131,6 +134,7 @@ class Machine:
                 await step()
             except ChainError as error:  # as the worker does: logged, and tried again
                 self.done[f"failed: {type(error).__name__}"] += 1
+                logger.warning("a step failed", exc_info=error)
 
         await self._check_depth()
 
@@ -238,6 +242,10 @@ class Machine:
     async def settle_down(self) -> None:
         """Everything works again and the chain goes on until nothing moves any more."""
         await self._mend()
+        await self.client.close()
+        # Only hangs are to run into the short limit, not what a busy machine does slowly.
+        urls = [node.url for node in self.nodes]
+        self.client = EvmClient(self.town.chain_id, urls, timeout_s=30, quorum=2)
         for _ in range(4):
             self.town.anvil.mine(SETTLED_AT // 2)
             await self.round(sweep=False)
@@ -249,7 +257,8 @@ class Machine:
                 cursor = await s.scalar("SELECT block_number FROM chain_cursors")
             if waiting == 0 and cursor == await self.client.block_number():
                 return
-        raise AssertionError(f"{waiting} deposits wait, read up to {cursor}")
+        failed = {k: n for k, n in self.done.items() if k.startswith("failed")}
+        raise AssertionError(f"{waiting} deposits wait, read up to {cursor}; {failed}")
 
 
 @asynccontextmanager
@@ -268,7 +277,6 @@ async def machine(town: Town, seed: int) -> AsyncIterator[Machine]:
         ]
         urls = tuple(node.url for node in nodes)
         client = EvmClient(town.chain_id, urls, timeout_s=TIMEOUT_S, quorum=2)
-        stack.push_async_callback(client.close)
         db = StoppingDatabase(town.db.url)
         stack.push_async_callback(db.close)
         await _rules(town, urls)
@@ -283,6 +291,7 @@ async def machine(town: Town, seed: int) -> AsyncIterator[Machine]:
         town.anvil.mine(REORG_MAX)
         made.append(Machine(town, db, nodes, client, outsiders, chance))
         yield made[0]
+        await made[0].client.close()
 
 
 async def _rules(town: Town, urls: tuple[str, ...]) -> None:
