@@ -9,7 +9,7 @@ from custody.audit import log
 from custody.core.canonical import Json
 from custody.core.clock import from_timestamp
 from custody.core.db import WriteSession
-from custody.core.ids import TransferId, format_id, new_uuid7
+from custody.core.ids import AccountId, TransferId, format_id, new_uuid7
 from custody.core.intents import Intent
 from custody.core.isolation import each
 from custody.core.money import native_asset
@@ -167,12 +167,27 @@ def payer_code(intent: Intent) -> str:
     return chart.wallet(role, intent.chain_id)
 
 
+async def _deposit_account(s: WriteSession, intent: Intent) -> AccountId:
+    return await accounts.ensure(
+        s,
+        intent.tenant_id,
+        chart.deposit(intent.chain_id, intent.sender),
+        native_asset(intent.chain_id),
+        "asset",
+        location=chart.location("native", intent.chain_id, None, intent.sender),
+        may_go_negative=True,
+    )
+
+
 async def _post_gas(s: WriteSession, intent: Intent, receipt: Receipt, fee: int) -> None:
     if fee == 0:
         return
     asset = native_asset(intent.chain_id)
     expense = await accounts.ensure(s, intent.tenant_id, chart.EXPENSE_GAS, asset, "expense")
     payer = await accounts.find(s, intent.tenant_id, payer_code(intent), asset)
+    if payer is None and payer_code(intent).startswith(chart.DEPOSIT_PREFIX):
+        # It burnt coin that came and is not credited yet: then this is made up for by the credit.
+        payer = await accounts.get(s, await _deposit_account(s, intent))
     known = fee
     if payer is None:
         known = 0

@@ -11,7 +11,7 @@ from chains.devnet import outside
 from chains.devnet.rpc import encode_call, rpc, submit
 from chains.devnet.scenario.usdc import blacklist
 from chains.evm.contracts import sweeper
-from chains.registry import AssetInfo
+from chains.registry import AssetInfo, Band
 from custody.assurance import reconcile
 from custody.core.ids import TransferId, new_uuid7
 from custody.core.intents import Intent, IntentKind
@@ -305,6 +305,29 @@ async def test_a_token_at_a_coins_address_is_funded_then_transferred(town: Town)
     await town.sweep()
     assert {(state, reason) for _, state, reason in (await marks(town))[:2]} == {("checked", None)}
     await settled(town)
+    await town.sweep()
+    await reconciled(town)
+
+
+async def test_coin_that_waits_for_its_credit_may_pay_for_a_transfer(town: Town) -> None:
+    """Its gas comes from the deposit that is still to be credited, and its own sweep knows."""
+    eth = replace(town.registry.asset(town.eth), bands=(Band(0, 60),))
+    object.__setattr__(town.registry, "assets", {**town.registry.assets, town.eth: eth})
+    await town.fund_operator("gas")
+    alice = await town.customer("alice")
+    address = await town.address(alice, 0)
+    town.mined(outside.send_eth(town.anvil.rpc_url, address, ETHER))
+    pay_usdc(town, address, 9 * USDC)
+    await credited(town)
+    assert await town.available(alice, town.eth) == 0
+    await town.sweep()
+    await settled(town)
+    assert [i.kind for i, _ in await sweeps_of(town)] == [IntentKind.SWEEP_TRANSFER]
+    await town.step_all(mine=60)
+    assert await town.available(alice, town.eth) == ETHER, "the gas is not the customer's loss"
+    await town.sweep()
+    await settled(town)
+    assert outside.eth_balance(town.anvil.rpc_url, address) == 0
     await town.sweep()
     await reconciled(town)
 

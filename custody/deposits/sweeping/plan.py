@@ -99,9 +99,9 @@ def _choice(
     strategy = _cheapest(site, p, together)
     first = p.standing.delegate != site.sweeper
     gas = 0 if strategy is None else strategy.gas(site, first=first, together=together)
-    value = value_wei(c.amount, prices.get(c.asset_id), market.coin)
+    value = value_wei(p.there, prices.get(c.asset_id), market.coin)
     if c.token is None:
-        value = c.amount
+        value = p.there
     price = market.fees.max_fee_per_gas if strategy is NATIVE else market.forecast
     made = Choice(p, strategy, gas * price, value, Reason.WORTH)
     return made.no(_reason(site.rules, made))
@@ -109,14 +109,14 @@ def _choice(
 
 def _reason(rules: SweepRules, made: Choice) -> Reason:
     c = made.picked.candidate
-    if c.token is not None and min(c.amount, made.picked.standing.balance) == 1:
+    if c.token is not None and made.picked.there == 1:
         return Reason.DUST
     if made.picked.standing.balance == 0:
         return Reason.NOTHING_THERE
     if made.strategy is None:
         return Reason.NO_STRATEGY
     floor = rules.amount_min.get(c.asset_id)
-    if floor is not None and c.amount < floor:
+    if floor is not None and made.picked.there < floor:
         return Reason.BELOW_FLOOR
     if made.value_wei is None:
         return Reason.NO_PRICE if floor is None else Reason.FLOOR

@@ -42,6 +42,12 @@ class Picked:
     candidate: Candidate
     standing: Standing
 
+    @property
+    def there(self) -> int:
+        """Base units that the ledger and the chain both know: a stranger may have swept some, and
+        gas may have been burnt."""
+        return min(self.candidate.amount, self.standing.balance)
+
 
 class Strategy(Protocol):
     """`most` addresses go into one transaction."""
@@ -78,7 +84,7 @@ class Native:
         (p,) = picked
         gas = site.rules.table.native
         fee = gas * fees.max_fee_per_gas
-        amount = p.candidate.amount - fee
+        amount = p.there - fee
         return _intent(
             site,
             p.candidate.asset_id,
@@ -191,7 +197,10 @@ class Funded:
     def fits(self, site: Site, p: Picked) -> bool:
         c = p.candidate
         gas = site.may(IntentKind.SWEEP_GAS, native_asset(site.chain_id))
-        return c.token is not None and gas and site.may(IntentKind.SWEEP_TRANSFER, c.asset_id)
+        # What is delegated has code, which a top-up's gas does not pay for, and a nonce of its own.
+        plain = p.standing.delegate is None
+        may = gas and site.may(IntentKind.SWEEP_TRANSFER, c.asset_id)
+        return c.token is not None and plain and may
 
     def gas(self, site: Site, *, first: bool, together: int) -> int:
         return site.rules.table.native + site.rules.table.transfer
@@ -201,7 +210,7 @@ class Funded:
         need = site.rules.table.transfer_limit * fees.max_fee_per_gas
         if p.standing.wei < need:
             return self._top_up(site, p, need * 5 // 4 - p.standing.wei, fees)
-        return self._transfer(site, p)
+        return self._transfer(site, p, need)
 
     def _top_up(self, site: Site, p: Picked, amount: int, fees: FeeQuote) -> Intent:
         """A quarter more than is needed now, since the price may rise while it waits."""
@@ -222,7 +231,7 @@ class Funded:
             sweeps=Sweeps(None, (SweptWallet(c.address, c.path, amount),)),
         )
 
-    def _transfer(self, site: Site, p: Picked) -> Intent:
+    def _transfer(self, site: Site, p: Picked, need: int) -> Intent:
         c = p.candidate
         data = erc20.erc20_transfer(site.treasury, p.standing.balance)
         return _intent(
@@ -236,7 +245,8 @@ class Funded:
             data="0x" + data.hex(),
             amount=p.standing.balance,
             gas_limit=site.rules.table.transfer_limit,
-            fee_max_wei=p.standing.wei,
+            # Not all that is there: the day's budget would go for coin that nobody burns.
+            fee_max_wei=min(p.standing.wei, 2 * need),
         )
 
 
