@@ -5,6 +5,7 @@ What a test puts out and leaves in its database is searched for secrets (`canary
 """
 
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -71,9 +72,20 @@ class Server:
         return self.postgres.url(database, embedded.APP_ROLE)
 
 
+MEMORY, MEMORY_FREE_MIN = Path("/dev/shm"), 4 * 2**30
+
+
+def _roomy_memory() -> Path | None:
+    """Where a database a test is copied without a disk, if there is such a place and enough of it;
+    containers often have one of 64 MiB."""
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return None
+    return MEMORY if shutil.disk_usage(MEMORY).free >= MEMORY_FREE_MIN else None
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="mrg-pg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mrg-pg-", dir=_roomy_memory()) as folder:
         os.chmod(folder, 0o755)
         server = Server(embedded.start(Path(folder) / "pg"))
         yield server

@@ -59,7 +59,7 @@ async def trio(town: Town) -> AsyncIterator[Trio]:
 SEEN_AS_OUTVOTED = ("raises amounts", "invents a transfer", "other hashes", "turns status")
 
 
-@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("place", [0, pytest.param(2, marks=pytest.mark.deep)])
 @pytest.mark.parametrize("lie", LYING)
 async def test_one_endpoint_that_lies_is_outvoted(trio: Trio, lie: str, place: int) -> None:
     """Property 25: on logs, amounts, receipts, hashes, balances or the head: no wrong credit, none
