@@ -95,6 +95,11 @@ def postgres_server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 async def template_database(postgres_server: Server) -> str:
     embedded.ensure_database(postgres_server.postgres, TEMPLATE)
+    # Processes are killed here, the machine is not: a copied database need not reach the disk.
+    admin = await asyncpg.connect(postgres_server.admin())
+    await admin.execute("ALTER SYSTEM SET fsync = off")
+    await admin.execute("SELECT pg_reload_conf()")
+    await admin.close()
     await upgrade(postgres_server.owner(TEMPLATE))
     return TEMPLATE
 
