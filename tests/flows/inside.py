@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from chains.devnet.rpc import encode_call, rpc
-from custody.assurance import reconcile
 from custody.core.ids import CustomerId
 from custody.deposits import credit, listing, looks, scan
 from custody.deposits.listing import Deposit
+from tests.fixtures.reconciling import broken, deps_of, report_of
 from tests.fixtures.town import CONFIRMATIONS, Town
 
 
@@ -59,16 +59,5 @@ async def deposits(town: Town, customer: CustomerId) -> list[Deposit]:
 
 
 async def breaks(town: Town) -> list[dict[str, Any]]:
-    deps = reconcile.ReconcileDeps(
-        town.db, town.deposits.clock, town.registry, town.deposits.clients, _NoHoldings()
-    )
     await look(town)
-    report = await reconcile.step(deps, town.tenant_id, town.chain_id)
-    assert report is not None
-    assert report.lines
-    return [line for line in report.lines if line["broken"]]
-
-
-class _NoHoldings:
-    async def holding(self, holder: str, asset_id: str) -> int:
-        raise AssertionError("no exchange in this town")
+    return broken(await report_of(deps_of(town), town))

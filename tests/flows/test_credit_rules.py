@@ -11,37 +11,15 @@ from chains.devnet.scenario import chain
 from chains.devnet.tokens import Token
 from chains.evm.client import EvmClient
 from chains.registry import Band
-from custody.assurance import drift, reconcile
+from custody.assurance import drift
 from custody.core.ids import CustomerId
-from custody.core.money import AssetId, erc20_asset
 from custody.deposits import credit, listing, unlisted
 from custody.deposits.listing import Deposit
 from custody.ledger import chart
+from tests.fixtures.reconciling import broken, deps_of, report_of
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
 
 pytestmark = pytest.mark.chain
-
-
-def _ruled(town: Town, asset_id: str, **rules: Any) -> None:
-    """The registry is frozen for the service; a test gives the town another rule."""
-    changed = {**town.registry.assets}
-    changed[asset_id] = replace(changed[asset_id], **rules)
-    object.__setattr__(town.registry, "assets", changed)
-
-
-async def _listed(town: Town, token: Token, *, measured: bool) -> AssetId:
-    """List one more token in the registry of a town that runs: its ledger knows it not yet."""
-    asset = erc20_asset(town.chain_id, token.address)
-    info = replace(
-        town.registry.asset(town.usdc),
-        asset_id=asset,
-        symbol=token.symbol,
-        decimals=token.decimals,
-        address=token.address,
-        measured=measured,
-    )
-    object.__setattr__(town.registry, "assets", {**town.registry.assets, asset: info})
-    return asset
 
 
 async def _deposits(town: Town, customer: CustomerId) -> list[Deposit]:
@@ -58,30 +36,15 @@ def _holds(town: Town, token: Token, holder: str) -> int:
     return outside.erc20_balance(town.anvil.rpc_url, token.address, holder)
 
 
-def _deps(town: Town) -> reconcile.ReconcileDeps:
-    return reconcile.ReconcileDeps(
-        town.db, town.deposits.clock, town.registry, town.deposits.clients, _NoHoldings()
-    )
-
-
 async def _breaks(town: Town) -> list[dict[str, Any]]:
-    deps = _deps(town)
     town.anvil.mine(CONFIRMATIONS + 1)
     await town.step_all()
-    report = await reconcile.step(deps, town.tenant_id, town.chain_id)
-    assert report is not None
-    assert report.lines
-    return [line for line in report.lines if line["broken"]]
-
-
-class _NoHoldings:
-    async def holding(self, holder: str, asset_id: str) -> int:
-        raise AssertionError("no exchange in this town")
+    return broken(await report_of(deps_of(town), town))
 
 
 async def test_a_large_deposit_waits_for_finality_and_a_small_one_for_depth(town: Town) -> None:
     """Property 24: how long a deposit is pending depends on what there is to lose."""
-    _ruled(town, town.usdc, bands=(Band(0, CONFIRMATIONS), Band(1_000 * USDC, 40)))
+    town.rule(town.usdc, bands=(Band(0, CONFIRMATIONS), Band(1_000 * USDC, 40)))
     alice = await town.customer("alice")
     address, url = await town.address(alice, 1), town.anvil.rpc_url
     for amount in (999_999_999, 1_000 * USDC):
@@ -98,7 +61,7 @@ async def test_a_large_deposit_waits_for_finality_and_a_small_one_for_depth(town
 async def test_the_chains_own_word_can_be_waited_for(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _ruled(town, town.eth, bands=(Band(0, "finalized"),))
+    town.rule(town.eth, bands=(Band(0, "finalized"),))
     bob = await town.customer("bob")
     town.mined(outside.send_eth(town.anvil.rpc_url, await town.address(bob, 0), ETHER))
     real, final = EvmClient.header, 0
@@ -115,7 +78,7 @@ async def test_the_chains_own_word_can_be_waited_for(
 
 
 async def test_dust_is_listed_and_a_place_that_holds_it_still_reconciles(town: Town) -> None:
-    _ruled(town, town.usdc, minimum=USDC)
+    town.rule(town.usdc, minimum=USDC)
     alice = await town.customer("alice")
     await town.fund_operator("gas")
     address, url = await town.address(alice, 1), town.anvil.rpc_url
@@ -142,7 +105,7 @@ async def test_dust_is_listed_and_a_place_that_holds_it_still_reconciles(town: T
 
 
 async def test_the_operators_own_funding_has_no_minimum(town: Town) -> None:
-    _ruled(town, town.eth, minimum=ETHER)
+    town.rule(town.eth, minimum=ETHER)
     await town.fund_operator("gas", amount=5)
     await town.step_all(mine=CONFIRMATIONS + 1)
     gas = (await town.role("gas")).address
@@ -154,7 +117,7 @@ async def test_the_operators_own_funding_has_no_minimum(town: Town) -> None:
 async def test_of_a_token_that_takes_a_fee_what_arrived_is_credited(town: Town) -> None:
     """Property 23."""
     token = town.world.odd_tokens.fee_on_transfer
-    asset = await _listed(town, token, measured=True)
+    asset = town.list_token(token, measured=True)
     alice = await town.customer("alice")
     address = await town.address(alice, 1)
     for amount in (10**18, 333, 1):
@@ -170,7 +133,7 @@ async def test_an_event_that_says_more_than_the_balance_grew_is_not_believed(tow
     """Property 23: two transfers of one block share what there is; the reserve never exceeds the
     chain."""
     token = town.world.odd_tokens.rebasing
-    asset = await _listed(town, token, measured=True)
+    asset = town.list_token(token, measured=True)
     alice = await town.customer("alice")
     address, url = await town.address(alice, 1), town.anvil.rpc_url
     with chain.held(url):
@@ -192,7 +155,7 @@ async def test_an_event_that_says_more_than_the_balance_grew_is_not_believed(tow
 async def test_a_balance_that_grows_by_itself_credits_no_more_than_was_paid(town: Town) -> None:
     """Property 23."""
     token = town.world.odd_tokens.rebasing
-    asset = await _listed(town, token, measured=True)
+    asset = town.list_token(token, measured=True)
     alice = await town.customer("alice")
     address, url = await town.address(alice, 1), town.anvil.rpc_url
     with chain.held(url):
@@ -224,7 +187,7 @@ async def test_where_money_is_real_too_few_endpoints_credit_nothing(
 async def test_what_a_token_loses_by_itself_is_the_operators_loss(town: Town) -> None:
     """Property 23: the reserve never exceeds the chain, and customers keep what they had."""
     token = town.world.odd_tokens.rebasing
-    asset = await _listed(town, token, measured=True)
+    asset = town.list_token(token, measured=True)
     alice = await town.customer("alice")
     address, url = await town.address(alice, 1), town.anvil.rpc_url
     town.mined(_pay(town, token, address, 10_000))
@@ -233,8 +196,8 @@ async def test_what_a_token_loses_by_itself_is_the_operators_loss(town: Town) ->
     for supply, moved in ((10**27 // 2, "lost"), (10**27, "gained")):
         send(url, deployer, token.address, "rebase(uint256)", supply)
         assert len(await _breaks(town)) == 1, moved
-        assert await drift.step(_deps(town), town.tenant_id, town.chain_id) == 1
-        assert await drift.step(_deps(town), town.tenant_id, town.chain_id) == 0, "only once"
+        assert await drift.step(deps_of(town), town.tenant_id, town.chain_id) == 1
+        assert await drift.step(deps_of(town), town.tenant_id, town.chain_id) == 0, "only once"
         assert await _breaks(town) == []
         there = _holds(town, token, address)
         assert await town.balance(chart.deposit(town.chain_id, address), asset) == there
@@ -254,7 +217,7 @@ async def test_of_an_ordinary_token_a_difference_stays_a_break(town: Town) -> No
     usdc = town.world.tokens["USDC"].address
     send(url, address, usdc, "transfer(address,uint256)", town.world.accounts.whale, 1)
     assert len(await _breaks(town)) == 1
-    assert await drift.step(_deps(town), town.tenant_id, town.chain_id) == 0
+    assert await drift.step(deps_of(town), town.tenant_id, town.chain_id) == 0
     assert len(await _breaks(town)) == 1
 
 

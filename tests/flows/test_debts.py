@@ -3,10 +3,9 @@
 import pytest
 
 from chains.devnet.scenario import chain
-from custody.core.ids import CustomerId, TransferId, new_uuid7
+from custody.core.ids import CustomerId
 from custody.deposits import listing, reorg
-from custody.ledger import accounts, chart
-from custody.ledger.posting import Transfer, post_or_raise
+from custody.ledger import chart
 from custody.withdrawals import owing, rows, settle
 from custody.withdrawals.states import State
 from tests.fixtures.paying import approve, ask, funded
@@ -20,23 +19,6 @@ async def _take_back(town: Town, customer: CustomerId) -> None:
     async with town.db.write() as s:
         newest = (await listing.deposits(s, town.tenant_id, customer, None, 1))[0]
         await reorg.rewind(s, town.deposits, town.chain_id, newest.block_number - 1)
-
-
-async def _spend(town: Town, giver: CustomerId, taker: CustomerId, amount: int) -> None:
-    async with town.db.write() as s:
-        to = await accounts.ensure(
-            s, town.tenant_id, chart.customer(taker), town.usdc, "liability", owner_id=taker
-        )
-        spent = Transfer(
-            id=TransferId(new_uuid7()),
-            tenant_id=town.tenant_id,
-            debit=await accounts.by_code(s, town.tenant_id, chart.customer(giver), town.usdc),
-            credit=to,
-            amount=amount,
-            code="test.spent",
-            event_at=town.now(),
-        )
-        await post_or_raise(s, [spent])
 
 
 async def _frozen(town: Town, customer: CustomerId) -> bool:
@@ -68,7 +50,7 @@ async def test_mined_again_at_another_place_a_deposit_pays_the_debt_it_left(town
     """Property 24: the same transaction's event may have another index in its new block."""
     alice, bob = await town.customer("alice"), await town.customer("bob")
     await town.deposit(alice, town.usdc, 100 * USDC)
-    await _spend(town, alice, bob, 70 * USDC)
+    await town.give(alice, bob, town.usdc, 70 * USDC)
     await _take_back(town, alice)
     assert await town.balance(chart.RECEIVABLE_REORG, town.usdc) == 70 * USDC
     async with town.db.write() as s:
@@ -83,7 +65,7 @@ async def test_other_money_pays_a_debt_as_far_as_it_goes(town: Town) -> None:
     """The rest stays owed, and the account stays frozen."""
     alice, bob = await town.customer("alice"), await town.customer("bob")
     await town.deposit(alice, town.usdc, 100 * USDC)
-    await _spend(town, alice, bob, 100 * USDC)
+    await town.give(alice, bob, town.usdc, 100 * USDC)
     async with town.db.read() as s:
         block = (await listing.deposits(s, town.tenant_id, alice, None, 1))[0].block_number
     depth = await town.client.block_number() - block + 1

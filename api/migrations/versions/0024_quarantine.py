@@ -8,20 +8,12 @@ branch_labels = None
 depends_on = None
 
 
-def _states(*names: str) -> str:
-    listed = ", ".join(f"'{name}'" for name in names)
-    return (
-        "ALTER TABLE deposits DROP CONSTRAINT ck_deposits_state;"
-        f"ALTER TABLE deposits ADD CONSTRAINT ck_deposits_state CHECK (state IN ({listed}))"
-    )
-
-
 def upgrade() -> None:
     script.run("ALTER TABLE deposits ADD COLUMN reason text")
-    script.run(_states("seen", "credited", "orphaned", "quarantined"))
+    script.run(script.allow_states("deposits", "seen", "credited", "orphaned", "quarantined"))
 
 
 def downgrade() -> None:
     script.run("UPDATE deposits SET state = 'seen' WHERE state = 'quarantined'")
-    script.run(_states("seen", "credited", "orphaned"))
+    script.run(script.allow_states("deposits", "seen", "credited", "orphaned"))
     script.run("ALTER TABLE deposits DROP COLUMN reason")

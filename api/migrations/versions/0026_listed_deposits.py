@@ -8,20 +8,14 @@ branch_labels = None
 depends_on = None
 
 
-def _states(*names: str) -> str:
-    listed = ", ".join(f"'{name}'" for name in names)
-    return (
-        "ALTER TABLE deposits DROP CONSTRAINT ck_deposits_state;"
-        f"ALTER TABLE deposits ADD CONSTRAINT ck_deposits_state CHECK (state IN ({listed}))"
-    )
-
-
 def upgrade() -> None:
     script.run(
         "ALTER TABLE deposits ADD COLUMN arrived numeric(78, 0)"
         " CONSTRAINT ck_deposits_arrived CHECK (arrived >= 0 AND arrived <= amount)"
     )
-    script.run(_states("seen", "credited", "orphaned", "quarantined", "listed"))
+    script.run(
+        script.allow_states("deposits", "seen", "credited", "orphaned", "quarantined", "listed")
+    )
     # What one block brought to an address, and what is listed of it.
     script.run(
         "CREATE INDEX ix_deposits_address_asset_id ON deposits (address, asset_id, chain_id)"
@@ -31,5 +25,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     script.run("DROP INDEX ix_deposits_address_asset_id")
     script.run("UPDATE deposits SET state = 'quarantined' WHERE state = 'listed'")
-    script.run(_states("seen", "credited", "orphaned", "quarantined"))
+    script.run(script.allow_states("deposits", "seen", "credited", "orphaned", "quarantined"))
     script.run("ALTER TABLE deposits DROP COLUMN arrived")

@@ -8,14 +8,6 @@ branch_labels = None
 depends_on = None
 
 
-def _states(*names: str) -> str:
-    listed = ", ".join(f"'{name}'" for name in names)
-    return (
-        "ALTER TABLE deposits DROP CONSTRAINT ck_deposits_state;"
-        f"ALTER TABLE deposits ADD CONSTRAINT ck_deposits_state CHECK (state IN ({listed}))"
-    )
-
-
 _BEFORE = ("seen", "credited", "orphaned", "quarantined", "listed")
 
 
@@ -26,12 +18,12 @@ def upgrade() -> None:
         " CHECK ((freeze_id IS NULL) = (frozen_at IS NULL))"
     )
     script.run("CREATE INDEX ix_deposits_frozen ON deposits (chain_id) WHERE freeze_id IS NOT NULL")
-    script.run(_states(*_BEFORE, "dismissed"))
+    script.run(script.allow_states("deposits", *_BEFORE, "dismissed"))
 
 
 def downgrade() -> None:
     script.run("UPDATE deposits SET state = 'quarantined' WHERE state = 'dismissed'")
-    script.run(_states(*_BEFORE))
+    script.run(script.allow_states("deposits", *_BEFORE))
     script.run("DROP INDEX ix_deposits_frozen")
     script.run(
         "ALTER TABLE deposits DROP CONSTRAINT ck_deposits_frozen,"

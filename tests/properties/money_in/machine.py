@@ -16,14 +16,12 @@ from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.registry import AssetInfo, Band, Registry
 from custody.core.db import Database, WriteSession
-from custody.core.ids import CustomerId, TransferId, new_uuid7
+from custody.core.ids import CustomerId
 from custody.core.money import erc20_asset
 from custody.deposits import credit, scan
 from custody.deposits.deps import DepositDeps
 from custody.deposits.sweeping import job as sweeping
 from custody.deposits.sweeping.rules import SweepRules
-from custody.ledger import accounts, balances, chart
-from custody.ledger.posting import Transfer, post_or_raise
 from custody.settlement import confirm, outbound
 from tests.fixtures.nodes import Node
 from tests.fixtures.town import ETHER, Town
@@ -207,25 +205,7 @@ class Machine:
     async def _spend(self, units: int) -> None:
         """A customer gives another one some of what has been credited."""
         giver, taker = self.chance.sample(sorted(self.customers), 2)
-        town, at = self.town, self.town.now()
-        async with town.db.write() as s:
-            source = await accounts.find(s, town.tenant_id, chart.customer(giver), town.usdc)
-            amount = 0 if source is None else balances.balance_of(source).available
-            if source is None or amount == 0:
-                return
-            target = await accounts.ensure(
-                s, town.tenant_id, chart.customer(taker), town.usdc, "liability", owner_id=taker
-            )
-            spent = Transfer(
-                id=TransferId(new_uuid7()),
-                tenant_id=town.tenant_id,
-                debit=source.id,
-                credit=target,
-                amount=min(amount, units),
-                code="test.spent",
-                event_at=at,
-            )
-            await post_or_raise(s, [spent])
+        await self.town.give(giver, taker, self.town.usdc, units)
 
     @property
     def customers(self) -> set[CustomerId]:

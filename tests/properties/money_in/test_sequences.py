@@ -3,11 +3,13 @@ crashes, sweeps. At the end exactly what is on the chain and meets the rules is 
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from chains.errors import ChainError
-from custody.assurance import drift, reconcile
+from custody.assurance import drift
+from tests.fixtures.reconciling import broken, deps_of, report_of
 from tests.fixtures.town import Town
 from tests.properties.money_in import oracle
 from tests.properties.money_in.machine import SETTLED_AT, Machine, machine
@@ -50,21 +52,12 @@ async def test_what_is_credited_is_what_is_on_the_chain(
     record_property("money_in", dict(m.done))
 
 
-async def _breaks(m: Machine) -> list[str]:
-    deps = reconcile.ReconcileDeps(
-        m.db, m.town.deposits.clock, m.town.registry, {m.town.chain_id: m.client}, _NoExchange()
-    )
+async def _breaks(m: Machine) -> list[dict[str, Any]]:
+    deps = deps_of(m.town, {m.town.chain_id: m.client})
     await drift.step(deps, m.town.tenant_id, m.town.chain_id)
-    report = await reconcile.step(deps, m.town.tenant_id, m.town.chain_id)
-    assert report is not None
-    assert report.lines
+    report = await report_of(deps, m.town)
     assert report.block_number >= await m.client.block_number() - 3 * SETTLED_AT
-    return [str(line) for line in report.lines if line["broken"]]
-
-
-class _NoExchange:
-    async def holding(self, holder: str, asset_id: str) -> int:
-        raise AssertionError("no exchange here")
+    return broken(report)
 
 
 def test_every_action_kind_and_fault_occurs_often_enough() -> None:
