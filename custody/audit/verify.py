@@ -772,6 +772,8 @@ class Bundle:
         if intent.get("initiator") in roles:
             raise Wrong(entry.where, "who asked has approved")
         document = loaded[-1]
+        if intent["kind"].startswith("sweep_") and not sweeps_home(intent, document["places"]):
+            raise Wrong(entry.where, "sweeps to, or by, what the policy does not name")
         older = document["schema"] == "moorage.policy/1"
         if older is not (decision["schema"] == "moorage.decision/1"):
             raise Wrong(entry.where, "the record has not the form that its policy asks for")
@@ -1072,6 +1074,23 @@ def sweeps_many(body: dict[str, Any]) -> bool:
     total = sum(int(w["amount"]) for w in named)
     sums = (body["value"], body["amount"]) == ("0", str(total))
     return bool(token) and once and branch and sums and body["data"] == call
+
+
+TOP_UP_MAX_WEI = 5 * 10**16
+
+
+def sweeps_home(body: dict[str, Any], places: dict[str, Any]) -> bool:
+    """Whether a sweep ends at the policy's treasury, by its hub and sweeper; of a top-up, whether
+    the gas wallet sends an address no more than gas."""
+    named = places.get(body["chain_id"], {})
+    if body["kind"] == "sweep_gas":
+        own = body["sender"] == named.get("gas") and body["to"] == body["beneficiary"]
+        return own and int(body["value"]) <= TOP_UP_MAX_WEI
+    many = body.get("sweeps") or {}
+    delegates = {many.get("delegate"), (body["delegation"] or {}).get("delegate")}
+    own = delegates <= {None, named.get("sweeper")}
+    by = body["kind"] != "sweep_batch" or body["to"] == named.get("hub")
+    return own and by and body["beneficiary"] == named.get("treasury")
 
 
 # --- policies: custody/policy/SEMANTICS.md, told once more ------------------------------------

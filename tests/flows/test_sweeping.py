@@ -10,18 +10,17 @@ import pytest
 from chains.devnet import outside
 from chains.devnet.rpc import encode_call, rpc, submit
 from chains.devnet.scenario.usdc import blacklist
+from chains.errors import RpcRefused
 from chains.evm.contracts import sweeper
-from chains.registry import AssetInfo, Band
-from custody.assurance import reconcile
-from custody.core.ids import TransferId, new_uuid7
+from chains.registry import Band
 from custody.core.intents import Intent, IntentKind
 from custody.core.money import erc20_asset
 from custody.deposits import credit, scan
-from custody.deposits.sweeping import record
+from custody.deposits.sweeping import check, record, rows
 from custody.deposits.sweeping.gas import CANCUN
-from custody.ledger import accounts, assets, balances, chart
-from custody.ledger.posting import Transfer, post_or_raise
+from custody.ledger import chart
 from custody.settlement import confirm, outbound
+from tests.fixtures.reconciling import broken, deps_of, report_of
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
 
 pytestmark = pytest.mark.chain
@@ -78,17 +77,7 @@ def usdc_at(town: Town, holder: str) -> int:
 async def reconciled(town: Town) -> None:
     """Every place that the ledger knows holds what the ledger says."""
     await credited(town)
-    deps = reconcile.ReconcileDeps(
-        town.db, town.deposits.clock, town.registry, town.deposits.clients, Nowhere()
-    )
-    report = await reconcile.step(deps, town.tenant_id, town.chain_id)
-    assert report is not None
-    assert [x for x in report.lines if x["broken"]] == []
-
-
-class Nowhere:
-    async def holding(self, holder: str, asset_id: str) -> int:
-        raise AssertionError("no exchange here")
+    assert broken(await report_of(deps_of(town), town)) == []
 
 
 async def test_two_hundred_addresses_in_two_transactions(town: Town) -> None:
@@ -201,7 +190,7 @@ async def test_what_a_token_keeps_on_the_way_is_an_expense(town: Town) -> None:
     for number in range(11):
         addresses.append(await town.address(await town.customer(f"odd-{number}"), 1))
         pay_odd(town, odd, addresses[-1], 1_000 * (number + 1))
-    await credited_by_hand(town, odd, addresses)
+    await credited(town)
     there = [outside.erc20_balance(town.anvil.rpc_url, odd, a) for a in addresses]
     assert await town.sweep() == 1
     await settled(town)
@@ -214,7 +203,7 @@ async def test_what_a_token_keeps_on_the_way_is_an_expense(town: Town) -> None:
     for address in addresses:
         assert await town.balance(chart.deposit(town.chain_id, address), asset) == 1
     pay_odd(town, odd, addresses[0], 5_000)
-    await credited_by_hand(town, odd, addresses[:1])
+    await credited(town)
     assert await town.sweep() == 1
     await settled(town)
     assert (await sweeps_of(town))[-1][0].kind is IntentKind.SWEEP_TOKEN
@@ -227,9 +216,7 @@ async def test_what_a_token_keeps_on_the_way_is_an_expense(town: Town) -> None:
 def list_fee_token(town: Town) -> str:
     """The world's token that takes a fee, listed as an asset; its address."""
     odd = town.world.odd_tokens.fee_on_transfer
-    asset = erc20_asset(town.chain_id, odd.address)
-    listed = AssetInfo(asset, town.chain_id, odd.symbol, odd.decimals, odd.address)
-    object.__setattr__(town.registry, "assets", {**town.registry.assets, asset: listed})
+    asset = town.list_token(odd, measured=True)
     rules = replace(town.deposits.rules_of(town.chain_id), amount_min={asset: 1})
     town.deposits.sweeping[town.chain_id] = rules  # type: ignore[index]
     return odd.address
@@ -238,44 +225,6 @@ def list_fee_token(town: Town) -> str:
 def pay_odd(town: Town, token: str, to: str, amount: int) -> None:
     data = encode_call("transfer(address,uint256)", to, amount)
     town.mined(submit(town.anvil.rpc_url, town.world.accounts.whale, token, data))
-
-
-async def credited_by_hand(town: Town, token: str, addresses: Sequence[str]) -> None:
-    """What is there, credited: how the scanner counts such a token is not the matter here."""
-    asset = erc20_asset(town.chain_id, token)
-    async with town.db.write() as s:
-        await assets.register(s, asset, "TFEE", 18, town.chain_id)
-        for address in addresses:
-            there = outside.erc20_balance(town.anvil.rpc_url, token, address)
-            code = chart.deposit(town.chain_id, address)
-            known = await accounts.find(s, town.tenant_id, code, asset)
-            held = 0 if known is None else balances.balance_of(known).posted
-            debit = await accounts.ensure(
-                s,
-                town.tenant_id,
-                code,
-                asset,
-                "asset",
-                location=chart.location("erc20", town.chain_id, token, address),
-                may_go_negative=True,
-            )
-            credit_to = await accounts.ensure(
-                s, town.tenant_id, chart.OPERATOR_EQUITY, asset, "equity"
-            )
-            await post_or_raise(
-                s,
-                [
-                    Transfer(
-                        id=TransferId(new_uuid7()),
-                        tenant_id=town.tenant_id,
-                        debit=debit,
-                        credit=credit_to,
-                        amount=there - held,
-                        code="test.credited",
-                        event_at=town.now(),
-                    )
-                ],
-            )
 
 
 async def test_a_token_at_a_coins_address_is_funded_then_transferred(town: Town) -> None:
@@ -309,10 +258,33 @@ async def test_a_token_at_a_coins_address_is_funded_then_transferred(town: Town)
     await reconciled(town)
 
 
+async def test_a_sweep_that_cannot_be_looked_at_delays_no_other(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "LOOKS_PER_STEP", 1)
+    await town.fund_operator("gas")
+    first, second = await customers_with_usdc(town, [USDC * 10] * 2)
+    assert await town.sweep() == 2
+    await settled(town)
+    real = check.faults_of
+
+    async def broken_token(client: Any, intent: Intent, *more: Any) -> dict[str, str]:
+        if intent.to == first:
+            raise RpcRefused("the token says nothing")
+        return await real(client, intent, *more)
+
+    monkeypatch.setattr(check, "faults_of", broken_token)
+    for _ in range(3):
+        await town.sweep()
+    assert {a: state for a, state, _ in await marks(town)} == {first: "final", second: "checked"}
+    monkeypatch.setattr(check, "faults_of", real)
+    await town.sweep()
+    assert {state for _, state, _ in await marks(town)} == {"checked"}
+
+
 async def test_coin_that_waits_for_its_credit_may_pay_for_a_transfer(town: Town) -> None:
     """Its gas comes from the deposit that is still to be credited, and its own sweep knows."""
-    eth = replace(town.registry.asset(town.eth), bands=(Band(0, 60),))
-    object.__setattr__(town.registry, "assets", {**town.registry.assets, town.eth: eth})
+    town.rule(town.eth, bands=(Band(0, 60),))
     await town.fund_operator("gas")
     alice = await town.customer("alice")
     address = await town.address(alice, 0)

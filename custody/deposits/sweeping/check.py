@@ -33,7 +33,13 @@ async def step(deps: DepositDeps, chain_id: int) -> int:
     """How many intents were looked at. Killed anywhere, it looks at the same ones again."""
     async with deps.db.read() as s:
         found = await rows.unchecked(s, chain_id)
-    return await each(logger, "look at a sweep", found, lambda pair: _look(deps, *pair))
+
+    async def one(pair: tuple[TenantId, IntentId]) -> bool:
+        async with deps.db.write() as s:  # first: one that cannot be looked at delays no other
+            await rows.put_back(s, pair[1], at=deps.clock.now())
+        return await _look(deps, *pair)
+
+    return await each(logger, "look at a sweep", found, one)
 
 
 async def _look(deps: DepositDeps, tenant_id: TenantId, intent_id: IntentId) -> bool:

@@ -22,6 +22,7 @@ KINDS = (
 FAILED_PAUSE = timedelta(seconds=60)
 """Keeps a job from making the same doomed intent at every step."""
 PAUSE_MAX = timedelta(days=1)
+LOOKS_PER_STEP = 50
 
 OWN_NONCE = ("native", "funded", "gas")
 """Strategies that use the address's own nonce and coin: nothing else of it goes on beside them."""
@@ -167,14 +168,23 @@ async def set_checked(s: WriteSession, row: Row, reason: str | None, *, at: date
 
 
 async def unchecked(s: ReadSession, chain_id: int) -> list[tuple[TenantId, IntentId]]:
-    """Intents whose sweeps are final and have not been looked at, the oldest first."""
+    """Intents whose sweeps are final and have not been looked at: those that have waited longest
+    since they were, or since the last try."""
     rows = await s.all(
-        "SELECT tenant_id, intent_id, min(created_at) AS since FROM sweeps"
+        "SELECT tenant_id, intent_id, min(updated_at) AS since FROM sweeps"
         " WHERE chain_id = :chain AND state = 'final' GROUP BY tenant_id, intent_id"
-        " ORDER BY since LIMIT 50",
-        {"chain": chain_id},
+        " ORDER BY since, intent_id LIMIT :most",
+        {"chain": chain_id, "most": LOOKS_PER_STEP},
     )
     return [(TenantId(r.tenant_id), IntentId(r.intent_id)) for r in rows]
+
+
+async def put_back(s: WriteSession, intent_id: IntentId, *, at: datetime) -> None:
+    """It is being looked at: if that fails, it is behind all others."""
+    await s.execute(
+        "UPDATE sweeps SET updated_at = :at WHERE intent_id = :intent AND state = 'final'",
+        {"intent": intent_id, "at": at},
+    )
 
 
 async def of(s: ReadSession, intent_id: IntentId) -> list[Row]:
