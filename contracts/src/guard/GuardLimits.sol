@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {ITreasuryGuard} from "../interfaces/ITreasuryGuard.sol";
+import {GuardBuckets} from "./GuardBuckets.sol";
 
 /// @dev The limits of a guard, and the book they are held against. A word of storage costs more than
 /// all the arithmetic here, so what is read together lies together: an entry reads the head, the
 /// venue's terms and one word for every two venues, and writes one of these.
-///
-/// Buckets are kept as a time, the one at which they will be full again: spending pushes it away,
-/// waiting brings it nearer, and there is no level to bring up to date (the generic cell rate
-/// algorithm of ITU-T I.371). Whole seconds, rounded up, against the spender.
-abstract contract GuardLimits is ITreasuryGuard {
+abstract contract GuardLimits is GuardBuckets {
     uint256 internal constant BPS = 10_000;
     uint256 internal constant VENUES_MAX = 8;
     uint256 internal constant GROUPS_MAX = 6;
@@ -23,10 +19,8 @@ abstract contract GuardLimits is ITreasuryGuard {
     uint256 private constant GROUPS_AT = 240;
     uint256 private constant KIND_AT = 248;
     uint256 private constant INDEX_AT = 252;
-    // A lane of the book, two to a word: booked 96, time of the full bucket 32. A payee's word, and
-    // the one of all payees, is a lane too: what it may have in a day 96, the time 32.
+    // A lane of the book, two to a word: booked 96, time of the full bucket 32.
     uint256 private constant LANE_BITS = 128;
-    uint256 private constant UNTIL_AT = 96;
     uint256 private constant BOOKED_MASK = 0xffffffffffffffffffffffff;
     uint256 private constant LANE_MASK = 0xffffffffffffffffffffffffffffffff;
     uint256 private constant GRAINS_MASK = 0xffffffff;
@@ -485,52 +479,5 @@ abstract contract GuardLimits is ITreasuryGuard {
     function _share(uint256 shareBps) private pure returns (uint256) {
         if (shareBps > BPS) revert ShareOutOfRange(shareBps);
         return shareBps;
-    }
-
-    // --- Buckets ---
-
-    function _bucket(uint256 lane) private view returns (uint256 dayMax, uint256 left) {
-        dayMax = uint96(lane);
-        left = _left(lane >> UNTIL_AT, dayMax);
-    }
-
-    /// @dev When the bucket will be full again after `amount` was taken out; 0 if that is more than
-    /// is in it.
-    function _pushed(uint256 until, uint256 amount, uint256 dayMax)
-        private
-        view
-        returns (uint256 after_)
-    {
-        if (amount > dayMax) return 0;
-        assembly ("memory-safe") {
-            // Both are below 2^96, and neither is zero.
-            let seconds_ := div(add(mul(amount, 86400), sub(dayMax, 1)), dayMax)
-            let now_ := timestamp()
-            after_ := add(seconds_, xor(now_, mul(xor(now_, until), gt(until, now_))))
-            after_ := mul(after_, iszero(gt(after_, add(now_, 86400))))
-        }
-    }
-
-    function _left(uint256 until, uint256 dayMax) private view returns (uint256) {
-        if (until < block.timestamp) until = block.timestamp;
-        uint256 end = block.timestamp + 1 days;
-        return until >= end ? 0 : (end - until) * dayMax / 1 days;
-    }
-
-    function _withDayMax(uint256 lane, uint256 dayMax) private view returns (uint256) {
-        if (dayMax > type(uint96).max) revert DayMaxOutOfRange(dayMax);
-        return dayMax | _rescaled(lane >> UNTIL_AT, uint96(lane), dayMax) << UNTIL_AT;
-    }
-
-    /// @dev The same amount is missing from a bucket of another size; a full day empties any. A
-    /// removed payee (`dayMax` zero) keeps its time, so that listing it again does not refill it.
-    function _rescaled(uint256 until, uint256 dayMaxBefore, uint256 dayMax)
-        private
-        view
-        returns (uint256)
-    {
-        if (until <= block.timestamp || dayMax == 0 || dayMaxBefore == 0) return until;
-        uint256 missing = ((until - block.timestamp) * dayMaxBefore + dayMax - 1) / dayMax;
-        return block.timestamp + (missing > 1 days ? 1 days : missing);
     }
 }
