@@ -1,5 +1,5 @@
 """The town of tests/fixtures for this folder."""
 
-from tests.fixtures.chain import chain, town
+from tests.fixtures.chain import node, town
 
-__all__ = ["chain", "town"]
+__all__ = ["node", "town"]
