@@ -12,7 +12,9 @@ class VenueInput:
     """A venue at the plan's block.
 
     `withdrawable` is what can leave now; `capacity` what it still takes (None: no limit);
-    `refusal` why nothing may enter now ("" if it may). Costs are base units a move.
+    `refusal` why nothing may enter now ("" if it may). Costs are base units a move. `amount_max` is
+    the most that may lie there (None: no such limit), and `limit` names the rule that says so;
+    `size_min` the least that is worth holding: less than that is nothing.
     """
 
     id: str
@@ -24,6 +26,19 @@ class VenueInput:
     refusal: str = ""
     enter_cost: int = 0
     exit_cost: int = 0
+    amount_max: int | None = None
+    limit: str = "rule"
+    size_min: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What some venues may hold together, at most. Groups overlap as they like: protocol, issuer,
+    what does not come home within a day, what a stress test may freeze."""
+
+    name: str
+    venues: frozenset[str]
+    cap: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,7 @@ class AllocationInput:
     venues: tuple[VenueInput, ...]
     limits: Limits
     rule: RebalanceRule
+    groups: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
