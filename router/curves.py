@@ -35,6 +35,22 @@ class Range:
     shape: Shape
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """income(x) = const + x * (a + b/S + c/S^2) with S = supply + x, for x up to `hi`.
+
+    Every curve is a chain of these, exactly; `hi` of None is without end. All are in units of
+    `income`, so b is an amount times a rate, and c an amount squared times a rate.
+    """
+
+    hi: int | None
+    const: Rational = (0, 1)
+    a: Rational = (0, 1)
+    b: Rational = (0, 1)
+    c: Rational = (0, 1)
+    supply: int = 0
+
+
 class Curve(Protocol):
     def income(self, x: int) -> Rational:
         """Yearly income of a deposit of x, in base units times RAY. Requires x >= 0."""
@@ -42,6 +58,10 @@ class Curve(Protocol):
 
     def ranges(self, hi: int) -> tuple[Range, ...]:
         """Disjoint ranges in ascending order that cover 0..hi."""
+        ...
+
+    def terms(self) -> tuple[Term, ...]:
+        """The same income in one form for all curves, ascending, the last one without end."""
         ...
 
     def to_json(self) -> dict[str, Any]: ...
@@ -59,6 +79,9 @@ class Flat:
     def ranges(self, hi: int) -> tuple[Range, ...]:
         return (Range(0, hi, Shape.CONCAVE),)
 
+    def terms(self) -> tuple[Term, ...]:
+        return (Term(None, a=(self.rate_ray, 1)),)
+
     def to_json(self) -> dict[str, Any]:
         return {"kind": "flat", "rate_ray": str(self.rate_ray)}
 
@@ -75,6 +98,9 @@ class FixedPot:
 
     def ranges(self, hi: int) -> tuple[Range, ...]:
         return (Range(0, hi, Shape.CONCAVE),)
+
+    def terms(self) -> tuple[Term, ...]:
+        return (Term(None, b=(self.pot_ray, 1), supply=self.supply),)
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "fixed_pot", "pot_ray": str(self.pot_ray), "supply": str(self.supply)}
@@ -107,6 +133,15 @@ class Tiered:
             if following > rate and bound < hi:
                 cuts.append(bound)
         return _split(0, hi, cuts, Shape.CONCAVE)
+
+    def terms(self) -> tuple[Term, ...]:
+        found, total, below = [], 0, 0
+        for bound, rate in self.tiers:
+            found.append(Term(bound, const=(total - below * rate, 1), a=(rate, 1)))
+            total += (bound - below) * rate
+            below = bound
+        found.append(Term(None, const=(total - below * self.rest_ray, 1), a=(self.rest_ray, 1)))
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -149,13 +184,37 @@ class Kinked:
     def ranges(self, hi: int) -> tuple[Range, ...]:
         if self.debt == 0:
             return (Range(0, hi, Shape.CONCAVE),)
-        kink = -(-self.debt * RAY // self.optimal_ray) - self.supply
+        kink = self._kink()
         parts: list[Range] = []
         if kink > 0:
             parts += self._bends(0, min(hi, kink - 1), above=True)
         if kink <= hi:
             parts += self._bends(max(0, kink), hi, above=False)
         return tuple(parts)
+
+    def _kink(self) -> int:
+        """The least deposit that brings utilisation to the optimum or below it."""
+        return -(-self.debt * RAY // self.optimal_ray) - self.supply
+
+    def terms(self) -> tuple[Term, ...]:
+        kept, paid = BPS - self.reserve_factor_bps, self.debt * (BPS - self.reserve_factor_bps)
+        below = Term(
+            None,
+            b=(paid * self.base_ray, BPS),
+            c=(paid * self.debt * self.slope1_ray * RAY, BPS * self.optimal_ray),
+            supply=self.supply,
+        )
+        kink, room = self._kink(), RAY - self.optimal_ray
+        if kink <= 0 or room == 0:
+            return (below,)
+        at_once = (self.base_ray + self.slope1_ray) * room - self.slope2_ray * self.optimal_ray
+        above = Term(
+            kink - 1,
+            b=(paid * at_once, BPS * room),
+            c=(self.debt * self.debt * kept * self.slope2_ray * RAY, BPS * room),
+            supply=self.supply,
+        )
+        return above, below
 
     def _bends(self, lo: int, hi: int, *, above: bool) -> list[Range]:
         """Split lo..hi at the inflection of a1*x/S + a2*x/S^2, whose f'' has the sign of k*x - m.

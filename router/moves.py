@@ -1,19 +1,17 @@
 """From an optimum to moves worth making, each with its reason. Pure.
 
-Every leg must clear the ticket: yield alone lifts a position over its cap by a few units every
-block, and chasing them would cost more than they are. Forced exits (a cap was lowered, the buffer
-is short) go whatever they cost; all else together must clear the minimum gain over the horizon.
-What is dropped says why.
+Forced exits (a cap was lowered, the buffer is short) go whatever they cost; all else together must
+clear the minimum gain over the horizon. What is held says why.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from router.bounds import Bounds, Room
 from router.curves import RAY, YEAR_S, income_down, marginal_down, rate_ray_down
-from router.problem import AllocationInput, Room, VenueInput
+from router.problem import AllocationInput, VenueInput
 from router.solver import Solution
-from router.tiers import Tier
 
 
 class Action(StrEnum):
@@ -39,68 +37,30 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Final targets; `dropped` maps a venue's index to why its optimum was not followed."""
+    """Final targets, what they gain over the horizon, and why nothing moves ("" if it does)."""
 
     targets: tuple[int, ...]
-    dropped: Mapping[int, str]
     forced: frozenset[int]
     gain: int
     held: str
 
 
-def settle_moves(
-    problem: AllocationInput,
-    rooms: Sequence[Room],
-    optimum: Sequence[int],
-    caps: Mapping[Tier, int],
-    budget: int,
-    buffer: int,
-) -> Settled:
-    """Drop what is too small, then trim entries to what exits and idle money really give."""
-    venues = problem.venues
-    forced = _forced(venues, rooms, optimum, caps, budget)
-    dropped: dict[int, str] = {}
-    targets = [v.position for v in venues]
-    for i, v in enumerate(venues):
-        if optimum[i] < v.position:
-            if v.position - optimum[i] < problem.rule.ticket:
-                dropped[i] = "below-ticket"
-            else:
-                targets[i] = optimum[i]
-    free = problem.idle - problem.reserved - buffer
-    free += sum(v.position - x for v, x in zip(venues, targets, strict=True))
-    free = max(min(free, budget - sum(targets)), 0)
-    room = dict(caps)
-    for v, x in zip(venues, targets, strict=True):
-        room[v.tier] -= x
-    entering = [i for i, v in enumerate(venues) if optimum[i] > v.position]
-    for i in sorted(entering, key=lambda i: (-marginal_down(venues[i].curve, optimum[i]), i)):
-        amount = min(optimum[i] - venues[i].position, free, max(room[venues[i].tier], 0))
-        if amount < problem.rule.ticket:
-            small = optimum[i] - venues[i].position < problem.rule.ticket
-            dropped[i] = "below-ticket" if small else "no-free-money"
-            continue
-        targets[i] += amount
-        free -= amount
-        room[venues[i].tier] -= amount
-    return _worth_it(problem, targets, dropped, forced)
+def settle(problem: AllocationInput, bounds: Bounds, optimum: Sequence[int]) -> Settled:
+    """The optimum, or nothing at all: unless an exit is forced, the gain has to be worth it.
 
-
-def _worth_it(
-    problem: AllocationInput, targets: list[int], dropped: dict[int, str], forced: frozenset[int]
-) -> Settled:
-    """Hold everything unless the gain pays, or an exit is forced."""
+    A limit that is passed by less than a ticket forces nothing: yield alone lifts a position over
+    its cap by a few units every block, and chasing them would cost more than they are.
+    """
     venues = problem.venues
-    gain = horizon_gain(problem, targets)
-    moving = any(x != v.position for v, x in zip(venues, targets, strict=True))
-    if not moving:
-        return Settled(tuple(targets), dropped, forced, 0, "nothing to move")
-    forced = frozenset(i for i in forced if i not in dropped)
+    forced = _forced(problem, bounds, optimum)
+    gain = horizon_gain(problem, optimum)
+    stay = tuple(v.position for v in venues)
+    if tuple(optimum) == stay:
+        return Settled(stay, frozenset(), 0, "nothing to move")
     if forced or (gain >= problem.rule.min_gain and gain > 0):
-        return Settled(tuple(targets), dropped, forced, gain, "")
-    stay = {i: "below-min-gain" for i, v in enumerate(venues) if targets[i] != v.position}
+        return Settled(tuple(optimum), forced, gain, "")
     reason = f"gain {gain} over the horizon is below {max(problem.rule.min_gain, 1)}"
-    return Settled(tuple(v.position for v in venues), dropped | stay, forced, gain, reason)
+    return Settled(stay, frozenset(), gain, reason)
 
 
 def horizon_gain(problem: AllocationInput, targets: Sequence[int]) -> int:
@@ -112,36 +72,27 @@ def horizon_gain(problem: AllocationInput, targets: Sequence[int]) -> int:
     return yearly * problem.rule.horizon_s // (YEAR_S * RAY) - costs
 
 
-def _forced(
-    venues: Sequence[VenueInput],
-    rooms: Sequence[Room],
-    optimum: Sequence[int],
-    caps: Mapping[Tier, int],
-    budget: int,
-) -> frozenset[int]:
-    """Exits that a limit demands: the venue's own, its tier's, or the liquidity buffer's."""
-    short = sum(v.position for v in venues) > budget
-    full = {t: sum(v.position for v in venues if v.tier is t) > cap for t, cap in caps.items()}
-    return frozenset(
+def _forced(problem: AllocationInput, bounds: Bounds, optimum: Sequence[int]) -> frozenset[int]:
+    """Exits that a limit demands: the venue's own, or one that it shares with others."""
+    held, ticket = [v.position for v in problem.venues], problem.rule.ticket
+    full = {
         i
-        for i, v in enumerate(venues)
-        if optimum[i] < v.position and (v.position > rooms[i].hi or full[v.tier] or short)
-    )
+        for named in bounds.caps
+        if sum(held[i] for i in named.cap.members) - named.cap.room >= ticket
+        for i in named.cap.members
+    }
+    over = {i for i, room in enumerate(bounds.rooms) if held[i] - room.hi >= ticket}
+    return frozenset(i for i in full | over if optimum[i] < held[i])
 
 
 def explain(
-    problem: AllocationInput,
-    rooms: Sequence[Room],
-    best: Solution,
-    settled: Settled,
-    tiers: Sequence[Tier],
+    problem: AllocationInput, bounds: Bounds, best: Solution, settled: Settled
 ) -> tuple[Move, ...]:
     """A move or a non-move for every venue, in the order of the input."""
     found = []
     for i, v in enumerate(problem.venues):
-        after = settled.targets[i]
-        price = best.budget_price + best.group_prices[tiers.index(v.tier)]
-        code = _code(v, after, rooms[i], best.amounts[i], settled, i)
+        after, price = settled.targets[i], sum(best.prices[n] for n in bounds.caps_of(i))
+        code = _code(problem, bounds.rooms[i], best.amounts[i], settled, i, price)
         found.append(
             Move(
                 venue=v.id,
@@ -164,20 +115,51 @@ def _action(before: int, after: int) -> Action:
     return Action.ENTER if after > before else Action.EXIT
 
 
-def _code(v: VenueInput, after: int, room: Room, optimum: int, settled: Settled, index: int) -> str:
+def _code(
+    problem: AllocationInput, room: Room, optimum: int, settled: Settled, index: int, price: int
+) -> str:
+    v, after = problem.venues[index], settled.targets[index]
     if after > v.position:
         return "enter:at-limit:" + room.name if after == room.hi else "enter:pays-more"
     if after < v.position:
         return "exit:over-limit" if index in settled.forced else "exit:pays-less"
-    if index in settled.dropped:
-        return "hold:" + settled.dropped[index]
+    if optimum != v.position:
+        return "hold:below-ticket" if v.position > room.hi else "hold:below-min-gain"
+    return _why_held(problem, room, v, price)
+
+
+def _why_held(problem: AllocationInput, room: Room, v: VenueInput, price: int) -> str:
+    """What would be moved if moving were free and any amount would do, and what speaks against."""
+    held = v.position
+    more = room.hi > held and marginal_down(v.curve, held + 1) > price
+    if held > room.hi:
+        return "hold:cannot-leave" if room.lo > room.hi else "hold:below-ticket"
     if v.refusal:
         return "hold:entry-refused"
-    if optimum == room.lo and room.lo > 0:
+    if more:
+        return "hold:below-ticket" if _within_ticket(problem, room, v, price) else "hold:costs-more"
+    if held == room.lo and held > 0:
         return "hold:cannot-leave"
-    if optimum == room.hi and optimum > 0:
+    if held == room.hi and held > 0:
         return "hold:at-limit:" + room.name
-    return "hold:optimal" if optimum > 0 else "hold:pays-less"
+    if held == 0:
+        return "hold:pays-less"
+    less = marginal_down(v.curve, held) < price
+    if less and _within_ticket(problem, room, v, price):
+        return "hold:below-ticket"
+    return "hold:optimal"
+
+
+def _within_ticket(problem: AllocationInput, room: Room, v: VenueInput, price: int) -> bool:
+    """Whether what it would be best to move is less than may be moved at once."""
+    ticket, held = problem.rule.ticket, v.position
+    if held + ticket > room.hi and marginal_down(v.curve, held + 1) > price:
+        return True
+    if held - ticket < room.lo and held > 0 and marginal_down(v.curve, held) < price:
+        return True
+    further = held + ticket if marginal_down(v.curve, held + 1) > price else held - ticket
+    last = marginal_down(v.curve, further) if further > 0 else 0
+    return last < price if further > held else last > price
 
 
 def _sentence(code: str, v: VenueInput, after: int, price: int) -> str:

@@ -7,7 +7,7 @@ from router import curves
 from router.allocate import Allocation
 from router.moves import percent
 from router.policy import RebalanceRule
-from router.problem import AllocationInput, VenueInput
+from router.problem import AllocationInput, Group, VenueInput
 from router.tiers import Limits, Tier, VenueLimit
 
 SCHEMA = "moorage.plan/1"
@@ -30,6 +30,9 @@ def problem_to_json(problem: AllocationInput) -> dict[str, Any]:
                 "refusal": v.refusal,
                 "enter_cost": str(v.enter_cost),
                 "exit_cost": str(v.exit_cost),
+                "amount_max": None if v.amount_max is None else str(v.amount_max),
+                "limit": v.limit,
+                "size_min": str(v.size_min),
             }
             for v in problem.venues
         ],
@@ -47,11 +50,15 @@ def problem_to_json(problem: AllocationInput) -> dict[str, Any]:
             "ticket": str(rule.ticket),
             "cooldown_s": str(rule.cooldown_s),
         },
+        "groups": [
+            {"name": g.name, "venues": sorted(g.venues), "cap": str(g.cap)} for g in problem.groups
+        ],
     }
 
 
 def problem_from_json(body: Mapping[str, Any]) -> AllocationInput:
-    """Inverse of `problem_to_json`. Tiers come back in their fixed order."""
+    """Inverse of `problem_to_json`, also of what it wrote before there were groups. Tiers come back
+    in their fixed order."""
     limits, rule = body["limits"], body["rule"]
     return AllocationInput(
         idle=int(body["idle"]),
@@ -67,6 +74,9 @@ def problem_from_json(body: Mapping[str, Any]) -> AllocationInput:
                 refusal=v["refusal"],
                 enter_cost=int(v["enter_cost"]),
                 exit_cost=int(v["exit_cost"]),
+                amount_max=None if v.get("amount_max") is None else int(v["amount_max"]),
+                limit=v.get("limit", "rule"),
+                size_min=int(v.get("size_min", 0)),
             )
             for v in body["venues"]
         ),
@@ -79,6 +89,9 @@ def problem_from_json(body: Mapping[str, Any]) -> AllocationInput:
             },
         ),
         rule=RebalanceRule(**{k: int(v) for k, v in rule.items()}),
+        groups=tuple(
+            Group(g["name"], frozenset(g["venues"]), int(g["cap"])) for g in body.get("groups", [])
+        ),
     )
 
 

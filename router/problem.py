@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from router.curves import Curve, marginal_down
+from router.curves import Curve
 from router.policy import RebalanceRule
 from router.tiers import Limits, Tier
 
@@ -51,15 +51,3 @@ class AllocationInput:
     limits: Limits
     rule: RebalanceRule
     groups: tuple[Group, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """lo..hi of one venue; `name` says which limit makes the upper end."""
-
-    lo: int
-    hi: int
-    name: str
-
-    def value_of_more(self, curve: Curve, x: int) -> int:
-        return marginal_down(curve, x + 1)

@@ -1,244 +1,180 @@
-"""Maximise separable income under a budget and group caps, in integers, with a certified bound.
+"""The best amounts under overlapping caps, in integers, with a certified upper bound.
 
-Each item lies in lo..hi and in one group. For any prices (budget, groups) the Lagrangian dual is
-an upper bound of every feasible allocation, whether or not incomes are concave. Where they are,
-filling at the optimal prices meets the bound (the constraints are laminar, so the integer problem
-has no duality gap but the grain of a price: one ray). Where a kink makes an income non-concave, a
-branch and bound over the curve's ranges closes the gap; what is left of it is reported.
+Incomes may bend either way, jump at an entry's cost, and leave gaps that no amount may lie in. A
+relaxation replaces each by its concave envelope (`router/relax.py`); with few caps all but a few
+items come out on their own curve (Shapley and Folkman). What lies inside a chord is put on one of
+its sides, and branch and bound over the pieces closes the gap that this leaves; what is left of it
+is reported. How many relaxations are solved is bounded, not how long they take, so that the same
+input gives the same answer anywhere.
 """
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from router.curves import Curve, Range, Shape, income_down, income_up, pays_at_least
+from router import integers
+from router.curves import income_down
+from router.envelope import Segment
+from router.pieces import Cap, Item, Piece, cut, holding, pieces_of, up_to
+from router.relax import Choice, Relaxation, Relaxed
 
-NODES_MAX = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One venue: its curve, the bounds of its amount, and the index of its group."""
-
-    curve: Curve
-    lo: int
-    hi: int
-    group: int
+NODES_MAX = 60
+GAP_BITS = 30
+"""A gap below this many bits of the bound is closed: some 1e-9."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Amounts, their yearly income (ray, rounded down) and an upper bound of any feasible one.
-
-    `budget_price` and `group_prices` are what one more unit of that limit would earn a year, in
-    ray; `nodes` how many relaxations were solved.
-    """
+    """Amounts, their yearly income less yearly costs (ray, rounded down), and what no allocation
+    exceeds. `prices` are what one more unit of each cap would earn a year, in ray; `nodes` how many
+    relaxations were solved."""
 
     amounts: tuple[int, ...]
-    income_ray: int
+    value_ray: int
     bound_ray: int
-    budget_price: int
-    group_prices: tuple[int, ...]
+    prices: tuple[int, ...]
     nodes: int
 
     @property
     def gap_ray(self) -> int:
-        return self.bound_ray - self.income_ray
+        return self.bound_ray - self.value_ray
 
 
-Choice = tuple[tuple[Range, ...], ...]
-"""For each item the ranges it may still use, in ascending order."""
+@dataclass(order=True, slots=True)
+class _Node:
+    """Best bound first, then in the order they were made."""
+
+    minus_bound: int
+    number: int
+    choice: Choice
+    relaxed: Relaxed
 
 
-@dataclass(frozen=True, slots=True)
-class _Relaxed:
-    """The dual optimum of one node: the demand at its prices, one grain below them, the bound."""
+class _Search:
+    def __init__(self, items: Sequence[Item], caps: Sequence[Cap], nodes_max: int) -> None:
+        self.items, self.caps, self.nodes_max = reachable(items, caps), caps, nodes_max
+        unit = max(max((cap.room for cap in caps), default=1), 1)
+        self.relaxation = Relaxation(self.items, caps, unit)
+        self.root: Choice = tuple(pieces_of(item) for item in self.items)
+        self.best: tuple[int, ...] | None = None
+        self.value = 0
+        self.nodes = 0
 
-    low: tuple[int, ...]
-    high: tuple[int, ...]
-    prices: tuple[int, ...]
-    budget_price: int
-    bound: int
-
-
-class _Problem:
-    def __init__(self, items: Sequence[Item], caps: Sequence[int], budget: int) -> None:
-        self.items, self.caps, self.budget = items, caps, budget
-        self.members = [
-            [i for i, item in enumerate(items) if item.group == g] for g in range(len(caps))
-        ]
-
-    def feasible(self, choice: Choice) -> bool:
-        if not all(choice):
-            return False
-        least = [ranges[0].lo for ranges in choice]
-        groups = all(
-            sum(least[i] for i in m) <= c for m, c in zip(self.members, self.caps, strict=True)
-        )
-        return groups and sum(least) <= self.budget
-
-    def relax(self, choice: Choice) -> _Relaxed:
-        """Minimise the dual: first the budget's price, then each group's, by bisection."""
-
-        def spent(price: int) -> int:
-            wanted = [demand(self.items[i].curve, choice[i], price) for i in range(len(choice))]
-            sums = (sum(wanted[i] for i in m) for m in self.members)
-            return sum(min(s, c) for s, c in zip(sums, self.caps, strict=True))
-
-        budget_price = _least_price(0, lambda p: spent(p) <= self.budget)
-        low, high, prices = [0] * len(choice), [0] * len(choice), []
-        for members, cap in zip(self.members, self.caps, strict=True):
-            price = _least_price(budget_price, self._fits(choice, members, cap))
-            prices.append(price)
-            for i in members:
-                low[i] = demand(self.items[i].curve, choice[i], price)
-                cheaper = max(price - 1, 0)
-                high[i] = demand(self.items[i].curve, choice[i], cheaper)
-        bound = self._bound(low, budget_price, prices)
-        return _Relaxed(tuple(low), tuple(high), tuple(prices), budget_price, bound)
-
-    def _fits(self, choice: Choice, members: list[int], cap: int) -> Callable[[int], bool]:
-        def fits(price: int) -> bool:
-            return sum(demand(self.items[i].curve, choice[i], price) for i in members) <= cap
-
-        return fits
-
-    def _bound(self, best: Sequence[int], budget_price: int, prices: Sequence[int]) -> int:
-        total = budget_price * self.budget
-        for group, price in enumerate(prices):
-            total += (price - budget_price) * self.caps[group]
-        for item, x in zip(self.items, best, strict=True):
-            total += income_up(item.curve, x) - prices[item.group] * x
+    def value_of(self, amounts: Sequence[int]) -> int:
+        total = 0
+        for item, pieces, x in zip(self.items, self.root, amounts, strict=True):
+            piece = holding(pieces, x)
+            assert piece is not None
+            total += income_down(item.curve, x) - piece.cost_ray
         return total
 
-    def fill(self, relaxed: _Relaxed) -> tuple[int, ...]:
-        """Hand out what the prices leave over to those who want it one ray lower.
+    def fits(self, amounts: Sequence[int]) -> bool:
+        return all(
+            holding(pieces, x) is not None for pieces, x in zip(self.root, amounts, strict=True)
+        ) and all(sum(amounts[i] for i in cap.members) <= cap.room for cap in self.caps)
 
-        Between `low` and `high` every unit of one price earns the same to a ray; dearer groups
-        come first, items of one price in their order.
-        """
-        amounts = list(relaxed.low)
-        left = self.budget - sum(amounts)
-        room = [
-            c - sum(amounts[i] for i in m) for m, c in zip(self.members, self.caps, strict=True)
-        ]
-        order = sorted(enumerate(self.items), key=lambda n: (-relaxed.prices[n[1].group], n[0]))
-        for i, item in order:
-            more = max(0, min(relaxed.high[i] - amounts[i], left, room[item.group]))
-            amounts[i] += more
-            left -= more
-            room[item.group] -= more
-        return tuple(amounts)
+    def relax(self, choice: Choice) -> Relaxed | None:
+        self.nodes += 1
+        return self.relaxation.solve(choice)
 
-    def income(self, amounts: Sequence[int]) -> int:
-        return sum(income_down(i.curve, x) for i, x in zip(self.items, amounts, strict=True))
+    def offer(self, amounts: Sequence[int]) -> None:
+        value = self.value_of(amounts)
+        if self.best is None or value > self.value:
+            self.best, self.value = tuple(amounts), value
 
+    def settled(self, relaxed: Relaxed) -> bool:
+        return relaxed.bound - self.value <= max(relaxed.bound >> GAP_BITS, len(self.items))
 
-def _least_price(least: int, enough: Callable[[int], bool]) -> int:
-    """The least price >= `least` at which `enough` holds; it holds at every higher one."""
-    if enough(least):
-        return least
-    step = 1
-    while not enough(least + step):
-        step *= 2
-    no, yes = least + step // 2, least + step
-    while yes - no > 1:
-        middle = (no + yes) // 2
-        no, yes = (no, middle) if enough(middle) else (middle, yes)
-    return yes
+    def round(self, choice: Choice, relaxed: Relaxed) -> None:
+        """Feasible points near a relaxation: what lies in a chord goes to its near side, or, where
+        that does not fit, to its lower one."""
+        for nearer in (True, False):
+            fixed = tuple(
+                (_one(pieces, relaxed.chords.get(i), x, nearer),)
+                for i, (pieces, x) in enumerate(zip(choice, relaxed.amounts, strict=True))
+            )
+            found = self.relax(fixed) if relaxed.chords else relaxed
+            if found is not None:
+                self.offer(integers.finish(self.items, self.caps, fixed, found))
+            if not relaxed.chords:
+                return
 
-
-def demand(curve: Curve, ranges: Sequence[Range], price: int) -> int:
-    """The amount with the most income less price * amount; the larger one of equals."""
-    best, best_value = -1, (0, 1)
-    for part in ranges:
-        x = _demand_in(curve, part, price)
-        n, d = curve.income(x)
-        value = (n - price * x * d, d)
-        if best < 0 or value[0] * best_value[1] >= best_value[0] * value[1]:
-            best, best_value = x, value
-    return best
-
-
-def _demand_in(curve: Curve, part: Range, price: int) -> int:
-    if part.shape is Shape.CONVEX:
-        (n0, d0), (n1, d1) = curve.income(part.lo), curve.income(part.hi)
-        climbs = n1 * d0 - n0 * d1 >= price * (part.hi - part.lo) * d0 * d1
-        return part.hi if climbs else part.lo
-    yes, no = part.lo, part.hi + 1
-    while no - yes > 1:
-        middle = (yes + no) // 2
-        yes, no = (middle, no) if pays_at_least(curve, middle, price) else (yes, middle)
-    return yes
+    def run(self, start: Sequence[int] | None) -> Solution:
+        first = self.relax(self.root)
+        assert first is not None
+        self.offer([pieces[0].lo for pieces in self.root])
+        if start is not None and self.fits(start):
+            self.offer(start)
+        open_nodes = [_Node(-first.bound, 0, self.root, first)]
+        closed = 0
+        while open_nodes and not self.settled(open_nodes[0].relaxed):
+            node = heapq.heappop(open_nodes)
+            self.round(node.choice, node.relaxed)
+            if self.settled(node.relaxed) or self.nodes >= self.nodes_max:
+                heapq.heappush(open_nodes, node)
+                break
+            children = _branches(node.choice, node.relaxed)
+            if not children:
+                closed = max(closed, node.relaxed.bound)
+            for choice in children:
+                part = self.relax(choice)
+                if part is not None:
+                    heapq.heappush(open_nodes, _Node(-part.bound, self.nodes, choice, part))
+        rest = max((node.relaxed.bound for node in open_nodes), default=self.value)
+        assert self.best is not None
+        bound = min(first.bound, max(self.value, closed, rest))
+        return Solution(self.best, self.value, bound, first.prices, self.nodes)
 
 
-def _within(curve: Curve, lo: int, hi: int) -> tuple[Range, ...]:
-    """The curve's ranges cut to lo..hi."""
-    cut = (Range(max(r.lo, lo), min(r.hi, hi), r.shape) for r in curve.ranges(hi))
-    return tuple(r for r in cut if r.lo <= r.hi)
+def reachable(items: Sequence[Item], caps: Sequence[Cap]) -> list[Item]:
+    """The items without amounts far beyond what the others' least leave of each cap. Twice as much
+    stays, so that it is the cap that binds and has a price.
+
+    Raises ValueError if even the least of all do not fit.
+    """
+    least = [item.options[0].lo for item in items]
+    most = [item.options[-1].hi for item in items]
+    for cap in caps:
+        left = cap.room - sum(least[i] for i in cap.members)
+        if left < 0:
+            raise ValueError("the least amounts break a cap")
+        for i in cap.members:
+            most[i] = min(most[i], least[i] + 2 * left + 1)
+    return [Item(item.curve, up_to(item.options, hi)) for item, hi in zip(items, most, strict=True)]
 
 
-def _holding(ranges: tuple[Range, ...], x: int) -> tuple[Range, ...]:
-    return tuple(r for r in ranges if r.lo <= x <= r.hi)
+def _one(pieces: tuple[Piece, ...], chord: Segment | None, x: int, nearer: bool) -> Piece:
+    """The piece that an amount lies in, or the one at a side of its chord."""
+    if chord is not None:
+        x = chord.x1 if nearer and chord.x1 - x < x - chord.x0 else chord.x0
+    found = holding(pieces, x)
+    if found is not None:
+        return found
+    below = [p for p in pieces if p.hi < x]
+    return below[-1] if below else pieces[0]
 
 
-def _branches(choice: Choice, relaxed: _Relaxed) -> list[Choice]:
-    """Two halves of the choice at the item whose demand jumps farthest; none without a jump."""
-    jumps = []
-    for i, ranges in enumerate(choice):
-        low, high = sorted((relaxed.low[i], relaxed.high[i]))
-        here, there = _holding(ranges, low)[0], _holding(ranges, high)[0]
-        if low != high and (here != there or here.shape is Shape.CONVEX):
-            jumps.append((high - low, -i))
-    if not jumps:
+def _branches(choice: Choice, relaxed: Relaxed) -> list[Choice]:
+    """The choice in two at the item whose chord is longest against its amount; none without."""
+    if not relaxed.chords:
         return []
-    i = -max(jumps)[1]
-    low, high = sorted((relaxed.low[i], relaxed.high[i]))
-    here = _holding(choice[i], low)[0]
-    cut = here.hi if here != _holding(choice[i], high)[0] else (low + high) // 2
-    lower = tuple(Range(r.lo, min(r.hi, cut), r.shape) for r in choice[i] if r.lo <= cut)
-    upper = tuple(Range(max(r.lo, cut + 1), r.hi, r.shape) for r in choice[i] if r.hi > cut)
-    return [(*choice[:i], part, *choice[i + 1 :]) for part in (lower, upper) if part]
+    i = max(relaxed.chords, key=lambda i: (relaxed.chords[i].x1 - relaxed.chords[i].x0, -i))
+    chord, x = relaxed.chords[i], relaxed.amounts[i]
+    ends = [p.hi for p in choice[i] if chord.x0 <= p.hi < chord.x1]
+    at = min(ends, key=lambda end: (abs(end - x), end)) if ends else x
+    return [(*choice[:i], part, *choice[i + 1 :]) for part in cut(choice[i], at) if part]
 
 
 def solve(
-    items: Sequence[Item], caps: Sequence[int], budget: int, *, nodes_max: int = NODES_MAX
+    items: Sequence[Item],
+    caps: Sequence[Cap],
+    *,
+    start: Sequence[int] | None = None,
+    nodes_max: int = NODES_MAX,
 ) -> Solution:
-    """Requires that every item at its `lo` is feasible: the caller widens caps to what is stuck."""
-    problem = _Problem(items, caps, budget)
-    root: Choice = tuple(_within(item.curve, item.lo, item.hi) for item in items)
-    if not problem.feasible(root):
-        raise ValueError("the lower bounds break a cap or the budget")
-    grain = budget + sum(min(c, budget) for c in caps) + 2 * len(items) + 2
-    best = tuple(item.lo for item in items)
-    best_income = problem.income(best)
-    first = problem.relax(root)
-    open_nodes: list[tuple[int, int, Choice, _Relaxed]] = [(-first.bound, 0, root, first)]
-    nodes, closed_bound = 1, 0
-    while open_nodes and -open_nodes[0][0] > best_income + grain and nodes < nodes_max:
-        _, _, choice, relaxed = heapq.heappop(open_nodes)
-        for amounts in _candidates(problem, choice, relaxed):
-            income = problem.income(amounts)
-            if income > best_income:
-                best, best_income = amounts, income
-        children = [c for c in _branches(choice, relaxed) if problem.feasible(c)]
-        if not children:
-            closed_bound = max(closed_bound, relaxed.bound)
-        for child in children:
-            part = problem.relax(child)
-            nodes += 1
-            heapq.heappush(open_nodes, (-part.bound, nodes, child, part))
-    rest = max((-node[0] for node in open_nodes), default=0)
-    bound = min(first.bound, max(best_income, closed_bound, rest))
-    prices = tuple(p - first.budget_price for p in first.prices)
-    return Solution(best, best_income, bound, first.budget_price, prices, nodes)
+    """The answer is no worse than `start`, where that is feasible.
 
-
-def _candidates(problem: _Problem, choice: Choice, relaxed: _Relaxed) -> list[tuple[int, ...]]:
-    """Feasible points: the filled relaxation, and each side of its jumps solved on its own."""
-    found = [problem.fill(relaxed)]
-    for chosen in (relaxed.low, relaxed.high):
-        one_each = tuple(_holding(r, x) for r, x in zip(choice, chosen, strict=True))
-        if one_each != choice and problem.feasible(one_each):
-            found.append(problem.fill(problem.relax(one_each)))
-    return found
+    Requires that all items at their least amounts fit under the caps (ValueError if not), and that
+    each item is in one cap at least.
+    """
+    return _Search(items, caps, nodes_max).run(start)

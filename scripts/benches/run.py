@@ -23,6 +23,8 @@ NOT_BENCHES = {
     "peers",
     "bulk",
     "signing_world",
+    "allocate_markets",
+    "allocate_peers",
     "scan_chain",
     "scan_node",
 }

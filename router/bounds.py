@@ -1,0 +1,128 @@
+"""From an allocation's question to what the solver takes: each venue's options, and all caps. Pure.
+
+Caps bind on the way up only. What cannot leave, or is less than a ticket, stays: every cap is as
+wide as that at least, so that the problem always has an answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from router.curves import RAY, YEAR_S
+from router.pieces import Cap, Item, Option
+from router.problem import AllocationInput, VenueInput
+from router.tiers import Limits, share_down, share_up
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """lo..hi of one venue; `name` says which limit makes the upper end."""
+
+    lo: int
+    hi: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCap:
+    """A cap as the solver takes it, and what the policy says before it was widened."""
+
+    name: str
+    cap: Cap
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    total: int
+    buffer: int
+    rooms: tuple[Room, ...]
+    items: tuple[Item, ...]
+    caps: tuple[NamedCap, ...]
+
+    def caps_of(self, venue: int) -> list[int]:
+        return [n for n, c in enumerate(self.caps) if venue in c.cap.members]
+
+
+def bounds_of(problem: AllocationInput) -> Bounds:
+    venues = problem.venues
+    total = max(problem.idle + sum(v.position for v in venues) - problem.reserved, 0)
+    buffer = share_up(total, problem.limits.buffer_share_wad)
+    rooms = tuple(_room(v, problem.limits, total) for v in venues)
+    items = tuple(
+        Item(v.curve, options(v, room, problem)) for v, room in zip(venues, rooms, strict=True)
+    )
+    least = [item.options[0].lo for item in items]
+    caps = tuple(
+        NamedCap(name, Cap(members, max(room, sum(least[i] for i in members))), room)
+        for name, members, room in _caps(problem, total, buffer)
+        if members
+    )
+    return Bounds(total, buffer, rooms, items, caps)
+
+
+def _room(venue: VenueInput, limits: Limits, total: int) -> Room:
+    """The bounds of one venue's amount, and the name of what makes the upper one."""
+    rule = limits.venues[venue.id]
+    choices = [
+        (rule.amount_max, "cap"),
+        (share_down(total, rule.share_max_wad), "share_max"),
+    ]
+    if venue.amount_max is not None:
+        choices.append((venue.amount_max, venue.limit))
+    if venue.capacity is not None:
+        choices.append((venue.position + venue.capacity, "capacity"))
+    if venue.refusal:
+        choices.append((venue.position, "refusal"))
+    hi, name = min(choices, key=lambda c: c[0])
+    lo = venue.position - min(venue.withdrawable, venue.position)
+    return Room(lo, max(hi, lo), name if hi >= lo else "stuck")
+
+
+def options(venue: VenueInput, room: Room, problem: AllocationInput) -> tuple[Option, ...]:
+    """Leaving by a ticket or more, staying, entering by a ticket or more; never less than the least
+    size. Staying is not among them where it is over the limit and can be helped."""
+    held, ticket, least = venue.position, problem.rule.ticket, venue.size_min
+    found: list[Option] = []
+    out, into = _yearly(venue.exit_cost, problem), _yearly(venue.enter_cost, problem)
+    leaving = min(room.hi, held - ticket)
+    if room.lo <= leaving:
+        if room.lo < least:
+            found.append(Option(room.lo, room.lo, out))
+        if max(room.lo, least) <= leaving:
+            found.append(Option(max(room.lo, least), leaving, out))
+    if held <= room.hi or not found:
+        found.append(Option(held, held))
+    entering = max(held + ticket, least)
+    if entering <= room.hi:
+        found.append(Option(entering, room.hi, into))
+    return _joined(found)
+
+
+def _joined(found: Sequence[Option]) -> tuple[Option, ...]:
+    """Neighbours at one cost are one: with a ticket of a unit and no costs there is no gap."""
+    kept: list[Option] = []
+    for option in found:
+        if kept and kept[-1].hi + 1 >= option.lo and kept[-1].cost_ray == option.cost_ray:
+            kept[-1] = Option(kept[-1].lo, option.hi, option.cost_ray)
+        else:
+            kept.append(option)
+    return tuple(kept)
+
+
+def _yearly(cost: int, problem: AllocationInput) -> int:
+    """A cost once in a horizon, as if it were paid every year; in ray, rounded up."""
+    return -(-cost * YEAR_S * RAY // problem.rule.horizon_s)
+
+
+def _caps(
+    problem: AllocationInput, total: int, buffer: int
+) -> list[tuple[str, tuple[int, ...], int]]:
+    venues, limits = problem.venues, problem.limits
+    found = [("liquidity_buffer", tuple(range(len(venues))), total - buffer)]
+    for tier, share in limits.tiers.items():
+        members = tuple(i for i, v in enumerate(venues) if v.tier is tier)
+        found.append((f"tier:{tier.value}", members, share_down(total, share)))
+    for group in problem.groups:
+        members = tuple(i for i, v in enumerate(venues) if v.id in group.venues)
+        found.append((f"group:{group.name}", members, group.cap))
+    return found
