@@ -25,6 +25,8 @@ NOT_BENCHES = {
     "signing_world",
     "scan_chain",
     "scan_node",
+    "flows",
+    "forecast_peers",
 }
 
 

@@ -17,6 +17,8 @@ MONEY = [
     "custody/deposits",
     "custody/withdrawals",
     "custody/settlement",
+    "router/forecast.py",
+    "router/outflows.py",
     "router/pool.py",
     "router/accrual.py",
     "router/sharing.py",
