@@ -175,7 +175,7 @@ async def test_the_parts_add_up_and_anyone_can_recompute_them(world: World) -> N
         assert body["forecast"]["state"] == need.made.state.to_json()
     one, _ = await needed(world)
     assert one.made.own == 3
-    # Three own days of a hundred, of which the worst lost 50,000 of 980,000; the prior for the rest.
+    # Three own days of a hundred, at worst 50,000 of 980,000; the prior stands for the rest.
     prior, worst = 97 * ONE_DAY.prior_wad // 100, 3 * (50 * WAD // 980) // 100
     assert prior + worst * 9 // 10 < one.made.share_wad <= prior + worst + 1
 

@@ -1,5 +1,6 @@
 """The forecast bench: its vaults follow from its rule, its bars hold, its score can fail."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -8,11 +9,16 @@ import pytest
 
 from router.forecast import ONE_DAY, SEVEN_DAYS, Day, Rule, outflow_share_up
 from router.tiers import WAD
-from scripts.benches import flows, forecast, run
+from scripts.benches import flows, forecast, forecast_peers, run
+from scripts.benches.forecast_peers import Peer, Vaults
 
 pytestmark = pytest.mark.unit
 
 needs_flows = pytest.mark.skipif(not flows.FILE.is_file(), reason=f"no flows at {flows.FILE}")
+
+needs_models = pytest.mark.skipif(
+    not forecast_peers.has_models(), reason="scikit-learn is not installed"
+)
 
 
 def six() -> dict[str, tuple[Day, ...]]:
@@ -106,3 +112,23 @@ def test_priors_are_what_the_warm_up_saw() -> None:
             for i in range(last + 1)
         ]
         assert abs(max(seen) - rule.prior_wad) < WAD // 200
+
+
+@needs_flows
+@pytest.mark.parametrize(
+    "peer",
+    [
+        forecast_peers.own_quantile,
+        forecast_peers.normal,
+        pytest.param(forecast_peers.linear, marks=needs_models),
+        pytest.param(forecast_peers.boosted, marks=needs_models),
+    ],
+)
+def test_peers_know_only_what_had_ended(peer: Callable[[Vaults, int], Peer]) -> None:
+    vaults = six()
+    cut = {vault: days[:70] for vault, days in vaults.items()}
+    for horizon in (1, 7):
+        for vault in (forecast.SIX[0], forecast.SIX[-1]):
+            said = peer(vaults, horizon)(vault, 70)
+            assert said == peer(cut, horizon)(vault, 70)
+            assert said > 0
