@@ -13,9 +13,9 @@ integers, rounded up, so that anyone who has the flows can recompute every forec
    conformal inference under distribution shift", NeurIPS 2021, equation 2, with their step of
    0.005). Windows of h days overlap and breach together, so each moves it by one h-th of a step.
    Beyond the largest outflow known their set is everything; here the largest is stretched by the
-   level's excess, until it is everything. The level never falls below twice the breaches aimed at:
-   years without a breach must not be spent on the day on which many come at once. Whatever the
-   flows, breaches <= aim * windows + h * (fall of alpha) / step therefore holds (`State`).
+   level's excess, until it is everything. Alpha, what is left to breach, never rises above twice
+   the aim: years without a breach must not be spent on the day on which many come at once.
+   Whatever the flows, breaches <= aim * windows + horizon * (aim - alpha) / step (`State`).
 """
 
 from bisect import insort
