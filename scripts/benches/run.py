@@ -27,6 +27,8 @@ NOT_BENCHES = {
     "allocate_peers",
     "scan_chain",
     "scan_node",
+    "flows",
+    "forecast_peers",
 }
 
 

@@ -23,6 +23,8 @@ MONEY = [
     "router/moves.py",
     "router/pieces.py",
     "router/solver.py",
+    "router/forecast.py",
+    "router/outflows.py",
     "router/pool.py",
     "router/accrual.py",
     "router/sharing.py",
