@@ -8,6 +8,7 @@ from chains.types import BlockRef
 from router.curves import RAY, Kinked
 from router.venues.port import VenueState
 
+WAD = 10**18
 UTILISATION_MAX_BPS = 9_700
 """Above it the pool is as good as drained: no entry, whatever it pays."""
 
@@ -34,6 +35,10 @@ class AaveVenue:
             exit_terms="instant while the reserve has liquidity",
             refusal=refusal_of(reserve, self.token),
             as_of=block,
+            exit_s=0,
+            liquidity=0 if reserve.paused else reserve.available,
+            supply=max(reserve.available + reserve.total_debt - own, 0),
+            utilisation_wad=utilisation_wad(reserve),
         )
 
     async def value(self, block: BlockRef) -> int:
@@ -66,6 +71,12 @@ def capacity_of(reserve: AaveReserve) -> int | None:
     if reserve.supply_cap == 0:
         return None
     return max(reserve.supply_cap - reserve.total_supplied, 0)
+
+
+def utilisation_wad(reserve: AaveReserve) -> int:
+    """The part of all deposits that is lent out, rounded up."""
+    total = reserve.available + reserve.total_debt
+    return -(-reserve.total_debt * WAD // total) if total else 0
 
 
 def refusal_of(reserve: AaveReserve, token: str) -> str:

@@ -41,6 +41,8 @@ class VaultVenue:
             exit_terms="instant",
             refusal=refusal,
             as_of=block,
+            exit_s=0,
+            supply=max(state.total_assets - state.holder_assets, 0),
         )
 
     async def value(self, block: BlockRef) -> int:

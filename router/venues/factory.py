@@ -7,12 +7,17 @@ from router.venues.aave import AaveVenue
 from router.venues.cefi.port import Earn
 from router.venues.erc4626 import VaultVenue
 from router.venues.exchange import ExchangeVenue
+from router.venues.facts import Described, facts_of
 from router.venues.port import Venue
 from router.venues.staking import StakingVenue
 
 
 def adapter(deps: RouterDeps, pool: Pool, row: VenueRow) -> Venue:
     """Raises Unavailable for a kind or an exchange that isn't wired."""
+    return Described(_bare(deps, pool, row), facts_of(row, pool.chain_id))
+
+
+def _bare(deps: RouterDeps, pool: Pool, row: VenueRow) -> Venue:
     config = row.config
     asset = deps.registry.asset(pool.asset_id)
     if row.exchange:
