@@ -6,11 +6,7 @@ from chains.evm.client import EvmClient
 from chains.evm.contracts.aave_pool import AavePool, AaveReserve
 from chains.types import BlockRef
 from router.curves import RAY, Kinked
-from router.venues.port import VenueState
-
-WAD = 10**18
-UTILISATION_MAX_BPS = 9_700
-"""Above it the pool is as good as drained: no entry, whatever it pays."""
+from router.venues.port import UTILISATION_MAX_WAD, VenueState, lent_out_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +70,7 @@ def capacity_of(reserve: AaveReserve) -> int | None:
 
 
 def utilisation_wad(reserve: AaveReserve) -> int:
-    """The part of all deposits that is lent out, rounded up."""
-    total = reserve.available + reserve.total_debt
-    return -(-reserve.total_debt * WAD // total) if total else 0
+    return lent_out_up(reserve.total_debt, reserve.available + reserve.total_debt)
 
 
 def refusal_of(reserve: AaveReserve, token: str) -> str:
@@ -85,7 +79,6 @@ def refusal_of(reserve: AaveReserve, token: str) -> str:
         return "the market names another aToken than the policy's"
     if not reserve.active or reserve.frozen or reserve.paused:
         return "the reserve is inactive, frozen or paused"
-    total = reserve.available + reserve.total_debt
-    if reserve.total_debt * 10_000 > total * UTILISATION_MAX_BPS:
+    if utilisation_wad(reserve) > UTILISATION_MAX_WAD:
         return "utilisation is above 97 %"
     return ""

@@ -7,6 +7,10 @@ from typing import Any, Protocol
 from chains.types import BlockRef
 from router.curves import Curve
 
+WAD = 10**18
+UTILISATION_MAX_WAD = WAD * 97 // 100
+"""Above it a venue is as good as drained: no entry, whatever it pays."""
+
 
 @dataclass(frozen=True, slots=True)
 class VenueState:
@@ -61,6 +65,11 @@ class VenueState:
 
 def _text(value: int | None) -> str | None:
     return None if value is None else str(value)
+
+
+def lent_out_up(debt: int, total: int) -> int:
+    """The part of all deposits that is lent out, times 1e18, rounded up."""
+    return -(-debt * WAD // total) if total > 0 else 0
 
 
 class Venue(Protocol):
