@@ -1,17 +1,21 @@
 """A market of Compound V2's shape (Venus): our arithmetic is the contract's, rates as predicted."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
-from chains.devnet.rpc import call_uint, send
+from chains.devnet.artifacts import own_artifact
+from chains.devnet.rpc import call_uint, deploy, rpc, send
 from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain
+from chains.evm.address import checksum
 from chains.evm.client import EvmClient
+from chains.evm.contracts.erc4626 import Erc4626
 from chains.evm.contracts.vtoken import VToken, VTokenMarket
 from router.curves import WAD, YEAR_S, rate_ray_down
 from router.rates.jump_rate import accrued, exchange_rate_down, supply_of
-from router.venues.compound import state_of
+from router.venues.compound import CompoundVenue, state_of
 from router.venues.port import VenueState
 from tests.router.venues.people import HOLDER, UNIT, close, head, whale_pays, yearly
 
@@ -140,3 +144,72 @@ async def test_caps_pauses_and_drained_markets_are_seen(
     assert drained.refusal == "utilisation is above 97 %"
     assert drained.withdrawable == drained.liquidity
     assert drained.withdrawable < 200_000 * UNIT
+
+
+def wrapped(chain: DevnetChain, client: EvmClient, market: str = "USDC") -> CompoundVenue:
+    """Our wrapper for HOLDER, which stands for a guard here."""
+    world, url = chain.world, chain.anvil.rpc_url
+    v_token = world.compound.v_tokens[market]
+    artifact = own_artifact("VTokenVault")
+    token = checksum(deploy(url, world.accounts.deployer, artifact, v_token, HOLDER))
+    return CompoundVenue(client, v_token, world.tokens[market].address, token, HOLDER)
+
+
+def holder_sends(chain: DevnetChain, to: str, signature: str, *args: object) -> None:
+    url = chain.anvil.rpc_url
+    rpc(url, "anvil_impersonateAccount", HOLDER)
+    rpc(url, "anvil_setBalance", HOLDER, hex(10**18))
+    try:
+        send(url, HOLDER, to, signature, *args)
+    finally:
+        rpc(url, "anvil_stopImpersonatingAccount", HOLDER)
+
+
+async def test_the_wrapper_earns_what_was_predicted_and_pays_back(
+    chain: DevnetChain, client: EvmClient
+) -> None:
+    url, adapter, amount = chain.anvil.rpc_url, wrapped(chain, client), 2_000_000 * UNIT
+    predicted = rate_ray_down((await adapter.read(await head(client))).curve, amount)
+    whale, usdc = chain.world.accounts.whale, adapter.underlying
+    send(url, whale, usdc, "transfer(address,uint256)", HOLDER, amount)
+    due = await adapter.shares_for(amount, await head(client))
+    holder_sends(chain, usdc, "approve(address,uint256)", adapter.token, amount)
+    holder_sends(chain, adapter.token, "deposit(uint256,address)", amount, HOLDER)
+    start = await head(client)
+    shares = await client.erc20_balance(adapter.token, HOLDER, start.number)
+    assert abs(due - shares) * 10**6 <= shares  # the price of some seconds later
+    before = await adapter.value(start)
+    state = await adapter.read(start)
+    assert (state.position, state.refusal, state.withdrawable) == (before, "", before)
+
+    warp(url, DAY)
+    end = await head(client)
+    after = await adapter.value(end)
+    assert (await adapter.read(end)).position == after
+    close(predicted, yearly(before, after, start, end))
+
+    borrow_to(chain, 9_900)
+    drained = await adapter.read(await head(client))
+    hint = (await Erc4626(client, adapter.token).state(HOLDER, drained.as_of.number)).max_withdraw
+    assert drained.withdrawable == drained.liquidity == hint < drained.position
+    out = "withdraw(uint256,address,address)"
+    holder_sends(chain, adapter.token, out, hint, HOLDER, HOLDER)
+    assert await client.erc20_balance(usdc, HOLDER, await client.block_number()) >= hint
+
+
+async def test_a_wrapper_of_something_else_is_refused(
+    chain: DevnetChain, client: EvmClient
+) -> None:
+    good = wrapped(chain, client)
+    weth = wrapped(chain, client, "WETH")
+    other = "the wrapper is of another asset or market"
+    cases = [
+        (replace(good, market=weth.market), other),
+        (replace(good, token=weth.token), other),
+        (replace(weth, underlying=good.underlying), other),
+        (replace(good, holder=chain.world.accounts.whale), "the wrapper is another guard's"),
+    ]
+    block = await head(client)
+    for venue, refusal in cases:
+        assert (await venue.read(block)).refusal == refusal
+    assert (await good.read(block)).refusal == ""
