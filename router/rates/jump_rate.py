@@ -7,7 +7,10 @@ accruals.
 from dataclasses import replace
 
 from chains.evm.contracts.vtoken import VTokenMarket
-from router.curves import RAY, WAD, Kinked
+from router.curves import RAY, WAD, YEAR_S, Kinked
+
+SETTLE_S = 3600
+"""Between a plan's block and the exit that it asks for."""
 
 
 def accrued(market: VTokenMarket) -> VTokenMarket:
@@ -16,14 +19,16 @@ def accrued(market: VTokenMarket) -> VTokenMarket:
     The protocol may take its reserves out of the cash meanwhile; that changes nothing for others.
     """
     slots = market.slot - market.accrued_slot
-    if slots <= 0:
-        return market
+    return _after(market, slots) if slots > 0 else market
+
+
+def _after(market: VTokenMarket, slots: int) -> VTokenMarket:
     interest = borrow_rate(market) * slots * market.borrows // WAD
     return replace(
         market,
         borrows=market.borrows + interest,
         reserves=market.reserves + interest * market.reserve_factor_wad // WAD,
-        accrued_slot=market.slot,
+        accrued_slot=market.accrued_slot + slots,
     )
 
 
@@ -32,8 +37,13 @@ def supply_of(market: VTokenMarket) -> int:
     return market.cash + market.borrows + market.bad_debt - market.reserves
 
 
-def liquidity_of(market: VTokenMarket) -> int:
-    return max(market.cash - market.reserves, 0)
+def liquidity_down(market: VTokenMarket) -> int:
+    """What can still be withdrawn in an hour: reserves grow meanwhile, and their cash with them.
+
+    An exit of all that is free at one block would revert some blocks later. Requires it accrued.
+    """
+    later = _after(market, market.slots_per_year * SETTLE_S // YEAR_S)
+    return max(later.cash - later.reserves, 0)
 
 
 def exchange_rate_down(market: VTokenMarket) -> int:

@@ -15,7 +15,7 @@ from router.rates.jump_rate import (
     accrued,
     curve_of,
     exchange_rate_down,
-    liquidity_of,
+    liquidity_down,
     supply_of,
 )
 from router.venues.port import UTILISATION_MAX_WAD, VenueState, lent_out_up
@@ -50,7 +50,7 @@ class CompoundVenue:
 
 def state_of(market: VTokenMarket, own: int, block: BlockRef) -> VenueState:
     """The state of a holder of `own`. Requires `market` accrued to the block."""
-    liquidity = 0 if market.redeem_paused else liquidity_of(market)
+    liquidity = 0 if market.redeem_paused else liquidity_down(market)
     return VenueState(
         curve=curve_of(market, own),
         position=own,

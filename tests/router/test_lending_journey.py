@@ -7,7 +7,7 @@ import pytest
 
 from chains.devnet.artifacts import OUT
 from chains.devnet.deploy import UnlockedNode
-from chains.devnet.rpc import encode_call, rpc, send
+from chains.devnet.rpc import call_uint, encode_call, rpc, send
 from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain, start_chain
 from chains.evm.address import checksum
@@ -34,10 +34,17 @@ PAYEE = checksum("0x" + "77" * 20)
 
 
 @pytest.fixture(scope="module")
-def chain() -> Iterator[DevnetChain]:
+def running() -> Iterator[DevnetChain]:
     started = start_chain(REPO / ".cache", 31337)
     yield started
     started.anvil.stop()
+
+
+@pytest.fixture
+def chain(running: DevnetChain) -> Iterator[DevnetChain]:
+    snapshot = running.anvil.snapshot()
+    yield running
+    running.anvil.revert(snapshot)
 
 
 def wrapper_of(chain: DevnetChain, guard: str) -> str:
@@ -89,6 +96,57 @@ def lending_site(chain: DevnetChain) -> Site:
         treasury=found.treasury, allocator=found.allocator, others=found.others,
         payees=found.payees, tier=found.tier, venues=venues, shares=shares,
     )  # fmt: skip
+
+
+def borrow_all_but(chain: DevnetChain, left: int) -> int:
+    """The borrower takes Venus's cash but for so much; what it took."""
+    url, world = chain.anvil.rpc_url, chain.world
+    market, v_weth = (world.compound.v_tokens[s] for s in ("USDC", "WETH"))
+    borrower, pledge = world.accounts.borrower, 3_000 * 10**18
+    weth = world.tokens["WETH"].address
+    send(url, borrower, weth, "approve(address,uint256)", v_weth, pledge)
+    send(url, borrower, v_weth, "mint(uint256)", pledge)
+    cash, reserves = (call_uint(url, market, f"{n}()") for n in ("getCash", "totalReserves"))
+    send(url, borrower, market, "borrow(uint256)", cash - reserves - left)
+    return cash - reserves - left
+
+
+def repay(chain: DevnetChain, amount: int) -> None:
+    url, world = chain.anvil.rpc_url, chain.world
+    market, borrower = world.compound.v_tokens["USDC"], world.accounts.borrower
+    usdc = world.tokens["USDC"].address
+    send(url, borrower, usdc, "approve(address,uint256)", market, amount)
+    send(url, borrower, market, "repayBorrow(uint256)", amount)
+
+
+async def test_what_a_drained_market_has_comes_home_and_the_rest_when_it_can(
+    database: Database, chain: DevnetChain
+) -> None:
+    """Property 56: short of liquidity, the exit gives what there is and blocks no other."""
+    world = ChainWorld(database, chain, lending_site(chain), {})
+    await world.set_up()
+    ann = await world.customer("ann", 1_000_000 * UNIT)
+    await world.join(ann, 1_000_000 * UNIT)
+    await run(world)
+    entered = (await world.view()).venues["compound-usdc"]
+    assert entered > 100_000 * UNIT
+
+    borrowed = borrow_all_but(chain, 50_000 * UNIT)
+    world.blocks()
+    await leave_all(world)
+    await run(world, 12)
+    left = dict((await world.view()).venues)
+    stuck = left.pop("compound-usdc")
+    assert 0 < entered - stuck <= 50_000 * UNIT
+    assert sum(left.values()) < 10 * UNIT  # the others' interest since they were left
+    assert await balance(world, ann) == 0
+
+    repay(chain, borrowed)
+    world.blocks()
+    await run(world, 12)
+    assert await balance(world, ann) >= 1_000_000 * UNIT - 10
+    await assert_sound(world)
+    await world.close()
 
 
 async def test_pool_over_three_lending_markets_and_back(
