@@ -13,6 +13,7 @@ from custody.core.money import AssetId, share_asset
 from custody.ledger import accounts, assets, balances, chart
 from router.shares import Totals
 from router.tiers import Tier
+from router.venues.kinds import holding_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ async def open_venue_account(s: WriteSession, item: Pool, at: VenueRow) -> Accou
         place = {**chart.location("exchange", None, None, holder), "asset": config["asset"]}
     else:
         place = {
-            **chart.location(at.kind, item.chain_id, config["token"], item.guard),
+            **chart.location(holding_kind(at.kind), item.chain_id, config["token"], item.guard),
             "venue": config["guard_venue"],
         }
     return await accounts.ensure(

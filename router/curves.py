@@ -9,14 +9,23 @@ curves have a kink: above it the rate falls steeply with every unit we add, belo
 marginal income jumps up where our deposit pushes the pool below its kink.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Protocol
 
+from router import bends
+
 RAY = 10**27
+WAD = 10**18
 YEAR_S = 31_536_000
 BPS = 10_000
+
+PARTS = 8
+"""In how many parts each side of a kink of a vault's market is read by the search."""
 
 Rational = tuple[int, int]
 
@@ -39,8 +48,8 @@ class Range:
 class Term:
     """income(x) = const + x * (a + b/S + c/S^2) with S = supply + x, for x up to `hi`.
 
-    Every curve is a chain of these, exactly; `hi` of None is without end. All are in units of
-    `income`, so b is an amount times a rate, and c an amount squared times a rate.
+    Every curve is a chain of these, exactly but for `Queued`; `hi` of None is without end. All are
+    in units of `income`, so b is an amount times a rate, and c an amount squared times a rate.
     """
 
     hi: int | None
@@ -184,7 +193,7 @@ class Kinked:
     def ranges(self, hi: int) -> tuple[Range, ...]:
         if self.debt == 0:
             return (Range(0, hi, Shape.CONCAVE),)
-        kink = self._kink()
+        kink = self.kink
         parts: list[Range] = []
         if kink > 0:
             parts += self._bends(0, min(hi, kink - 1), above=True)
@@ -192,9 +201,26 @@ class Kinked:
             parts += self._bends(max(0, kink), hi, above=False)
         return tuple(parts)
 
-    def _kink(self) -> int:
-        """The least deposit that brings utilisation to the optimum or below it."""
+    @property
+    def kink(self) -> int:
+        """The least deposit that brings utilisation to the optimum; 0 or less if it is there."""
         return -(-self.debt * RAY // self.optimal_ray) - self.supply
+
+    def polynomials(
+        self, y: bends.Poly, size: bends.Poly, at: int
+    ) -> tuple[bends.Poly, bends.Poly]:
+        """Numerator and denominator of the income of a deposit `y` in a pool of `size`, both
+        polynomials of something; on the side of the kink on which a deposit of `at` is."""
+        kept = (BPS - self.reserve_factor_bps) * self.debt
+        if at < self.kink:
+            over = RAY - self.optimal_ray
+            linear = (self.base_ray + self.slope1_ray) * over - self.slope2_ray * self.optimal_ray
+            constant = self.slope2_ray * RAY * self.debt
+        else:
+            over = self.optimal_ray
+            linear, constant = self.base_ray * over, self.slope1_ray * RAY * self.debt
+        rate = bends.add(bends.mul((kept * linear,), size), (kept * constant,))
+        return bends.mul(y, rate), bends.mul((BPS * over,), bends.mul(size, size))
 
     def terms(self) -> tuple[Term, ...]:
         kept, paid = BPS - self.reserve_factor_bps, self.debt * (BPS - self.reserve_factor_bps)
@@ -204,7 +230,7 @@ class Kinked:
             c=(paid * self.debt * self.slope1_ray * RAY, BPS * self.optimal_ray),
             supply=self.supply,
         )
-        kink, room = self._kink(), RAY - self.optimal_ray
+        kink, room = self.kink, RAY - self.optimal_ray
         if kink <= 0 or room == 0:
             return (below,)
         at_once = (self.base_ray + self.slope1_ray) * room - self.slope2_ray * self.optimal_ray
@@ -253,6 +279,159 @@ class Kinked:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Income known at some sizes only: straight lines between `points`, (x, income in ray).
+
+    They ascend from (0, 0). Above the last one income stays what it is there: who samples gives the
+    venue a capacity that ends at it.
+    """
+
+    points: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        if not self.points or self.points[0] != (0, 0):
+            raise ValueError("points: the first must be (0, 0)")
+        if any(a >= b for (a, _), (b, _) in pairwise(self.points)):
+            raise ValueError("points: sizes must ascend")
+
+    def income(self, x: int) -> Rational:
+        at = bisect_right(self.points, x, key=lambda p: p[0])
+        x0, y0 = self.points[at - 1]
+        if at == len(self.points):
+            return y0, 1
+        x1, y1 = self.points[at]
+        return y0 * (x1 - x0) + (y1 - y0) * (x - x0), x1 - x0
+
+    def ranges(self, hi: int) -> tuple[Range, ...]:
+        """As long as slopes fall a range is concave, as long as they rise it is convex."""
+        parts: list[Range] = []
+        lo, shape = 0, None
+        last, end = self.points[-1]
+        line = [*self.points, (last + 1, end)]
+        for (x0, y0), (x1, y1), (x2, y2) in zip(line, line[1:], line[2:], strict=False):
+            if x1 >= hi:
+                break
+            turn = (y2 - y1) * (x1 - x0) - (y1 - y0) * (x2 - x1)
+            wanted = Shape.CONVEX if turn > 0 else Shape.CONCAVE
+            if turn == 0 or wanted is shape:
+                continue
+            if shape is not None:
+                parts.append(Range(lo, x1, shape))
+                lo, shape = x1 + 1, None
+            else:
+                shape = wanted
+        return (*parts, Range(lo, hi, shape or Shape.CONCAVE))
+
+    def terms(self) -> tuple[Term, ...]:
+        found = []
+        for (x0, y0), (x1, y1) in pairwise(self.points):
+            rise, run = y1 - y0, x1 - x0
+            found.append(Term(x1, const=(y0 * run - rise * x0, run), a=(rise, run)))
+        return (*found, Term(None, const=(self.points[-1][1], 1)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "sampled", "points": [[str(x), str(y)] for x, y in self.points]}
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """From a deposit of `lo` on, what we add goes to `market`, which then has x + `offset` of the
+    vault's; its other markets earn `rest_ray` a year. `market.supply` is without the vault."""
+
+    lo: int
+    offset: int
+    rest_ray: int
+    market: Kinked
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A vault that lends deposits out by a queue of markets (MetaMorpho), shared by its holders.
+
+    `others` is what all other holders have, `keep_wad` what the vault's fee leaves of a yield.
+    Our part is x / (others + x) of what its markets earn with us. `slots` ascend from lo 0.
+    """
+
+    others: int
+    keep_wad: int
+    slots: tuple[Slot, ...]
+
+    def income(self, x: int) -> Rational:
+        slot = self.slots[bisect_right(self.slots, x, key=lambda s: s.lo) - 1]
+        numerator, denominator = slot.market.income(x + slot.offset)
+        numerator += slot.rest_ray * denominator
+        return x * self.keep_wad * numerator, WAD * max(self.others + x, 1) * denominator
+
+    def ranges(self, hi: int) -> tuple[Range, ...]:
+        ends = [*(s.lo - 1 for s in self.slots[1:]), hi]
+        parts: list[Range] = []
+        for slot, end in zip(self.slots, ends, strict=True):
+            lo, kink, end = slot.lo, slot.market.kink - slot.offset, min(end, hi)
+            cuts = [at for at in (0, kink - 1) if lo <= at < end]  # at 0 a denominator may be 0
+            for part in _split(lo, end, cuts, Shape.CONCAVE) if lo <= end else ():
+                parts += self._bends(slot, part.lo, part.hi)
+        return tuple(parts)
+
+    def _bends(self, slot: Slot, lo: int, hi: int) -> Iterator[Range]:
+        if lo == hi:
+            yield Range(lo, hi, Shape.CONCAVE)
+            return
+        y, size = (slot.offset, 1), (slot.market.supply + slot.offset, 1)
+        earned, over = slot.market.polynomials(y, size, lo + slot.offset)
+        total = bends.add(bends.mul((slot.rest_ray,), over), earned)
+        ratio = bends.mul((0, 1), total), bends.mul((self.others, 1), over)
+        for first, last, sign in bends.signs(bends.bend(*ratio), lo, hi):
+            yield Range(first, last, Shape.CONVEX if sign > 0 else Shape.CONCAVE)
+
+    def terms(self) -> tuple[Term, ...]:
+        """Not exact: k + ax + bx/S through three incomes of each of some parts. It is a search that
+        reads terms, and the parts are short enough for it."""
+        far = 64 * (self.others + sum(s.market.supply for s in self.slots) + 1)
+        ends = [*(s.lo - 1 for s in self.slots[1:]), self.slots[-1].lo + far]
+        found: list[Term] = []
+        for slot, end in zip(self.slots, ends, strict=True):
+            kink = min(max(slot.market.kink - slot.offset, slot.lo), end)
+            for lo, hi in ((slot.lo, kink - 1), (kink, end)):
+                found += self._through(lo, hi) if lo <= hi else ()
+        return (*found[:-1], replace(found[-1], hi=None))
+
+    def _through(self, lo: int, hi: int) -> Iterator[Term]:
+        s, parts = max(self.others, 1), PARTS if hi - lo > PARTS**2 else 1
+        cuts = [lo + (hi - lo) * k * k // parts**2 for k in range(parts + 1)]
+        for x0, x2 in pairwise(cuts):
+            xs = (x0, (x0 + x2) // 2, x2)
+            y0, y1, y2 = (Fraction(*self.income(x)) for x in xs)
+            size0, size1, size2 = (s + x for x in xs)
+            rise = (y2 - y0) / max(x2 - x0, 1)
+            b = Fraction(0)
+            if x0 < xs[1] < x2:
+                b = ((y1 - y0) / (xs[1] - x0) - rise) / (x2 - xs[1]) * size0 * size1 * size2 / s
+            a = rise - b * s / (size0 * size2)
+            k = y0 - a * x0 - b * x0 / size0
+            yield Term(x2, *(f.as_integer_ratio() for f in (k, a, b)), supply=s)
+
+    def to_json(self) -> dict[str, Any]:
+        slots = [
+            {
+                "lo": str(s.lo),
+                "offset": str(s.offset),
+                "rest_ray": str(s.rest_ray),
+                "market": s.market.to_json(),
+            }
+            for s in self.slots
+        ]
+        body = {"others": str(self.others), "keep_wad": str(self.keep_wad), "slots": slots}
+        return {"kind": "queued", **body}
+
+
+def _slot(body: Mapping[str, Any]) -> Slot:
+    market = from_json(body["market"])
+    if not isinstance(market, Kinked):
+        raise ValueError("a slot's market must be a kinked curve")
+    return Slot(int(body["lo"]), int(body["offset"]), int(body["rest_ray"]), market)
+
+
 def _split(lo: int, hi: int, cuts: list[int], shape: Shape) -> tuple[Range, ...]:
     parts = []
     for cut in cuts:
@@ -273,6 +452,11 @@ def from_json(body: Mapping[str, Any]) -> Curve:
         return Tiered(tiers, int(body["rest_ray"]))
     if kind == "kinked":
         return Kinked(**{k: int(v) for k, v in body.items() if k != "kind"})
+    if kind == "sampled":
+        return Sampled(tuple((int(x), int(y)) for x, y in body["points"]))
+    if kind == "queued":
+        slots = tuple(_slot(s) for s in body["slots"])
+        return Queued(int(body["others"]), int(body["keep_wad"]), slots)
     raise ValueError(f"unknown curve kind {kind}")
 
 

@@ -24,15 +24,8 @@ from router.curves import RAY
 from router.shares import SHARE_SCALE, Totals
 from router.states import PoolState
 from router.tiers import Tier, within
+from router.venues.kinds import check_config
 
-VENUE_KINDS = {
-    "aave": ("pool", "token", "guard_venue"),
-    "erc4626": ("token", "guard_venue"),
-    "staking": ("token", "queue", "guard_venue"),
-    "exchange": ("exchange", "product", "asset", "network", "deposit_address"),
-}
-"""The fields each kind's config must have; an exchange's `withdraw_fee`, a decimal string of its
-asset, is used where the exchange doesn't publish one."""
 REDEEM_CODE = "pool.redeem"
 
 
@@ -102,11 +95,7 @@ async def add_venue(
     at: datetime,
 ) -> VenueRow:
     """List a venue for a pool and open its account. A policy must still give it a cap."""
-    if kind not in VENUE_KINDS:
-        raise InvalidInput("kind", f"must be one of {', '.join(VENUE_KINDS)}")
-    for name in VENUE_KINDS[kind]:
-        if not isinstance(config.get(name), str):
-            raise InvalidInput(f"config.{name}", "is missing")
+    check_config(kind, config)
     if not within(tier, item.tier):
         raise Refused("tier", f"must not be riskier than the pool's: {item.tier.value}")
     row = VenueRow(venue_id, item.id, item.tenant_id, kind, tier, dict(config))

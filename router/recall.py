@@ -30,12 +30,13 @@ from router.deps import RouterDeps
 from router.legs import Leg
 from router.moves import Action
 from router.states import RedemptionState, move
+from router.venues.kinds import VAULTS
 from router.venues.port import VenueState
 
 logger = logging.getLogger(__name__)
 
 RELEASE_CODE = "pool.release"
-SPEED = {"aave": 0, "erc4626": 0, "exchange": 1, "staking": 2}
+SPEED = {"aave": 0, **dict.fromkeys(VAULTS, 0), "exchange": 1, "staking": 2}
 """Which venues are asked first: instant ones, then an exchange, then a queue."""
 COMING = timedelta(minutes=10)
 """How long an exit from an exchange is counted on."""

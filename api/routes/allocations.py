@@ -39,7 +39,9 @@ routes = Routes("allocations")
 
 class NewVenue(Shape):
     id: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,62}$")
-    kind: Literal["aave", "erc4626", "staking", "exchange"]
+    kind: Literal[
+        "aave", "stata", "metamorpho", "compound", "erc4626", "erc7540", "staking", "exchange"
+    ]
     tier: TierName
     config: dict[str, str] = Field(description="contracts, or exchange and product")
 

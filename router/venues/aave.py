@@ -6,10 +6,7 @@ from chains.evm.client import EvmClient
 from chains.evm.contracts.aave_pool import AavePool, AaveReserve
 from chains.types import BlockRef
 from router.curves import RAY, Kinked
-from router.venues.port import VenueState
-
-UTILISATION_MAX_BPS = 9_700
-"""Above it the pool is as good as drained: no entry, whatever it pays."""
+from router.venues.port import UTILISATION_MAX_WAD, VenueState, lent_out_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,10 @@ class AaveVenue:
             exit_terms="instant while the reserve has liquidity",
             refusal=refusal_of(reserve, self.token),
             as_of=block,
+            exit_s=0,
+            liquidity=0 if reserve.paused else reserve.available,
+            supply=max(reserve.available + reserve.total_debt - own, 0),
+            utilisation_wad=utilisation_wad(reserve),
         )
 
     async def value(self, block: BlockRef) -> int:
@@ -68,13 +69,16 @@ def capacity_of(reserve: AaveReserve) -> int | None:
     return max(reserve.supply_cap - reserve.total_supplied, 0)
 
 
+def utilisation_wad(reserve: AaveReserve) -> int:
+    return lent_out_up(reserve.total_debt, reserve.available + reserve.total_debt)
+
+
 def refusal_of(reserve: AaveReserve, token: str) -> str:
     """Why nothing may enter, in a fixed order; "" if it may."""
     if reserve.a_token != token:
         return "the market names another aToken than the policy's"
     if not reserve.active or reserve.frozen or reserve.paused:
         return "the reserve is inactive, frozen or paused"
-    total = reserve.available + reserve.total_debt
-    if reserve.total_debt * 10_000 > total * UTILISATION_MAX_BPS:
+    if utilisation_wad(reserve) > UTILISATION_MAX_WAD:
         return "utilisation is above 97 %"
     return ""

@@ -1,10 +1,15 @@
 """What a venue tells us at one block, whatever it is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chains.types import BlockRef
 from router.curves import Curve
+
+WAD = 10**18
+UTILISATION_MAX_WAD = WAD * 97 // 100
+"""Above it a venue is as good as drained: no entry, whatever it pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +19,12 @@ class VenueState:
     `curve` excludes our own position from the venue's supply. `capacity` is what it still takes
     (None: no limit), `withdrawable` what could leave now by the venue's word. `refusal` says why
     nothing may enter ("" if it may): a doubtful venue is never entered and always left.
+
+    What a risk policy needs besides, None where the venue does not say: `exit_s` is the seconds in
+    which a withdrawal is home (0: at once), `maturity_s` the Unix second at which a bond is paid
+    back, `liquidity` what everybody together can withdraw now, `supply` what all others have there,
+    `utilisation_wad` the part of all that is lent out. `facts` name protocol, issuer, oracle, chain
+    and kind ("" where the listing does not say).
     """
 
     curve: Curve
@@ -23,21 +34,42 @@ class VenueState:
     exit_terms: str
     refusal: str
     as_of: BlockRef
+    exit_s: int | None = None
+    maturity_s: int | None = None
+    liquidity: int | None = None
+    supply: int | None = None
+    utilisation_wad: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "curve": self.curve.to_json(),
             "position": str(self.position),
-            "capacity": None if self.capacity is None else str(self.capacity),
+            "capacity": _text(self.capacity),
             "withdrawable": str(self.withdrawable),
             "exit_terms": self.exit_terms,
             "refusal": self.refusal,
+            "exit_s": _text(self.exit_s),
+            "maturity_s": _text(self.maturity_s),
+            "liquidity": _text(self.liquidity),
+            "supply": _text(self.supply),
+            "utilisation_wad": _text(self.utilisation_wad),
+            "facts": dict(self.facts),
             "block": {
                 "number": str(self.as_of.number),
                 "hash": self.as_of.hash,
                 "timestamp": str(self.as_of.timestamp),
             },
         }
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def lent_out_up(debt: int, total: int) -> int:
+    """The part of all deposits that is lent out, times 1e18, rounded up."""
+    return -(-debt * WAD // total) if total > 0 else 0
 
 
 class Venue(Protocol):

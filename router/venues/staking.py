@@ -35,6 +35,8 @@ class StakingVenue:
             exit_terms=f"queue of {state.withdrawal_delay_s} s",
             refusal="" if state.reward_reserve > 0 else "the rewards have run dry",
             as_of=block,
+            exit_s=state.withdrawal_delay_s,
+            supply=max(state.total_pooled - staked, 0),
         )
 
     async def value(self, block: BlockRef) -> int:

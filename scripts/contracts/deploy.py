@@ -18,6 +18,7 @@ from eth_account.signers.local import LocalAccount
 
 from chains.errors import ChainError, DeploymentRefused
 from chains.evm.address import ZERO_ADDRESS, checksum
+from chains.evm.calldata import decode_answer, encode_call
 from chains.evm.contracts.guard_setup import GuardSetup
 from chains.evm.deployment import ours
 from chains.evm.deployment.builds import Build
@@ -50,6 +51,7 @@ def sites_of(wanted: argparse.Namespace, out: Path) -> list[Site]:
         ours.sweeper(wanted.treasury),
         *_hub(wanted, builds["Sweeper"]),
         *(ours.treasury_guard(n, setup, wanted.log_id) for n, setup in _setups(wanted)),
+        *_vaults(wanted, builds["TreasuryGuard"]),
     ]
     names = [placement.name for placement in placements]
     if len(set(names)) != len(names):
@@ -62,6 +64,18 @@ def _hub(wanted: argparse.Namespace, sweeper: Build) -> list[Placement]:
         return []
     site = Site.of(ours.sweeper(wanted.treasury), sweeper)
     return [ours.sweep_hub(site.address, wanted.sweep_operator)]
+
+
+def _vaults(wanted: argparse.Namespace, guard: Build) -> list[Placement]:
+    """After the guards, whose addresses are in their code."""
+    setups, found = dict(_setups(wanted)), []
+    for name, market in wanted.vtoken_vault:
+        if name not in setups or setups[name].asset is None:
+            raise DeploymentRefused(f"vtoken vault: {name} is no guard of a token here")
+        at = Site.of(ours.treasury_guard(name, setups[name], wanted.log_id), guard).address
+        label = f"{name}_{market[2:10].lower()}"
+        found.append(ours.vtoken_vault(label, market, at, setups[name].asset or ZERO_ADDRESS))
+    return found
 
 
 def _setups(wanted: argparse.Namespace) -> list[tuple[str, GuardSetup]]:
@@ -135,6 +149,13 @@ def _check_tokens(chain: Reader, wanted: argparse.Namespace) -> None:
         for venue in setup.venues:
             if not chain.code(venue.target, at) or not chain.code(venue.aux, at):
                 raise DeploymentRefused(f"guard {name}: venue {venue.name} has no code there")
+    setups = dict(_setups(wanted))
+    for name, market in wanted.vtoken_vault:
+        if not chain.code(market, at):
+            raise DeploymentRefused(f"vtoken vault of {name}: no market at {market}")
+        asset = decode_answer(("address",), chain.call(market, encode_call("underlying()"), at))[0]
+        if checksum(asset) != setups[name].asset:
+            raise DeploymentRefused(f"vtoken vault of {name}: the market lends {checksum(asset)}")
 
 
 def _show(site: Site, state: str) -> None:
@@ -183,6 +204,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=FILE",
         help="a guard with the limits in a JSON file; again for another pool",
     )
+    add(
+        "--vtoken-vault",
+        type=_vault,
+        action="append",
+        default=[],
+        metavar="GUARD=MARKET",
+        help="a wrapper of a market of Compound V2's shape for a guard, which then has to list it",
+    )
     add("--keystore", type=Path, help="encrypted key file of the deploying account")
     add("--book", type=Path, help="where the address book goes; contracts-<chain id>.json")
     add("--send", action="store_true", help="do it")
@@ -208,6 +237,11 @@ def _guard(text: str) -> tuple[str, Path]:
     if not name.isidentifier():
         raise ValueError(f"not a name: {name!r}")
     return name, Path(file)
+
+
+def _vault(text: str) -> tuple[str, str]:
+    name, _, market = text.partition("=")
+    return name, _address(market)
 
 
 if __name__ == "__main__":

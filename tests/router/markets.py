@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from router.curves import RAY, Curve, FixedPot, Flat, Kinked, Tiered
+from router.curves import RAY, WAD, Curve, FixedPot, Flat, Kinked, Queued, Sampled, Slot, Tiered
 
 RATES = st.integers(0, 30 * RAY // 100)
 
@@ -27,6 +27,31 @@ def tiered(draw: st.DrawFn, size_max: int) -> Tiered:
     return Tiered(tuple((b, draw(RATES)) for b in bounds), draw(RATES))
 
 
+@st.composite
+def sampled(draw: st.DrawFn, size_max: int) -> Sampled:
+    sizes = sorted(draw(st.sets(st.integers(1, size_max), max_size=5)))
+    return Sampled(((0, 0), *((x, draw(st.integers(0, size_max * RAY // 5))) for x in sizes)))
+
+
+@st.composite
+def queued(draw: st.DrawFn, size_max: int) -> Queued:
+    """Two or three slots; whether the incomes meet at their borders is all the same here."""
+    borders = sorted(draw(st.sets(st.integers(1, size_max), max_size=2)))
+    slots = [
+        Slot(
+            lo,
+            draw(st.integers(-lo, size_max)),
+            draw(st.integers(0, size_max * RAY // 10)),
+            draw(kinked(size_max)),
+        )
+        for lo in (0, *borders)
+    ]
+    others = draw(st.integers(0, 2 * size_max))
+    return Queued(others, draw(st.integers(WAD // 2, WAD)), tuple(slots))
+
+
 def curves(size_max: int) -> st.SearchStrategy[Curve]:
     pots = st.builds(FixedPot, st.integers(0, size_max * RAY // 10), st.integers(0, size_max))
-    return st.one_of(st.builds(Flat, RATES), pots, tiered(size_max), kinked(size_max))
+    return st.one_of(
+        st.builds(Flat, RATES), pots, *(c(size_max) for c in (tiered, kinked, sampled, queued))
+    )

@@ -1,16 +1,21 @@
 """Curves: exact values, the ranges' promises, and JSON."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.curves import (
     RAY,
+    WAD,
     Curve,
     Kinked,
+    Queued,
+    Sampled,
     Shape,
+    Slot,
     Tiered,
     from_json,
     income_down,
@@ -19,7 +24,7 @@ from router.curves import (
     pays_at_least,
     rate_ray_down,
 )
-from tests.router.markets import curves
+from tests.router.markets import curves, kinked, queued
 
 pytestmark = pytest.mark.unit
 
@@ -30,6 +35,16 @@ def _value(curve: Curve, x: int) -> Fraction:
 
 @given(curves(40), st.integers(0, 90))
 def test_ranges_cover_and_bend_as_they_say(curve: Curve, hi: int) -> None:
+    _check_ranges(curve, hi)
+
+
+@settings(max_examples=300)
+@given(queued(60), st.integers(20, 90))
+def test_a_queue_of_markets_bends_as_it_says(curve: Queued, hi: int) -> None:
+    _check_ranges(curve, hi)
+
+
+def _check_ranges(curve: Curve, hi: int) -> None:
     parts = curve.ranges(hi)
     covered = [x for part in parts for x in range(part.lo, part.hi + 1)]
     assert covered == list(range(hi + 1))
@@ -68,3 +83,32 @@ def test_tiers_are_marginal_not_whole_balance() -> None:
     percent = RAY // 100
     offer = Tiered(((500, 10 * percent),), 2 * percent)
     assert offer.income(1500) == (500 * 10 * percent + 1000 * 2 * percent, 1)
+
+
+def test_sampled_is_straight_between_its_points_and_flat_after_them() -> None:
+    curve = Sampled(((0, 0), (10, 100), (20, 150), (40, 450)))
+    found = [Fraction(*curve.income(x)) for x in (0, 5, 10, 15, 20, 30, 40, 1000)]
+    assert found == [0, 50, 100, 125, 150, 300, 450, 450]
+    shapes = [(r.lo, r.hi, r.shape) for r in curve.ranges(1000)]
+    assert shapes == [(0, 20, Shape.CONCAVE), (21, 1000, Shape.CONCAVE)]
+
+
+@pytest.mark.parametrize(
+    ("points", "rule"),
+    [((), "first"), (((1, 0),), "first"), (((0, 0), (5, 1), (5, 2)), "ascend")],
+)
+def test_samples_that_are_no_curve_are_refused(
+    points: tuple[tuple[int, int], ...], rule: str
+) -> None:
+    with pytest.raises(ValueError, match=f"points: .*{rule}"):
+        Sampled(points)
+
+
+@given(kinked(10**12), st.integers(1, 10**12))
+def test_a_vault_that_has_one_market_to_itself_and_no_fee_earns_what_the_market_pays(
+    market: Kinked, x: int
+) -> None:
+    """Then the market's other suppliers are the vault's other holders."""
+    alone = replace(market, supply=0)
+    vault = Queued(market.supply, WAD, (Slot(0, market.supply, 0, alone),))
+    assert Fraction(*vault.income(x)) == Fraction(*market.income(x))

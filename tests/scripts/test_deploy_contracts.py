@@ -284,3 +284,41 @@ def test_it_waits_for_its_account_to_be_idle(
 def test_addresses_are_read_strictly(chain: Yard, role: str, text: str) -> None:
     with pytest.raises(SystemExit):
         main(arguments(chain, **{role: text}))
+
+
+def test_a_wrapper_of_a_lending_market_is_placed_for_its_guard(
+    chain: Yard, account: LocalAccount, tmp_path: Path
+) -> None:
+    file, market = tmp_path / "book.json", chain.world.compound.v_tokens["USDC"]
+    wanted = arguments(chain, f"--vtoken-vault=guard_usdc={market}", "--book", str(file))
+    assert main(wanted) == 0
+    assert main([*wanted, "--send"]) == 0
+    book = json.loads(file.read_text())["contracts"]
+    vault = book[f"guard_usdc_{market[2:10].lower()}"]["address"]
+    url, guard = chain.anvil.rpc_url, book["guard_usdc"]["address"]
+    assert call(url, vault, "DEPOSITOR()", returns="(address)")[0].lower() == guard.lower()
+    assert call(url, vault, "MARKET()", returns="(address)")[0].lower() == market.lower()
+
+
+@pytest.mark.parametrize(
+    ("guard", "symbol", "says"),
+    [
+        ("guard_eth", "USDC", "is no guard of a token here"),
+        ("nobody", "USDC", "is no guard of a token here"),
+        ("guard_usdc", "WETH", "the market lends"),
+        ("guard_usdc", "", "no market at"),
+    ],
+)
+def test_a_wrapper_that_fits_no_guard_is_refused(
+    chain: Yard,
+    account: LocalAccount,
+    guard: str,
+    symbol: str,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    market = chain.world.compound.v_tokens.get(symbol, "0x" + "0c" * 20)
+    before = block_number(chain)
+    assert main(arguments(chain, f"--vtoken-vault={guard}={market}", "--send")) == 1
+    assert says in capsys.readouterr().err
+    assert block_number(chain) == before

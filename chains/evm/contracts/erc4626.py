@@ -90,6 +90,14 @@ class Erc4626:
         )[0]
         return value
 
+    async def price(self, block: At) -> int:
+        """Assets of 1e27 shares: more digits than any holder's own amount shows."""
+        data = encode_call("convertToAssets(uint256)", 10**27)
+        price: int = decode_answer(
+            ("uint256",), await self.client.call(self.address, data, block)
+        )[0]
+        return price
+
     async def shares(self, assets: int, block: At) -> int:
         """How many shares so many assets are by the vault's own conversion, rounded down."""
         data = encode_call("convertToShares(uint256)", assets)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from chains.errors import ArtifactDiffers
 
-CONTRACTS = ("AuditAnchor", "Payouts", "SweepHub", "Sweeper", "TreasuryGuard")
+CONTRACTS = ("AuditAnchor", "Payouts", "SweepHub", "Sweeper", "TreasuryGuard", "VTokenVault")
 """All that an installation puts on a chain."""
 PINS = Path(__file__).with_name("code_hashes.json")
 

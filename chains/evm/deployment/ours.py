@@ -50,6 +50,13 @@ def treasury_guard(name: str, setup: GuardSetup, installation: bytes) -> Placeme
     return Placement(name, "TreasuryGuard", (setup.encoded(),), immutables, salt)
 
 
+def vtoken_vault(name: str, market: str, guard: str, asset: str) -> Placement:
+    """One for each guard and market of Compound V2's shape; `asset` is what the market lends. Its
+    address has the guard's in it, so the guard is in place before and lists it by a proposal."""
+    immutables = tuple(map(_word, (market, guard, asset)))
+    return Placement(name, "VTokenVault", (market, guard), immutables)
+
+
 def _number(value: int) -> bytes:
     return value.to_bytes(32, "big")
 

@@ -1,50 +1,21 @@
 """Predicted against realised rates on real contracts: 1e-6 relative or better."""
 
-from collections.abc import AsyncIterator, Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
 from chains.devnet.rpc import send
 from chains.devnet.scenario import aave
 from chains.devnet.scenario.chain import warp
-from chains.devnet.world import DevnetChain, start_chain
-from chains.evm.address import checksum
+from chains.devnet.world import DevnetChain
 from chains.evm.client import EvmClient
 from chains.evm.contracts.aave_pool import AavePool
-from chains.types import BlockRef
 from router.curves import YEAR_S, rate_ray_down
 from router.venues.aave import AaveVenue
 from router.venues.erc4626 import VaultVenue
+from tests.router.venues.people import HOLDER, TOLERANCE, UNIT, head
 
 pytestmark = pytest.mark.chain
-
-REPO = Path(__file__).resolve().parents[3]
-UNIT = 10**6
-TOLERANCE = Fraction(1, 10**6)
-HOLDER = checksum("0x" + "5a" * 20)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[DevnetChain]:
-    started = start_chain(REPO / ".cache", 31337)
-    yield started
-    started.anvil.stop()
-
-
-@pytest.fixture
-def chain(running: DevnetChain) -> Iterator[DevnetChain]:
-    snapshot = running.anvil.snapshot()
-    yield running
-    running.anvil.revert(snapshot)
-
-
-@pytest.fixture
-async def client(chain: DevnetChain) -> AsyncIterator[EvmClient]:
-    made = EvmClient(chain.world.chain_id, [chain.anvil.rpc_url])
-    yield made
-    await made.close()
 
 
 def supply(chain: DevnetChain, amount: int) -> None:
@@ -63,10 +34,6 @@ def venue(chain: DevnetChain, client: EvmClient) -> AaveVenue:
     market = chain.world.aave
     usdc = market.reserves["USDC"]
     return AaveVenue(client, market.pool, usdc.asset, usdc.a_token, HOLDER)
-
-
-async def head(client: EvmClient) -> BlockRef:
-    return await client.block("latest")
 
 
 @pytest.mark.parametrize("utilised", [False, True], ids=["below the kink", "from above the kink"])
