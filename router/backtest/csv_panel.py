@@ -18,6 +18,7 @@ NEEDED = ("date", "venue", "token", "apy_decimal")
 OPTIONAL = ("withdrawable_usd", "utilisation", "tvl_usd")
 APY_MAX = 100
 """10,000 % a year: more than that is a unit mixed up, not a rate."""
+Cells = dict[tuple[date, Venue], Cell]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
 LOANSCAN_7 = frozenset(
@@ -30,12 +31,17 @@ LOANSCAN_7 = frozenset(
 """The seven independent, complete series among LoanScan's (see the data's own README)."""
 
 
-def parse(name: str, text: str, only: Collection[Venue] | None = None) -> Panel:
-    """The panel in a CSV; with `only`, of these venues, each of which must be there."""
+def parse(
+    name: str,
+    text: str,
+    only: Collection[Venue] | None = None,
+) -> Panel:
+    """The panel in a CSV; with `only`, of these venues, each of which must be there, and of the
+    days that they have in common."""
     lines = csv.reader(text.splitlines())
     header = next(lines, [])
     _check_header(header)
-    cells: dict[tuple[date, Venue], Cell] = {}
+    cells: Cells = {}
     for number, values in enumerate(lines, 2):
         if len(values) != len(header):
             raise InvalidInput(f"line {number}", f"must have {len(header)} fields")
@@ -51,7 +57,14 @@ def parse(name: str, text: str, only: Collection[Venue] | None = None) -> Panel:
     missing = sorted(v.label for v in set(only or ()) - {v for _, v in cells})
     if missing or not cells:
         raise InvalidInput("venue", f"has no rows: {missing[0] if missing else 'any'}")
-    return build(name, cells)
+    return build(name, cells if only is None else _common(cells, only))
+
+
+def _common(cells: Cells, only: Collection[Venue]) -> Cells:
+    """The days from the one on which the last series begins to the one on which the first ends."""
+    spans = [[day for day, v in cells if v == venue] for venue in only]
+    first, last = max(min(days) for days in spans), min(max(days) for days in spans)
+    return {(day, v): cell for (day, v), cell in cells.items() if first <= day <= last}
 
 
 def _check_header(header: list[str]) -> None:
