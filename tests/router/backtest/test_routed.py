@@ -103,11 +103,22 @@ def test_no_entry_while_liquidity_is_thin_or_utilisation_over_the_limit(
     assert ({m.move.target for m in walk(made).made} == {B}) is enters
 
 
-def test_the_position_counts_after_the_entry() -> None:
-    """What is there already needs its multiple, too."""
+def test_the_multiple_is_a_matter_of_policy() -> None:
     made = with_cells(panel([1] * 4, [5] * 4), B, withdrawable=START * 2)
     assert {m.move.target for m in walk(made).made} == {A}
     assert {m.move.target for m in walk(made, Rules(withdrawable_multiple=2)).made} == {B}
+
+
+def test_the_position_counts_with_what_is_there_already() -> None:
+    """40,000 could leave and went in; the other 60,000 would make 100,000 out of 200,000 liquid."""
+    dry, wet, thin = 0, 10**9 * USD, 200_000 * USD
+    fast, slow = Cell(9 * PER_MILLE), Cell(PER_MILLE)
+    rows = [(slow, replace(fast, withdrawable=dry))] * 5
+    rows += [(replace(slow, withdrawable=40_000 * USD), replace(fast, withdrawable=wet))]
+    rows += [(slow, replace(fast, withdrawable=thin))] * 5
+    made = replace(panel([1] * len(rows), [9] * len(rows)), rows=tuple(rows))
+    moved = [m.move.amount for m in walk(made, Rules(frozen_days=1000)).made if m.move.source == A]
+    assert moved == [40_000 * USD]
 
 
 def test_what_cannot_be_withdrawn_stays() -> None:
