@@ -272,6 +272,9 @@ def backtest(
     ] = Path("../shared/rates"),
     amount: Annotated[list[int] | None, typer.Option(help="USD; once an amount")] = None,
     chart: Annotated[Path | None, typer.Option(help="draw wealth over time, SVG")] = None,
+    simple_rates: Annotated[
+        bool, typer.Option("--simple-rates", help="read the rates of a CSV as simple ones")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="as one object")] = False,
 ) -> None:
     """Walk the router's strategy through past rates, net of costs, against simple rules.
@@ -282,7 +285,8 @@ def backtest(
     from api.commands import backtest as command
     from router.backtest import report
 
-    found = command.run(panel, data, policy, amount or command.AMOUNTS_USD, chart)
+    amounts = amount or command.AMOUNTS_USD
+    found = command.run(panel, data, policy, amounts, chart, simple=simple_rates)
     typer.echo(json.dumps(found) if as_json else command.as_text(found))
     raise typer.Exit(int(report.missed(found["measures"])))
 

@@ -6,7 +6,7 @@ Every bad row is an InvalidInput that names its line, the field and the rule.
 
 import csv
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
@@ -18,6 +18,7 @@ NEEDED = ("date", "venue", "token", "apy_decimal")
 OPTIONAL = ("withdrawable_usd", "utilisation", "tvl_usd")
 APY_MAX = 100
 """10,000 % a year: more than that is a unit mixed up, not a rate."""
+Growth = Callable[[int], int]
 Cells = dict[tuple[date, Venue], Cell]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
@@ -35,9 +36,10 @@ def parse(
     name: str,
     text: str,
     only: Collection[Venue] | None = None,
+    growth: Growth = growth_from_apy_down,
 ) -> Panel:
     """The panel in a CSV; with `only`, of these venues, each of which must be there, and of the
-    days that they have in common."""
+    days that they have in common. `growth` makes a day's growth of apy_decimal, both in ray."""
     lines = csv.reader(text.splitlines())
     header = next(lines, [])
     _check_header(header)
@@ -51,7 +53,7 @@ def parse(
             continue
         if key in cells:
             raise InvalidInput(f"line {number}, date", "a venue has one row a day")
-        cell = _cell(row, number)
+        cell = _cell(row, number, growth)
         if cell is not None:
             cells[key] = cell
     missing = sorted(v.label for v in set(only or ()) - {v for _, v in cells})
@@ -78,7 +80,7 @@ def _check_header(header: list[str]) -> None:
             raise InvalidInput(f"line 1, {field}", "a column comes once")
 
 
-def _cell(row: dict[str, str], number: int) -> Cell | None:
+def _cell(row: dict[str, str], number: int, growth: Growth) -> Cell | None:
     """None where the rate is empty: a day that the source knows nothing of."""
     if row["apy_decimal"] == "":
         return None
@@ -87,7 +89,7 @@ def _cell(row: dict[str, str], number: int) -> Cell | None:
     utilisation = None
     if row.get("utilisation"):
         utilisation = int(_number(row, "utilisation", number, most=10) * RAY)
-    return Cell(growth_from_apy_down(int(apy * RAY)), withdrawable, utilisation, tvl)
+    return Cell(growth(int(apy * RAY)), withdrawable, utilisation, tvl)
 
 
 def _money(row: dict[str, str], field: str, number: int) -> int | None:

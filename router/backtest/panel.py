@@ -70,6 +70,11 @@ def growth_from_apy_down(apy_ray: int) -> int:
     return apr_from_apy_down(apy_ray, DAYS) // DAYS
 
 
+def growth_from_apr_down(apr_ray: int) -> int:
+    """A day's growth of a simple rate on act/365: the other way to read a rate."""
+    return apr_ray // DAYS
+
+
 def from_indices(name: str, series: Mapping[Venue, Iterable[tuple[date, int]]]) -> Panel:
     """Growth as the ratio of two indices, each the last one of its day, exact and without any
     convention. Where days are missing between two, the growth is spread over them evenly: it was

@@ -29,9 +29,7 @@ def measures(comparison: Comparison, *, with_bars: bool) -> list[dict[str, Any]]
     bar = BARS_PCT.get(key) if with_bars else None
     aim = f"aim {AIMS_PCT[key]:.2f}" if bar and key in AIMS_PCT else None
     rows = [
-        _measure(
-            f"{tag}: net APY", ours.apy_pct, "%", None if aim is None else f"aim {aim:.2f}", bar
-        ),
+        _measure(f"{tag}: net APY", ours.apy_pct, "%", aim, bar),
         _measure(f"{tag}: moves", ours.moves, "moves"),
         _measure(f"{tag}: costs", ours.cost / MICRO, "USD"),
         _measure(f"{tag}: capture ratio", comparison.capture, "ratio", "perfect foresight"),

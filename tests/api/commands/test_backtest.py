@@ -69,6 +69,15 @@ def test_a_policy_takes_the_bars_away_and_its_cap_holds(rates: Path, tmp_path: P
     assert all(row["bar"] is None for row in shown["measures"])
 
 
+def test_simple_rates_earn_more_and_have_no_bar(rates: Path) -> None:
+    effective, simple = (
+        backtest.run(str(rates), rates.parent, None, [100_000], simple=simple)["measures"]
+        for simple in (False, True)
+    )
+    assert simple[0]["value"] > effective[0]["value"]
+    assert simple[0]["bar"] is None
+
+
 @pytest.mark.parametrize(
     ("panel", "policy", "usd", "field"),
     [

@@ -26,9 +26,14 @@ def test_the_seven_series_are_complete_over_795_days() -> None:
     assert all(cell is not None for row in made.rows for cell in row)
 
 
-def test_at_a_million_the_bar_is_met() -> None:
-    rows = report.measures(found("loanscan-7", 1_000_000), with_bars=True)
-    assert (rows[0]["bar"], rows[0]["ok"]) == (6.09, True)
+@pytest.mark.parametrize(
+    ("usd", "apy", "ok"), [(100_000, 5.3811, False), (1_000_000, 6.2158, True)]
+)
+def test_what_the_frozen_configuration_earns(usd: int, apy: float, ok: bool) -> None:
+    """At 100,000 the bar of 5.61 is missed. Whoever changes these figures changed the strategy:
+    that is chosen on the other panels, never here (see router/backtest/defaults.py)."""
+    row = report.measures(found("loanscan-7", usd), with_bars=True)[0]
+    assert (row["value"], row["ok"]) == (apy, ok)
 
 
 @pytest.mark.parametrize("usd", [100_000, 1_000_000])

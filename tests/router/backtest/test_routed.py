@@ -138,6 +138,11 @@ def test_a_missing_rate_is_no_entry() -> None:
     assert all(m.move.target == A for m in walk(panel([1] * 6, [None] * 5 + [9])).made)
 
 
+def test_a_venue_whose_rate_has_gone_missing_is_not_entered_for_what_it_paid() -> None:
+    made = with_cells(panel([1, 2] * 10, [9] * 5 + [None] * 14 + [9]), B, withdrawable=0)
+    assert {m.move.target for m in walk(made).made} == {A}
+
+
 @pytest.mark.parametrize(("frozen_days", "enters"), [(14, False), (100, True)])
 def test_a_frozen_rate_is_no_entry(frozen_days: int, enters: bool) -> None:
     """A rate that has stood still for two weeks is a feed that has died, not a venue that pays."""
