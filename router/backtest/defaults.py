@@ -3,8 +3,9 @@
 Chosen on voltz's indices (2021-22 and 2023), Yearn's share prices (2022), panels made of shifted
 pieces of voltz's Aave series, and synthetic rates; frozen in a commit before LoanScan's rates were
 looked at for the first time. On those panels the result is flat around these values: halving after
-7 to 35 bp, a lead of 0 to 0.3, half or twice as many experts change the mean net yield by less than
-0.1 percentage points. So nothing here is fine-tuned, and nothing here may be tuned on LoanScan.
+7 to 35 bp, a lead of 0 to 0.3, a third of the experts or slower ones besides change the mean net
+yield by less than 0.1 percentage points (`python -m scripts.backtests.choose`). So nothing here is
+fine-tuned, and nothing here may be tuned on LoanScan.
 """
 
 from dataclasses import dataclass
