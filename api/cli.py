@@ -33,7 +33,7 @@ LOCAL = frozenset(
     {
         *("serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck"),
         *("sign-approval", "sign-safe", "kek", "doctor", "policy"),
-        *("back-up", "chains", "drill", "rescue"),
+        *("back-up", "chains", "drill", "rescue", "backtest"),
     }
 )
 """Commands that need no OpenAPI document: building one would only make them start late."""
@@ -261,6 +261,34 @@ def drill(
     for row in rows:
         typer.echo(f"{row.name:<14} {'ok' if row.ok else 'FAILED':<6} {row.detail}")
     raise typer.Exit(0 if all(row.ok for row in rows) else 1)
+
+
+@app.command()
+def backtest(
+    panel: Annotated[str, typer.Argument(help="a CSV of rates, or the name of a panel")],
+    policy: Annotated[Path | None, typer.Option(help="limits of the run, as JSON")] = None,
+    data: Annotated[
+        Path, typer.Option(help="folder of the named panels", envvar="MOORAGE_RATES")
+    ] = Path("../shared/rates"),
+    amount: Annotated[list[int] | None, typer.Option(help="USD; once an amount")] = None,
+    chart: Annotated[Path | None, typer.Option(help="draw wealth over time, SVG")] = None,
+    simple_rates: Annotated[
+        bool, typer.Option("--simple-rates", help="read the rates of a CSV as simple ones")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="as one object")] = False,
+) -> None:
+    """Walk the router's strategy through past rates, net of costs, against simple rules.
+
+    A CSV has the columns date, venue, token, apy_decimal; and withdrawable_usd, utilisation,
+    tvl_usd where they are known. Exits with 1 if a bar is missed.
+    """
+    from api.commands import backtest as command
+    from router.backtest import report
+
+    amounts = amount or command.AMOUNTS_USD
+    found = command.run(panel, data, policy, amounts, chart, simple=simple_rates)
+    typer.echo(json.dumps(found) if as_json else command.as_text(found))
+    raise typer.Exit(int(report.missed(found["measures"])))
 
 
 def attach_routes() -> typer.Typer:

@@ -409,7 +409,8 @@ class Queued:
                 b = ((y1 - y0) / (xs[1] - x0) - rise) / (x2 - xs[1]) * size0 * size1 * size2 / s
             a = rise - b * s / (size0 * size2)
             k = y0 - a * x0 - b * x0 / size0
-            yield Term(x2, *(f.as_integer_ratio() for f in (k, a, b)), supply=s)
+            form = {"const": k.as_integer_ratio(), "a": a.as_integer_ratio()}
+            yield Term(x2, **form, b=b.as_integer_ratio(), supply=s)
 
     def to_json(self) -> dict[str, Any]:
         slots = [
