@@ -24,7 +24,9 @@ from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
 from router.curves import Flat, rate_ray_down
 from router.deps import RouterDeps
+from router.facts import facts_of
 from router.legs import Leg
+from router.limits import limited
 from router.moves import Action
 from router.plan_json import allocation_to_json, problem_to_json
 from router.policy import RiskPolicy
@@ -124,19 +126,25 @@ async def read_venues(
     return found
 
 
-def problem_of(snap: Snapshot, states: Mapping[str, VenueState | None]) -> AllocationInput:
+def problem_of(
+    snap: Snapshot,
+    states: Mapping[str, VenueState | None],
+    needs: Mapping[int, int] | None = None,
+) -> AllocationInput:
     """The books and the chain as one problem. What can't be read or is moving stays as it is.
 
-    Nothing can be withdrawn where that has just failed: a plan would only ask again.
+    Nothing can be withdrawn where that has just failed: a plan would only ask again. `needs` is
+    what will leave the pool by each horizon of the policy; see `limits.limited`.
     """
     busy = {leg.venue_id for leg in snap.moving}
-    return AllocationInput(
+    problem = AllocationInput(
         idle=snap.idle,
         reserved=snap.reserved,
         venues=tuple(_input(snap, row, states[row.id], row.id in busy) for row in snap.venues),
         limits=_complete(snap.policy.limits, snap.venues),
         rule=snap.policy.rebalance,
     )
+    return limited(problem, snap.policy, facts_of(states), needs or {})
 
 
 def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) -> VenueInput:

@@ -43,7 +43,7 @@ _RULES = (
 
 
 def terms(body: Mapping[str, Any], placed: Mapping[str, Tier]) -> RiskTerms:
-    """Requires that tiers, venues and rebalance are read; `placed` is where each venue is listed."""
+    """Requires that tiers, venues and rebalance are read; `placed` is where a venue is listed."""
     scoring = _scoring(body["scoring"])
     cards, entry = _venues(body["venues"])
     _require_tiers(body["tiers"], placed, cards, scoring)

@@ -72,8 +72,8 @@ class Scoring:
 class EntryRules:
     """What must hold at a venue for money to enter. A share of 1 asks nothing.
 
-    `supply_share` of what all have there together, ours included, after we entered;
-    `liquidity_share` of what others leave there to be withdrawn now.
+    `supply_share` is ours of all that lies there, `liquidity_share` ours against what anybody
+    could withdraw there now; both as they are after we entered, our own money included.
     """
 
     size_min: int
