@@ -16,6 +16,7 @@ from router.risk.terms import (
     Depeg,
     EntryRules,
     Factor,
+    Gate,
     GroupRule,
     LockUp,
     RiskTerms,
@@ -25,7 +26,9 @@ from router.risk.terms import (
 from router.tiers import WAD, Limits, Tier, VenueLimit, share_down
 from tests.router.markets import curves
 
-SCORING = Scoring(dict.fromkeys(Factor, 2000), dict.fromkeys(Tier, 100), {})
+SCORING = Scoring(
+    dict.fromkeys(Factor, 2000), dict.fromkeys(Tier, 100), dict.fromkeys(Gate, Tier.STRATEGIES)
+)
 OPEN = EntryRules(0, WAD, WAD, WAD, 10**28, 3600)
 RULE = RebalanceRule(horizon_s=31_536_000, min_gain=0, ticket=1, cooldown_s=0)
 HOUR, DAY = 3600, 86_400
