@@ -8,7 +8,7 @@ sizes that are worth holding bind nothing here: what is stuck may be less.
 
 from dataclasses import dataclass
 
-from router.bounds import Bound, Unit, bounds, value_for, with_value
+from router.levers import Bound, Unit, bounds, value_for, with_value
 from router.limits import stuck_of, total_of
 from router.problem import AllocationInput
 

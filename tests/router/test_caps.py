@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 
 from router.allocate import Allocation, allocate
-from router.bounds import bounds
 from router.curves import RAY, Flat
+from router.levers import bounds
 from router.limits import stuck_of
 from router.problem import AllocationInput, Group, VenueInput
 from router.tiers import WAD, Limits, Tier, VenueLimit

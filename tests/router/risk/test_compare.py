@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from router.bounds import Bound, bounds
+from router.levers import Bound, bounds
 from router.policy import parse
 from router.risk.compare import changes, loosened
 from router.risk.terms import By, GroupRule, LockUp, RiskTerms, Rung
