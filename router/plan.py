@@ -60,6 +60,16 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """Books and chain at one block, as a problem that is not solved yet."""
+
+    snapshot: Snapshot
+    block: BlockRef
+    states: Mapping[str, VenueState | None]
+    problem: AllocationInput
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A plan that is not stored yet."""
 
@@ -182,14 +192,20 @@ def _complete(limits: Limits, venues: tuple[VenueRow, ...]) -> Limits:
     return Limits(limits.buffer_share_wad, tiers, rules)
 
 
-async def draft(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Draft:
-    """Read everything and solve. Raises Refused without a policy, ChainError without a chain."""
+async def read(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Reading:
+    """Everything at one block. Raises Refused without a policy, ChainError without a chain."""
     async with deps.db.snapshot() as s:
         snap = await snapshot(s, tenant_id, pool_id)
     block = await confirmed_block(deps, snap.pool.chain_id)
     states = await read_venues(deps, snap.pool, snap.venues, block)
-    problem = problem_of(snap, states)
-    return Draft(snap, block, states, problem, allocate(problem))
+    return Reading(snap, block, states, problem_of(snap, states))
+
+
+async def draft(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Draft:
+    """Read everything and solve. Raises as `read` does."""
+    found = await read(deps, tenant_id, pool_id)
+    answer = allocate(found.problem)
+    return Draft(found.snapshot, found.block, found.states, found.problem, answer)
 
 
 async def store(s: WriteSession, deps: RouterDeps, made: Draft) -> PlanId | None:

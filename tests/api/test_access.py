@@ -55,7 +55,7 @@ LAST = [
 ]
 """They end what the others need; so they go last."""
 NEEDS_CHAIN = {"rates compare", "allocations plan", "safe-proposals sign"}
-NEEDS_CHAIN |= {"deposits confirm"}
+NEEDS_CHAIN |= {"deposits confirm", "risk-policies limits"}
 """Nothing to read without a node: an allowed caller gets as far as that."""
 
 

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from api.routes import risk_limits
+from api.routes.risk_limits import LimitsView
 from router import plan, policies, rebalance
 from router.allocate import allocate
 from router.plan_json import allocation_to_json, problem_from_json
 from router.tiers import WAD
 from tests.router.risk.documents import GOOD, venue
-from tests.router.test_rebalance import funded
+from tests.router.test_rebalance import funded, run
 from tests.router.world import World
 
 pytestmark = pytest.mark.postgres
@@ -77,6 +79,23 @@ async def test_a_fact_that_a_rule_needs_and_nobody_says_keeps_money_out(world: W
     assert {v.refusal for v in made.problem.venues} == {"nobody says how much lies there"}
     assert set(made.answer.targets.values()) == {0}
     assert made.snapshot.policy.limits.buffer_share_wad == WAD // 10
+
+
+async def test_what_cannot_hold_is_told_with_its_smallest_step(world: World) -> None:
+    """The whole of a venue is frozen, and by a new version it should hold less."""
+    await funded(world)
+    await run(world)
+    await governed(world, groups=[{"by": "kind", "value": "aave", "cap": "7", "share_max": None}])
+    world.venues["aave-usdc"].withdrawable = 1
+    found = risk_limits.view("poo_x", await plan.read(world.deps, world.tenant, world.pool_id))
+    LimitsView.model_validate(found)
+    held = world.venues["aave-usdc"].position
+    assert (found["holds"], found["enough_to_relax"]) == (False, "group:kind:aave")
+    assert found["cannot_hold"] == [
+        {"limit": "group:kind:aave", "short": str(held - 1 - 7), "value": str(held - 1)}
+    ]
+    use = {x["limit"]: (x["amount"], x["held"]) for x in found["limits"]}
+    assert use["group:kind:aave"] == ("7", str(held))
 
 
 async def test_an_incredible_rate_keeps_money_out(world: World) -> None:
