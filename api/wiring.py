@@ -42,7 +42,7 @@ from custody.withdrawals.batches import settle as batches
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.liquidity import FillEffects
 from custody.withdrawals.settle import PayoutEffects
-from router import accrual, effects, exchange, funding, rebalance, recall
+from router import accrual, effects, exchange, funding, proposals, rebalance, recall
 from router.deps import RouterDeps
 from router.venues.cefi.binance import Binance
 from router.venues.cefi.port import Earn
@@ -242,6 +242,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.rebalance", lambda: rebalance.step(router), 2 * every),
         Job("router.claims", lambda: rebalance.claim_step(router), SLOW_MS),
         Job("router.exchange", lambda: exchange.step(router), 2 * every),
+        Job("router.policies", lambda: proposals.step(router), SLOW_MS),
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
         Job("audit.sequence", lambda: sequence.run_all(p.db), every),
         Job("assurance.anchor", lambda: anchor.step(anchors, anchor_chain_id), SLOW_MS),

@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    ForeignKey,
     Index,
     Integer,
     Numeric,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -69,6 +71,32 @@ risk_policies = Table(
     Column("at", TIME, nullable=False),
     PrimaryKeyConstraint("pool_id", "version"),
     UniqueConstraint("hash"),
+)
+
+risk_proposals = Table(
+    "risk_proposals",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("pool_id", Uuid, ForeignKey("pools.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("hash", HASH, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("loosens", JSONB, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("proposed_by", Uuid, nullable=False),
+    Column("approved_by", Uuid),
+    Column("due_at", TIME),
+    Column("reason", Text),
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False, server_default=func.now()),
+    Index("ix_risk_proposals_pool_id_id", "pool_id", "id"),
+    Index(
+        "uq_risk_proposals_open",
+        "pool_id",
+        unique=True,
+        postgresql_where=text("state IN ('proposed', 'approved')"),
+    ),
 )
 
 venues = Table(

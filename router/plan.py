@@ -24,7 +24,9 @@ from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
 from router.curves import Flat, rate_ray_down
 from router.deps import RouterDeps
+from router.facts import facts_of
 from router.legs import Leg
+from router.limits import limited
 from router.moves import Action
 from router.plan_json import allocation_to_json, problem_to_json
 from router.policy import RiskPolicy
@@ -55,6 +57,16 @@ class Snapshot:
     moving: tuple[Leg, ...]
     failed: frozenset[str]
     """Venues where an exit has just failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Books and chain at one block, as a problem that is not solved yet."""
+
+    snapshot: Snapshot
+    block: BlockRef
+    states: Mapping[str, VenueState | None]
+    problem: AllocationInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +136,25 @@ async def read_venues(
     return found
 
 
-def problem_of(snap: Snapshot, states: Mapping[str, VenueState | None]) -> AllocationInput:
+def problem_of(
+    snap: Snapshot,
+    states: Mapping[str, VenueState | None],
+    needs: Mapping[int, int] | None = None,
+) -> AllocationInput:
     """The books and the chain as one problem. What can't be read or is moving stays as it is.
 
-    Nothing can be withdrawn where that has just failed: a plan would only ask again.
+    Nothing can be withdrawn where that has just failed: a plan would only ask again. `needs` is
+    what will leave the pool by each horizon of the policy; see `limits.limited`.
     """
     busy = {leg.venue_id for leg in snap.moving}
-    return AllocationInput(
+    problem = AllocationInput(
         idle=snap.idle,
         reserved=snap.reserved,
         venues=tuple(_input(snap, row, states[row.id], row.id in busy) for row in snap.venues),
         limits=_complete(snap.policy.limits, snap.venues),
         rule=snap.policy.rebalance,
     )
+    return limited(problem, snap.policy, facts_of(states), needs or {})
 
 
 def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) -> VenueInput:
@@ -174,14 +192,20 @@ def _complete(limits: Limits, venues: tuple[VenueRow, ...]) -> Limits:
     return Limits(limits.buffer_share_wad, tiers, rules)
 
 
-async def draft(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Draft:
-    """Read everything and solve. Raises Refused without a policy, ChainError without a chain."""
+async def read(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Reading:
+    """Everything at one block. Raises Refused without a policy, ChainError without a chain."""
     async with deps.db.snapshot() as s:
         snap = await snapshot(s, tenant_id, pool_id)
     block = await confirmed_block(deps, snap.pool.chain_id)
     states = await read_venues(deps, snap.pool, snap.venues, block)
-    problem = problem_of(snap, states)
-    return Draft(snap, block, states, problem, allocate(problem))
+    return Reading(snap, block, states, problem_of(snap, states))
+
+
+async def draft(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Draft:
+    """Read everything and solve. Raises as `read` does."""
+    found = await read(deps, tenant_id, pool_id)
+    answer = allocate(found.problem)
+    return Draft(found.snapshot, found.block, found.states, found.problem, answer)
 
 
 async def store(s: WriteSession, deps: RouterDeps, made: Draft) -> PlanId | None:

@@ -26,11 +26,11 @@ def problem_to_json(problem: AllocationInput) -> dict[str, Any]:
                 "curve": v.curve.to_json(),
                 "position": str(v.position),
                 "withdrawable": str(v.withdrawable),
-                "capacity": None if v.capacity is None else str(v.capacity),
+                "capacity": _text(v.capacity),
                 "refusal": v.refusal,
                 "enter_cost": str(v.enter_cost),
                 "exit_cost": str(v.exit_cost),
-                "amount_max": None if v.amount_max is None else str(v.amount_max),
+                "amount_max": _text(v.amount_max),
                 "limit": v.limit,
                 "size_min": str(v.size_min),
             }
@@ -49,6 +49,9 @@ def problem_to_json(problem: AllocationInput) -> dict[str, Any]:
             "min_gain": str(rule.min_gain),
             "ticket": str(rule.ticket),
             "cooldown_s": str(rule.cooldown_s),
+            "turnover_max": _text(rule.turnover_max),
+            "gas_max": _text(rule.gas_max),
+            "slippage_max_bps": _text(rule.slippage_max_bps),
         },
         "groups": [
             {"name": g.name, "venues": sorted(g.venues), "cap": str(g.cap)} for g in problem.groups
@@ -56,9 +59,19 @@ def problem_to_json(problem: AllocationInput) -> dict[str, Any]:
     }
 
 
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(value: str | None) -> int | None:
+    return None if value is None else int(value)
+
+
 def problem_from_json(body: Mapping[str, Any]) -> AllocationInput:
-    """Inverse of `problem_to_json`, also of what it wrote before there were groups. Tiers come back
-    in their fixed order."""
+    """Inverse of `problem_to_json`. Tiers come back in their fixed order.
+
+    A plan of before has no groups, and no limits by rules.
+    """
     limits, rule = body["limits"], body["rule"]
     return AllocationInput(
         idle=int(body["idle"]),
@@ -70,13 +83,13 @@ def problem_from_json(body: Mapping[str, Any]) -> AllocationInput:
                 curve=curves.from_json(v["curve"]),
                 position=int(v["position"]),
                 withdrawable=int(v["withdrawable"]),
-                capacity=None if v["capacity"] is None else int(v["capacity"]),
+                capacity=_number(v["capacity"]),
                 refusal=v["refusal"],
                 enter_cost=int(v["enter_cost"]),
                 exit_cost=int(v["exit_cost"]),
-                amount_max=None if v.get("amount_max") is None else int(v["amount_max"]),
+                amount_max=_number(v.get("amount_max")),
                 limit=v.get("limit", "rule"),
-                size_min=int(v.get("size_min", 0)),
+                size_min=int(v.get("size_min", "0")),
             )
             for v in body["venues"]
         ),
@@ -88,9 +101,17 @@ def problem_from_json(body: Mapping[str, Any]) -> AllocationInput:
                 for id_, v in limits["venues"].items()
             },
         ),
-        rule=RebalanceRule(**{k: int(v) for k, v in rule.items()}),
+        rule=RebalanceRule(
+            horizon_s=int(rule["horizon_s"]),
+            min_gain=int(rule["min_gain"]),
+            ticket=int(rule["ticket"]),
+            cooldown_s=int(rule["cooldown_s"]),
+            turnover_max=_number(rule.get("turnover_max")),
+            gas_max=_number(rule.get("gas_max")),
+            slippage_max_bps=_number(rule.get("slippage_max_bps")),
+        ),
         groups=tuple(
-            Group(g["name"], frozenset(g["venues"]), int(g["cap"])) for g in body.get("groups", [])
+            Group(g["name"], frozenset(g["venues"]), int(g["cap"])) for g in body.get("groups", ())
         ),
     )
 

@@ -1,16 +1,40 @@
-"""Stored risk policies: append-only versions, each naming the hash of the one before."""
+"""Stored risk policies: append-only versions, each naming the hash of the one before.
+
+Tightening is one person's, at once. What loosens goes through `router/proposals.py`.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from custody.audit import log
 from custody.core.db import ReadSession, WriteSession
-from custody.core.errors import Conflict, InvalidInput
+from custody.core.errors import Conflict, InvalidInput, Refused
 from custody.core.ids import PoolId, TenantId, format_id
 from router import books, models
 from router.policy import RiskPolicy, parse
+from router.risk.compare import Change, loosened
 from router.tiers import within
+
+DELAY_MIN_S = 3600
+"""A loosening waits at least this long; on a devnet it need not wait at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A document that may be the pool's next version, and the version that it would follow."""
+
+    item: books.Pool
+    policy: RiskPolicy
+    last: RiskPolicy | None
+
+    @property
+    def loosens(self) -> tuple[Change, ...]:
+        """What needs two people and a delay. A version that names no delay is changed by one."""
+        if self.last is None or self.last.terms is None:
+            return ()
+        return loosened(self.last, self.policy)
 
 
 async def load(
@@ -21,13 +45,33 @@ async def load(
     *,
     loaded_by: str,
     at: datetime,
+    agreed: bool = False,
+    delay_min_s: int = DELAY_MIN_S,
 ) -> RiskPolicy:
     """Validate and store the next version. Raises InvalidInput naming field and rule, Conflict
-    if another version came first."""
+    if another version came first, Refused where it loosens and two have not `agreed`."""
+    found = await check(s, tenant_id, pool_id, document, delay_min_s=delay_min_s)
+    if found.loosens and not agreed:
+        raise Refused("policy", f"loosens {found.loosens[0].field}: needs two people and a delay")
+    await _store(s, found.item, found.policy, document, loaded_by, at)
+    return found.policy
+
+
+async def check(
+    s: WriteSession,
+    tenant_id: TenantId,
+    pool_id: PoolId,
+    document: object,
+    *,
+    delay_min_s: int = DELAY_MIN_S,
+) -> Checked:
+    """Everything but whether people agree, under the pool's lock. Raises as `load` does."""
     policy = parse(document)
     item = await books.pool(s, tenant_id, pool_id, lock=True)
     if policy.pool != format_id("pool", pool_id):
         raise InvalidInput("pool", "must be the id of this pool")
+    if policy.terms is not None and policy.terms.delay_s < delay_min_s:
+        raise InvalidInput("delay_s", f"must be at least {delay_min_s}")
     if not within(policy.tier, item.tier):
         raise InvalidInput("tiers", f"must not be riskier than the pool's tier: {item.tier.value}")
     listed = {v.id: v for v in await books.venues(s, pool_id)}
@@ -42,8 +86,7 @@ async def load(
         raise _conflict("version", "must follow the current version")
     if policy.previous != (None if last is None else last.hash):
         raise _conflict("previous", "must be the hash of the current version")
-    await _store(s, item, policy, document, loaded_by, at)
-    return policy
+    return Checked(item, policy, last)
 
 
 def _conflict(field: str, rule: str) -> Conflict:

@@ -54,7 +54,17 @@ class RedemptionState(StrEnum):
     FAILED = "failed"  # its hold is gone: withdrawn or expired
 
 
-_L, _F, _R = LegState, FundingState, RedemptionState
+class ProposalState(StrEnum):
+    """A loosening of a risk policy."""
+
+    PROPOSED = "proposed"  # by one person; another has to agree
+    APPROVED = "approved"  # by two; its delay runs
+    IN_FORCE = "in_force"
+    VETOED = "vetoed"
+    DROPPED = "dropped"  # overtaken by another version, or no longer possible
+
+
+_L, _F, _R, _P = LegState, FundingState, RedemptionState, ProposalState
 _MOVES: Mapping[str, Mapping[Any, frozenset[Any]]] = {
     "pool_fundings": {
         _F.WAITING: frozenset({_F.FUNDING}),
@@ -84,6 +94,13 @@ _MOVES: Mapping[str, Mapping[Any, frozenset[Any]]] = {
         _R.RELEASING: frozenset({_R.SETTLED, _R.REQUESTED}),
         _R.SETTLED: frozenset(),
         _R.FAILED: frozenset(),
+    },
+    "risk_proposals": {
+        _P.PROPOSED: frozenset({_P.APPROVED, _P.VETOED, _P.DROPPED}),
+        _P.APPROVED: frozenset({_P.IN_FORCE, _P.VETOED, _P.DROPPED}),
+        _P.IN_FORCE: frozenset(),
+        _P.VETOED: frozenset(),
+        _P.DROPPED: frozenset(),
     },
 }
 

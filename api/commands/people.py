@@ -18,6 +18,8 @@ from custody.core.intents import Intent
 from custody.deposits import review
 from custody.keys import people
 from custody.keys.people import PersonKey
+from router import policy as risk_policy
+from router.risk.compare import changes as risk_changes
 
 app = typer.Typer(help="Keys of people, and what is signed with them.", no_args_is_help=True)
 
@@ -86,6 +88,43 @@ def sign_deposit(
     _show_facts({name: str(value) for name, value in body.items()})
     end = datetime.now(UTC) + timedelta(minutes=minutes)
     made = people.sign_approval(PersonKey.read(key), id_, review.digest(body), end)
+    _print(
+        {
+            "digest": made.intent_digest,
+            "person": person,
+            "expires_at": iso_us(made.expires_at),
+            "signature": made.signature,
+        }
+    )
+
+
+@app.command("sign-risk")
+def sign_risk(
+    proposal: Annotated[str, typer.Argument(help="as `risk-proposals show` prints it")],
+    current: Annotated[str, typer.Argument(help="the risk policy in force: its document")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+) -> None:
+    """Agree to a looser risk policy, as the second person.
+
+    The digest, and what changes, are computed here from the two documents; what loosens is shown
+    on standard error before it is signed.
+    """
+    shown, before = json.loads(read_text(proposal)), json.loads(read_text(current))
+    new = risk_policy.parse(shown.get("document", shown))
+    old = risk_policy.parse(before.get("document", before))
+    if new.previous != old.hash:
+        raise InvalidInput("current", "must be the version that the proposal follows")
+    _show_facts(
+        {
+            ("LOOSENS " if c.loosens else "") + c.field: f"{c.old} -> {c.new}"
+            for c in risk_changes(old, new)
+        }
+    )
+    end = datetime.now(UTC) + timedelta(minutes=minutes)
+    id_ = parse_id("person", person, "person")
+    made = people.sign_approval(PersonKey.read(key), id_, new.hash, end)
     _print(
         {
             "digest": made.intent_digest,

@@ -1,4 +1,5 @@
-"""`moorage policy`: a decision as a file, that file decided again, and a draft on past requests."""
+"""`moorage policy`: a decision as a file, that file decided again, a draft on past requests; and
+what the limits of a risk policy cost."""
 
 import asyncio
 import json
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import typer
 
+from api.commands import limit_prices
 from custody.core.db import ReadSession
 from custody.core.errors import InvalidInput, NotFound
 from custody.core.ids import format_id, parse_id
@@ -18,7 +20,8 @@ from custody.policy import replay as again
 from custody.policy.document import Policy, parse
 from custody.policy.record import decision_from_json
 
-app = typer.Typer(no_args_is_help=True, help="Decisions: as a file, again, and under a draft.")
+app = typer.Typer(no_args_is_help=True, help="Decisions again; what limits cost.")
+app.command("price")(limit_prices.price)
 
 _ONE = """
 SELECT i.body AS intent, d.body AS decision, d.tenant_id, p.document

@@ -27,7 +27,7 @@ from custody.core.clock import iso_us
 from custody.core.db import WriteSession
 from custody.core.errors import Conflict
 from custody.core.ids import format_id, parse_id
-from router import books, plan, policies, pool
+from router import books, plan, policies, pool, proposals
 from router.books import VenueRow
 from router.legs import Leg
 from router.rates import compare as rates
@@ -74,9 +74,13 @@ class RiskPolicyPage(Shape):
 
 
 class LoadedRiskPolicy(Shape):
+    """`in_force` false: it loosens, and waits as `proposal` for a second person and its delay."""
+
     pool: str
     version: int
     hash: str
+    in_force: bool
+    proposal: str | None
 
 
 class RateView(Shape):
@@ -244,14 +248,21 @@ async def list_policies(pool_id: str, who: Who, deps: UseDeps) -> Response:
 async def load_policy(
     pool_id: str, body: Document, who: Who, deps: UseDeps, write: MoneyWrite
 ) -> Response:
-    """Load the next version of the risk policy (schema moorage.risk/1)."""
+    """Load the next version of the risk policy (schema moorage.risk/1 or moorage.risk/2)."""
     id_ = pool_id_of(pool_id)
 
     async def work(s: WriteSession) -> dict[str, Any]:
-        loaded = await policies.load(
-            s, who.tenant_id, id_, body, loaded_by=who.label, at=deps.clock.now()
-        )
-        return {"pool": pool_id, "version": loaded.version, "hash": loaded.hash}
+        found = await proposals.submit(
+            *(s, deps.registry, who.tenant_id, id_, body),
+            label=who.label, person=who.person_id, at=deps.clock.now(),
+        )  # fmt: skip
+        return {
+            "pool": pool_id,
+            "version": found.policy.version,
+            "hash": found.policy.hash,
+            "in_force": found.proposal is None,
+            "proposal": optional_id("risk_proposal", found.proposal),
+        }
 
     return await write.run(work)
 

@@ -69,6 +69,9 @@ class EventKind(StrEnum):
     FREEZE_SET = "freeze.set"
     FREEZE_LIFTED = "freeze.lifted"
     RISK_LOADED = "risk.loaded"
+    RISK_PROPOSED = "risk.proposed"
+    RISK_APPROVED = "risk.approved"
+    RISK_ENDED = "risk.ended"
     POOL_CREATED = "pool.created"
     POOL_OPTED_IN = "pool.opted_in"
     POOL_JOINED = "pool.joined"
@@ -113,6 +116,7 @@ _INT = "intent:id.intent"
 _TX = "chain_id:number tx_hash:hash"
 _AT_BLOCK = "chain_id:number block_number:number block_hash?:hash"
 _MINED = "block_number?:number block_hash?:hash"
+_RISK = "pool:id.pool proposal:id.risk_proposal hash:digest"
 _MOVED = "asset:asset amount:amount"
 # What two people decided about one deposit: `document` is what they signed the digest of.
 _REVIEWED = "deposit:id.deposit digest:digest document:object approvals:list decided_at:time"
@@ -258,6 +262,12 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1,
         "pool:id.pool version:number hash:digest previous?:digest document:object loaded_by?:text",
     ),
+    # A loosening that waits: the alert to owners. Who agrees signs the hash (approval.recorded).
+    EventKind.RISK_PROPOSED: _schema(
+        1, f"{_RISK} version:number document:object loosens:texts person:id.person"
+    ),
+    EventKind.RISK_APPROVED: _schema(1, f"{_RISK} person:id.person due_at:time"),
+    EventKind.RISK_ENDED: _schema(1, f"{_RISK} state:text by?:text reason?:text"),
     EventKind.POOL_CREATED: _schema(
         1,
         "pool:id.pool chain_id:number asset:asset guard:address terms_hash?:digest "

@@ -29,6 +29,7 @@ PoolId = NewType("PoolId", UUID)
 PolicyId = NewType("PolicyId", UUID)
 PlanId = NewType("PlanId", UUID)
 SafeProposalId = NewType("SafeProposalId", UUID)
+RiskProposalId = NewType("RiskProposalId", UUID)
 LegId = NewType("LegId", UUID)
 EntryId = NewType("EntryId", UUID)
 AddressId = NewType("AddressId", UUID)
@@ -58,6 +59,7 @@ PREFIXES = {
     "address": "adr",
     "freeze": "frz",
     "safe_proposal": "sap",
+    "risk_proposal": "rpr",
 }
 
 _lock = threading.Lock()

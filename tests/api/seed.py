@@ -48,6 +48,7 @@ _PLACES = {
 SAFE = "0xBcd4042DE499D14e55001CcbB24a551F3b954096"
 GUARD = "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955"
 PAYOUTS = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"
+PROPOSED_HASH = "sha256:" + "7" * 64
 OTHER_GUARD = "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"
 
 
@@ -256,6 +257,21 @@ async def _plan(db: Database, item: Pool, at: datetime) -> str:
     return format_id("plan", id_)
 
 
+async def _risk_proposal(db: Database, item: Pool) -> str:
+    """What somebody else of treasury would loosen."""
+    id_ = new_uuid7()
+    async with db.write() as s:
+        await s.execute(
+            models.risk_proposals.insert(),
+            {
+                "id": id_, "tenant_id": item.tenant_id, "pool_id": item.id, "version": 2,
+                "hash": PROPOSED_HASH, "document": {}, "loosens": ["delay_s"],
+                "state": "proposed", "proposed_by": new_uuid7(), "created_at": NOW,
+            },
+        )  # fmt: skip
+    return format_id("risk_proposal", id_)
+
+
 async def _governed(db: Database, party: Party) -> dict[str, str]:
     """An entry of the address book, a freeze of another asset, and a change that waits."""
     entry = Address(new_uuid7(), party.tenant, CHAIN, OUTSIDE, "p", party.person_key.id)
@@ -308,6 +324,7 @@ async def plant(world: World) -> Objects:
         "intent_id": intent,
         "pool_id": format_id("pool", item.id),
         "plan_id": await _plan(db, item, NOW),
+        "risk_proposal_id": await _risk_proposal(db, item),
         "safe_proposal_id": await _safe_proposal(db, ours, withdrawal),
     }
     async with db.read() as s:

@@ -21,7 +21,15 @@ from custody.parties import places
 from custody.parties.places import Place
 from custody.parties.tokens import Role
 from tests.api.conftest import NOW, Party, World
-from tests.api.seed import OTHER_GUARD, OUTSIDE, Objects, plant, policy, signed
+from tests.api.seed import (
+    OTHER_GUARD,
+    OUTSIDE,
+    PROPOSED_HASH,
+    Objects,
+    plant,
+    policy,
+    signed,
+)
 from tests.api.support import CHAIN, USDC
 
 pytestmark = pytest.mark.postgres
@@ -29,7 +37,7 @@ pytestmark = pytest.mark.postgres
 OWNED = {"customer_id", "account_id", "transfer_id", "deposit_id", "withdrawal_id", "batch_id"}
 TENANTS = OWNED | {"tenant_id", "token_id", "intent_id", "pool_id", "plan_id", "seq"}
 TENANTS |= {"entry_id", "freeze_id", "change_hash"}
-TENANTS |= {"safe_proposal_id"}
+TENANTS |= {"safe_proposal_id", "risk_proposal_id"}
 QUERIES = {
     "accounts history": {
         "start": "2026-01-01T00:00:00Z",
@@ -41,10 +49,13 @@ QUERIES = {
     "audit consistency": {"old": "1"},
     "deposits review": {"action": "confirm"},
 }
-LAST = ["withdrawals cancel", "payout-batches cancel", "customers erase", "tokens revoke"]
+LAST = [
+    *("risk-proposals approve", "risk-proposals veto", "risk-policies load"),
+    *("withdrawals cancel", "payout-batches cancel", "customers erase", "tokens revoke"),
+]
 """They end what the others need; so they go last."""
 NEEDS_CHAIN = {"rates compare", "allocations plan", "safe-proposals sign"}
-NEEDS_CHAIN |= {"deposits confirm"}
+NEEDS_CHAIN |= {"deposits confirm", "risk-policies limits"}
 """Nothing to read without a node: an allowed caller gets as far as that."""
 
 
@@ -101,6 +112,18 @@ def approval(objects: Objects) -> dict[str, Any]:
     made = sign_approval(person.key, person.id, objects.digest, end)
     body = made.to_json()
     return {**body, "digest": body["intent"], "intent": objects.ids["intent_id"]}
+
+
+def signed_proposal(objects: Objects) -> dict[str, Any]:
+    """The second person's agreement to the planted proposal."""
+    end, person = NOW + timedelta(hours=1), objects.person_key
+    made = sign_approval(person.key, person.id, PROPOSED_HASH, end).to_json()
+    return {
+        "digest": made["intent"],
+        "person": made["person"],
+        "expires_at": made["expires_at"],
+        "signature": made["signature"],
+    }
 
 
 def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
@@ -181,6 +204,8 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             "config": {"pool": OUTSIDE, "token": OUTSIDE, "guard_venue": "0x01"},
         },
         "risk-policies load": lambda: risk_policy(o),
+        "risk-proposals approve": lambda: signed_proposal(o),
+        "risk-proposals veto": lambda: {"reason": "too much at one venue"},
         "enrolments load": lambda: enrolment_of(world.ours),
     }
 

@@ -18,7 +18,9 @@ from custody.core.ids import PersonId, format_id, new_uuid7
 from custody.core.intents import Approval, approval_payload
 from custody.deposits import review
 from custody.keys.people import PersonKey, is_signed
+from router.policy import hash_of as risk_hash
 from tests.api.test_app import an_intent
+from tests.router.risk.documents import GOOD as RISK
 
 pytestmark = pytest.mark.unit
 
@@ -158,6 +160,24 @@ def test_sign_deposit_signs_the_document_that_was_read(app: Any, tmp_path: Path)
         rescue.read_approval(file)
     other = json.dumps(an_intent().to_json())
     assert CliRunner().invoke(app, ["people", "sign-deposit", other, *asked]).exit_code != 0
+
+
+def test_sign_risk_shows_what_loosens_and_signs_the_document(app: Any, tmp_path: Path) -> None:
+    key, person = PersonKey.new(), PersonId(new_uuid7())
+    key.write(tmp_path / "key")
+    asked = ["--key", str(tmp_path / "key"), "--person", format_id("person", person)]
+    current = json.dumps({"document": RISK})
+    looser = {**RISK, "version": 2, "previous": risk_hash(RISK), "liquidity_buffer_share": "0.01"}
+    shown = json.dumps({"id": "rpr_…", "document": looser, "hash": "sha256:" + "0" * 64})
+    result = CliRunner().invoke(app, ["people", "sign-risk", shown, current, *asked])
+    made = json.loads(result.stdout)
+    end = datetime.fromisoformat(made["expires_at"])
+    assert made["digest"] == risk_hash(looser)
+    assert "LOOSENS liquidity_buffer_share" in result.stderr
+    payload = approval_payload(person, made["digest"], end)
+    assert is_signed(key.public_key, payload, bytes.fromhex(made["signature"]))
+    other = json.dumps({**RISK, "delay_s": 1})
+    assert CliRunner().invoke(app, ["people", "sign-risk", shown, other, *asked]).exit_code != 0
 
 
 def test_keygen_keeps_the_private_half_to_the_owner(app: Any, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_good_document() -> None:
     ("path", "value", "field", "rule"),
     [
         ("schema", GONE, "schema", "is missing"),
-        ("schema", "moorage.risk/2", "schema", "must be moorage.risk/1"),
+        ("schema", "moorage.risk/3", "schema", "must be moorage.risk/1 or moorage.risk/2"),
         ("surprise", 1, "surprise", "is not a field of moorage.risk/1"),
         ("version", "1", "version", "whole number"),
         ("version", True, "version", "whole number"),
