@@ -37,12 +37,17 @@ async def add_redemption(
     *,
     id_: Any,
     at: datetime,
+    due_at: datetime | None = None,
 ) -> None:
-    """One row a hold: seeing the same hold twice adds nothing. `amount` None: what it is worth."""
+    """One row a hold: seeing the same hold twice adds nothing. `amount` None: what it is worth.
+
+    `due_at`: when its notice is over; None: it has none.
+    """
     values = {
         "id": id_, "tenant_id": item.tenant_id, "pool_id": item.id, "customer_id": customer,
         "hold_id": hold, "hold_shares": hold_shares, "amount": amount,
-        "withdrawal_id": withdrawal, "state": RedemptionState.REQUESTED.value, "created_at": at,
+        "withdrawal_id": withdrawal, "state": RedemptionState.REQUESTED.value,
+        "due_at": due_at or at, "created_at": at,
     }  # fmt: skip
     once = insert(models.redemptions).on_conflict_do_nothing(index_elements=["hold_id"])
     await s.execute(once, values)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -38,6 +39,10 @@ pools = Table(
     Column("terms_hash", HASH, nullable=False),
     Column("spread_bps", Integer, nullable=False),
     Column("high_water_ray", AMOUNT, nullable=False),
+    Column("high_water_at", BigInteger),
+    Column("cap_ray", AMOUNT, nullable=False),
+    Column("cap_at", BigInteger),
+    Column("management_rest", AMOUNT, nullable=False, server_default=text("0")),
     Column("created_at", TIME, nullable=False),
     UniqueConstraint("tenant_id", "name"),
     UniqueConstraint("chain_id", "guard"),
@@ -54,6 +59,21 @@ consents = Table(
     Column("tier", String(16), nullable=False),
     Column("at", TIME, nullable=False),
     Index("ix_pool_consents_pool_id_customer_id", "pool_id", "customer_id"),
+)
+
+pool_terms = Table(
+    "pool_terms",
+    metadata,
+    Column("pool_id", Uuid, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("previous", HASH),
+    Column("hash", HASH, nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("set_by", String(64), nullable=False),
+    Column("at", TIME, nullable=False),
+    PrimaryKeyConstraint("pool_id", "version"),
+    UniqueConstraint("hash"),
 )
 
 risk_policies = Table(
@@ -180,9 +200,16 @@ redemptions = Table(
     Column("intent_id", Uuid),
     Column("retry_at", TIME),
     Column("reason", Text),
+    Column("due_at", TIME, nullable=False),
+    Column("set_aside", AMOUNT, nullable=False, server_default=text("0")),
+    Column("fee", AMOUNT, nullable=False, server_default=text("0")),
+    Column("paid", AMOUNT, nullable=False, server_default=text("0")),
+    Column("paid_shares", AMOUNT, nullable=False, server_default=text("0")),
+    Column("paid_fees", AMOUNT, nullable=False, server_default=text("0")),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False, server_default=func.now()),
     UniqueConstraint("hold_id"),
+    Index("ix_redemptions_pool_id_due_at", "pool_id", "due_at"),
     Index("ix_redemptions_state", "state"),
     Index("ix_redemptions_intent_id", "intent_id"),
 )
@@ -197,6 +224,10 @@ accruals = Table(
     Column("block_hash", String(66), nullable=False),
     Column("gross", AMOUNT, nullable=False),
     Column("spread", AMOUNT, nullable=False),
+    Column("management", AMOUNT, nullable=False, server_default=text("0")),
+    Column("excess", AMOUNT, nullable=False, server_default=text("0")),
+    Column("terms_hash", HASH),
+    Column("fees", JSONB),
     Column("total_assets", AMOUNT, nullable=False),
     Column("total_shares", AMOUNT, nullable=False),
     Column("venues", JSONB, nullable=False),

@@ -70,9 +70,11 @@ class EventKind(StrEnum):
     FREEZE_LIFTED = "freeze.lifted"
     RISK_LOADED = "risk.loaded"
     POOL_CREATED = "pool.created"
+    POOL_TERMS_SET = "pool.terms_set"
     POOL_OPTED_IN = "pool.opted_in"
     POOL_JOINED = "pool.joined"
     POOL_LEFT = "pool.left"
+    POOL_EXIT_REFUSED = "pool.exit_refused"
     PLAN_MADE = "plan.made"
     LEG_STATE = "leg.state"
     YIELD_ACCRUED = "yield.accrued"
@@ -263,6 +265,10 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         "pool:id.pool chain_id:number asset:asset guard:address terms_hash?:digest "
         "spread_bps?:number",
     ),
+    # `hash` is of `document`: what holders consent to.
+    EventKind.POOL_TERMS_SET: _schema(
+        1, "pool:id.pool version:number hash:digest previous?:digest document:object set_by:text"
+    ),
     EventKind.POOL_OPTED_IN: _schema(
         1, "pool:id.pool customer:id.customer terms_hash:digest tier:text"
     ),
@@ -274,7 +280,11 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.POOL_LEFT: _schema(
         1,
         f"pool:id.pool customer:id.customer {_MOVED} shares:amount price?:amount "
-        "withdrawal?:id.withdrawal",
+        "withdrawal?:id.withdrawal fee?:amount redemption?:id.redemption left_shares?:amount",
+    ),
+    # The terms do not let this withdrawal out of the pool.
+    EventKind.POOL_EXIT_REFUSED: _schema(
+        1, "pool:id.pool customer:id.customer withdrawal:id.withdrawal field:text reason:text"
     ),
     EventKind.PLAN_MADE: _schema(
         1,
@@ -286,10 +296,11 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         "leg:id.leg plan?:id.plan pool?:id.pool venue?:text action?:text amount?:amount "
         "from?:text to:text intent?:id.intent tx_hash?:hash reference?:text",
     ),
+    # `fees`: all that an auditor needs to compute the operator's parts again.
     EventKind.YIELD_ACCRUED: _schema(
         1,
         f"pool:id.pool asset:asset {_AT_BLOCK} amount:signed price?:amount total_assets?:amount "
-        "total_shares?:amount venues?:list",
+        "total_shares?:amount venues?:list fees?:object terms_hash?:digest",
     ),
     EventKind.YIELD_SHARED: _schema(
         1,

@@ -88,6 +88,21 @@ def risk_policy(objects: Objects) -> dict[str, Any]:
     }
 
 
+def pool_terms(objects: Objects) -> dict[str, Any]:
+    """No worse than the text and the spread that the pool has."""
+    return {
+        "schema": "moorage.terms/1",
+        "pool": objects.ids["pool_id"],
+        "tier": objects.pool.tier.value,
+        "version": 1,
+        "previous": None,
+        "kind": "flexible",
+        "text": objects.pool.terms,
+        "spread_bps": 900,
+        "hurdle_ray": "20000000000000000000000000",
+    }
+
+
 def enrolment_of(party: Party) -> dict[str, Any]:
     """The authority's document that adds one person."""
     new: dict[UUID, tuple[str, bytes]] = {new_uuid7(): ("treasury", PersonKey.new().public_key)}
@@ -171,6 +186,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             "terms": "Terms.",
             "spread_bps": 0,
         },
+        "pool-terms change": lambda: pool_terms(o),
         "pools opt-in": lambda: {"terms_hash": o.pool.terms_hash, "tier": "staking"},
         "pools join": lambda: {"amount": "1000"},
         "pools leave": lambda: {"shares": "1000000"},

@@ -19,7 +19,11 @@ MONEY = [
     "custody/settlement",
     "router/pool.py",
     "router/accrual.py",
-    "router/sharing.py",
+    "router/claims.py",
+    "router/fees.py",
+    "router/products.py",
+    "router/shares.py",
+    "router/terms.py",
 ]
 
 
