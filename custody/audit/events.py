@@ -74,7 +74,6 @@ class EventKind(StrEnum):
     POOL_OPTED_IN = "pool.opted_in"
     POOL_JOINED = "pool.joined"
     POOL_LEFT = "pool.left"
-    POOL_EXIT_REFUSED = "pool.exit_refused"
     PLAN_MADE = "plan.made"
     LEG_STATE = "leg.state"
     YIELD_ACCRUED = "yield.accrued"
@@ -281,10 +280,6 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1,
         f"pool:id.pool customer:id.customer {_MOVED} shares:amount price?:amount "
         "withdrawal?:id.withdrawal fee?:amount redemption?:id.redemption left_shares?:amount",
-    ),
-    # The terms do not let this withdrawal out of the pool.
-    EventKind.POOL_EXIT_REFUSED: _schema(
-        1, "pool:id.pool customer:id.customer withdrawal:id.withdrawal field:text reason:text"
     ),
     EventKind.PLAN_MADE: _schema(
         1,

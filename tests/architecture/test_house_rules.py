@@ -20,8 +20,11 @@ MONEY = [
     "router/pool.py",
     "router/accrual.py",
     "router/claims.py",
+    "router/exit_queue.py",
+    "router/exits.py",
     "router/fees.py",
     "router/products.py",
+    "router/recall.py",
     "router/shares.py",
     "router/terms.py",
 ]
