@@ -38,6 +38,8 @@ QUERIES = {
     },
     "statements show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "statements csv": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
+    "pool-statements show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
+    "pool-reports show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "audit consistency": {"old": "1"},
     "deposits review": {"action": "confirm"},
 }

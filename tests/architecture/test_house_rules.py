@@ -25,7 +25,9 @@ MONEY = [
     "router/fees.py",
     "router/products.py",
     "router/recall.py",
+    "router/reports.py",
     "router/shares.py",
+    "router/sharing.py",
     "router/terms.py",
 ]
 
