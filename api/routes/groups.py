@@ -3,6 +3,7 @@
 from api.routes import (
     accounts,
     address_book,
+    advice,
     allocations,
     audit,
     balances,
@@ -51,6 +52,7 @@ GROUPS = (
     pool_terms.routes,
     exits.routes,
     pool_reports.routes,
+    advice.routes,
     allocations.routes,
     intents.routes,
     safe_proposals.routes,

@@ -40,6 +40,7 @@ QUERIES = {
     "statements csv": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "pool-statements show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "pool-reports show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
+    "advice show": {"asset": USDC, "horizon_days": "30", "loss_bps": "100"},
     "audit consistency": {"old": "1"},
     "deposits review": {"action": "confirm"},
 }

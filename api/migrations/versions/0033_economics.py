@@ -62,6 +62,8 @@ def upgrade() -> None:
                 AND amount IS NOT NULL AND shares IS NOT NULL;
         ALTER TABLE redemptions ALTER COLUMN due_at SET NOT NULL;
         CREATE INDEX ix_redemptions_pool_id_due_at ON redemptions (pool_id, due_at);
+
+        CREATE INDEX ix_share_prices_pool_id_at ON share_prices (pool_id, at);
         """
     )
 
@@ -70,6 +72,7 @@ def downgrade() -> None:
     script.run(
         """
         DROP TABLE pool_terms;
+        DROP INDEX ix_share_prices_pool_id_at;
         ALTER TABLE pools DROP COLUMN high_water_at, DROP COLUMN cap_ray, DROP COLUMN cap_at,
             DROP COLUMN management_rest;
         ALTER TABLE accruals DROP COLUMN management, DROP COLUMN excess, DROP COLUMN terms_hash,
