@@ -214,3 +214,13 @@ def test_marks_of_who_begins_in_an_empty_pool_are_at_his_price() -> None:
     marks = first_marks(7, totals)
     assert charge(FeeTerms(5_000), marks, totals, Period(7, 7, 10**6)).spread == 0
     assert isinstance(marks, Marks)
+
+
+@given(AMOUNTS, AMOUNTS, st.integers(1, 1_000), SECONDS)
+def test_management_is_charged_on_what_was_there_all_the_time(
+    before: int, after: int, bps: int, seconds: int
+) -> None:
+    """Who has just joined pays nothing for the time before him, nor does a loss pay."""
+    totals = Totals(after, before * SHARE_SCALE)
+    done = charge(FeeTerms(0, 0, bps), first_marks(0), totals, Period(0, seconds, before))
+    assert done.management == min(min(before, after) * bps * seconds // (BPS * YEAR_S), after)
