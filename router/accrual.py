@@ -7,6 +7,7 @@ way is passed over, since its value and its books are apart by that leg; it accr
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from chains.errors import ChainError
@@ -21,20 +22,25 @@ from custody.core.money import AssetId
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from custody.ledger.prices import Mark, SharePrice, record_mark, record_price
-from router import books, journals, legs, models, sharing
+from router import books, fees, journals, legs, models, products
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
+from router.fees import Fees, Period
 from router.legs import Leg
 from router.plan import confirmed_block
 from router.shares import Totals
 from router.states import LegState
+from router.terms import Terms
 from router.venues.cefi.port import EarnRefused, EarnUnavailable
 from router.venues.factory import adapter
 
 logger = logging.getLogger(__name__)
 
+SPREAD_CODE, EXCESS_CODE = "yield.spread", "yield.excess"
+MANAGEMENT_CODE = "fee.management"
 EVERY_S = 30
 """Seconds of chain time between two accruals of a pool; a waiting redemption wants one now."""
+EPOCH = from_timestamp(0)
 STILL = (LegState.PLANNED, LegState.QUEUED)
 """A leg here has not moved what the books say lies at the venue."""
 
@@ -52,6 +58,19 @@ class Change:
         return self.value - self.books
 
 
+@dataclass(frozen=True, slots=True)
+class Accrual:
+    """What one accrual did; `fees` is what an auditor computes it again from."""
+
+    pool: Pool
+    block: BlockRef
+    changes: list[Change]
+    gross: int
+    part: Fees
+    terms: Terms
+    fees: Mapping[str, Any]
+
+
 async def step(deps: RouterDeps) -> int:
     """Accrue every pool that is due; how many were."""
     async with deps.db.read() as s:
@@ -63,7 +82,7 @@ async def accrue(deps: RouterDeps, pool: Pool) -> bool:
     """One accrual at the confirmed block; False if it is not due or there are no shares."""
     block = await confirmed_block(deps, pool.chain_id)
     async with deps.db.read() as s:
-        if not await _due(s, pool, block):
+        if not await _due(s, deps, pool, block):
             return False
         venues = await books.venues(s, pool.id)
         marks = await legs.marks(s, pool.id)
@@ -79,7 +98,7 @@ async def accrue(deps: RouterDeps, pool: Pool) -> bool:
         return await _book(s, deps, pool, block, values, marks)
 
 
-async def _due(s: ReadSession, pool: Pool, block: BlockRef) -> bool:
+async def _due(s: ReadSession, deps: RouterDeps, pool: Pool, block: BlockRef) -> bool:
     totals = await books.totals(s, pool)
     if totals.shares == 0:
         return False
@@ -93,8 +112,9 @@ async def _due(s: ReadSession, pool: Pool, block: BlockRef) -> bool:
     if last.block_number >= block.number:
         return False
     waiting = await s.scalar(
-        "SELECT EXISTS (SELECT FROM redemptions WHERE pool_id = :pool AND state = 'requested')",
-        {"pool": pool.id},
+        "SELECT EXISTS (SELECT FROM redemptions WHERE pool_id = :pool AND state = 'requested'"
+        " AND due_at <= :now)",
+        {"pool": pool.id, "now": deps.clock.now()},
     )
     return bool(waiting) or (from_timestamp(block.timestamp) - last.at).total_seconds() >= EVERY_S
 
@@ -107,24 +127,40 @@ async def _book(
     values: Mapping[str, int],
     marks: Mapping[str, str],
 ) -> bool:
-    """One commit: journals, spread, marks, price, row, audit. Idempotent by (pool, block)."""
+    """One commit: journals, fees, marks, price, row, audit. Idempotent by (pool, block)."""
     pool = await books.pool(s, pool.tenant_id, pool.id, lock=True)
-    newest = await s.scalar(
-        "SELECT max(block_number) FROM accruals WHERE pool_id = :pool", {"pool": pool.id}
+    last = await s.first(
+        "SELECT block_number, at, total_assets FROM accruals WHERE pool_id = :pool"
+        " ORDER BY block_number DESC LIMIT 1",
+        {"pool": pool.id},
     )
     before = await books.totals(s, pool)
-    if before.shares == 0 or (newest is not None and newest >= block.number):
+    if before.shares == 0 or (last is not None and last.block_number >= block.number):
         return False
     changes = await _changes(s, pool, block, values, marks)
     gross = sum(c.gain for c in changes)
     after = Totals(max(before.assets + gross, 0), before.shares)
-    part = sharing.split(after, pool.high_water_ray, pool.spread_bps)
-    transfers = await _transfers(s, pool, block, changes, before.assets, part.spread)
+    period = _period(pool, last, before.assets, block)
+    stated = await products.current(s, pool)
+    marks_before = pool.marks(period.end)
+    part = fees.charge(stated.fees, marks_before, after, period)
+    transfers = await _transfers(s, pool, block, changes, before.assets, part)
     if transfers:
         await post_or_raise(s, transfers)
-    await _record(s, pool, block, changes, gross, part)
-    await _audit(s, deps, pool, block, changes, gross, part)
+    record = fees.to_json(stated.fees, marks_before, period, part)
+    done = Accrual(pool, block, changes, gross, part, stated, record)
+    await _record(s, done)
+    await _audit(s, deps, done)
     return True
+
+
+def _period(pool: Pool, last: Any, assets: int, block: BlockRef) -> Period:
+    """From the accrual before to this block; of no length where the holders are new."""
+    end = block.timestamp
+    if last is None or pool.high_water_at is None:
+        return Period(end, end, assets)
+    start = (last.at - EPOCH) // timedelta(seconds=1)
+    return Period(min(start, end), end, min(assets, int(last.total_assets)))
 
 
 async def _changes(
@@ -166,9 +202,9 @@ async def _transfers(
     block: BlockRef,
     changes: list[Change],
     owed_before: int,
-    spread: int,
+    part: Fees,
 ) -> list[Transfer]:
-    """Gains first, so that one venue's loss may be paid by another's gain, then the spread."""
+    """Gains first, so that one venue's loss may be paid by another's gain, then the fees."""
     at = from_timestamp(block.timestamp)
     owed = await books.account(s, pool, chart.pool(pool.id))
     base = derived_id(pool.id, f"accrual/{block.number}")
@@ -187,14 +223,17 @@ async def _transfers(
             by_holders = min(-c.gain, left)
             left -= by_holders
             found += await _loss(s, pool, base, c, there, owed, by_holders, at, block)
-    if spread > 0:
-        income = await accounts.ensure(
-            s, pool.tenant_id, chart.INCOME_SPREAD, pool.asset_id, "income"
-        )
-        found.append(
-            journals.moved(pool, base, "spread", owed, income, spread, "yield.shared",
-                           at=at, block=block.number)
-        )  # fmt: skip
+    for role, code, account, amount in (
+        ("management", MANAGEMENT_CODE, chart.INCOME_MANAGEMENT, part.management),
+        ("spread", SPREAD_CODE, chart.INCOME_SPREAD, part.spread),
+        ("excess", EXCESS_CODE, chart.INCOME_SPREAD, part.excess),
+    ):
+        if amount > 0:
+            income = await accounts.ensure(s, pool.tenant_id, account, pool.asset_id, "income")
+            found.append(
+                journals.moved(pool, base, role, owed, income, amount, code, at=at,
+                               block=block.number)
+            )  # fmt: skip
     return found
 
 
@@ -228,15 +267,9 @@ async def _loss(
     return found
 
 
-async def _record(
-    s: WriteSession,
-    pool: Pool,
-    block: BlockRef,
-    changes: list[Change],
-    gross: int,
-    part: sharing.Split,
-) -> None:
-    at = from_timestamp(block.timestamp)
+async def _record(s: WriteSession, done: Accrual) -> None:
+    pool, block, changes, part = done.pool, done.block, done.changes, done.part
+    at, marks = from_timestamp(block.timestamp), part.marks
     for c in changes:
         account = await books.account(s, pool, books.venue_code(c.row))
         await record_mark(
@@ -251,15 +284,20 @@ async def _record(
         ),
     )  # fmt: skip
     await s.execute(
-        "UPDATE pools SET high_water_ray = :water WHERE id = :id",
-        {"water": part.high_water_ray, "id": pool.id},
-    )
+        "UPDATE pools SET high_water_ray = :high, high_water_at = :high_at, cap_ray = :cap,"
+        " cap_at = :cap_at, management_rest = :rest WHERE id = :id",
+        {
+            "high": marks.high_water_ray, "high_at": marks.high_water_at, "cap": marks.cap_ray,
+            "cap_at": marks.cap_at, "rest": marks.management_rest, "id": pool.id,
+        },
+    )  # fmt: skip
     await s.execute(
         models.accruals.insert(),
         {
             "pool_id": pool.id, "block_number": block.number, "tenant_id": pool.tenant_id,
-            "chain_id": pool.chain_id, "block_hash": block.hash, "gross": gross,
-            "spread": part.spread, "total_assets": part.totals.assets,
+            "chain_id": pool.chain_id, "block_hash": block.hash, "gross": done.gross,
+            "spread": part.spread, "management": part.management, "excess": part.excess,
+            "terms_hash": done.terms.hash, "fees": done.fees, "total_assets": part.totals.assets,
             "total_shares": part.totals.shares, "venues": _lines(changes), "at": at,
         },
     )  # fmt: skip
@@ -272,15 +310,8 @@ def _lines(changes: list[Change]) -> list[dict[str, str]]:
     ]
 
 
-async def _audit(
-    s: WriteSession,
-    deps: RouterDeps,
-    pool: Pool,
-    block: BlockRef,
-    changes: list[Change],
-    gross: int,
-    part: sharing.Split,
-) -> None:
+async def _audit(s: WriteSession, deps: RouterDeps, done: Accrual) -> None:
+    pool, block, part = done.pool, done.block, done.part
     now = deps.clock.now()
     where = {
         "pool": format_id("pool", pool.id),
@@ -292,18 +323,20 @@ async def _audit(
     price = str(part.totals.price_ray_down)
     accrued: dict[str, Any] = {
         **where,
-        "amount": str(gross),
+        "amount": str(done.gross),
         "price": price,
         "total_assets": str(part.totals.assets),
         "total_shares": str(part.totals.shares),
-        "venues": _lines(changes),
+        "venues": _lines(done.changes),
+        "fees": done.fees,
+        "terms_hash": done.terms.hash,
     }
     await log.append(s, pool.tenant_id, "yield.accrued", accrued, at=now)
     if part.spread > 0:
         shared: dict[str, Any] = {
             **where,
             "amount": str(part.spread),
-            "spread_bps": str(pool.spread_bps),
+            "spread_bps": done.fees["spread_bps"],
             "price": price,
         }
         await log.append(s, pool.tenant_id, "yield.shared", shared, at=now)

@@ -11,6 +11,7 @@ from custody.core.errors import Broken, NotFound
 from custody.core.ids import AccountId, CustomerId, PoolId, TenantId
 from custody.core.money import AssetId, share_asset
 from custody.ledger import accounts, assets, balances, chart
+from router.fees import Marks
 from router.shares import Totals
 from router.tiers import Tier
 from router.venues.kinds import holding_kind
@@ -32,6 +33,16 @@ class Pool:
     terms_hash: str
     spread_bps: int
     high_water_ray: int
+    high_water_at: int | None
+    cap_ray: int
+    cap_at: int | None
+    management_rest: int
+
+    def marks(self, at: int) -> Marks:
+        """What fees are counted from; lines that have not begun yet begin at `at`, Unix seconds."""
+        high = at if self.high_water_at is None else self.high_water_at
+        cap = at if self.cap_at is None else self.cap_at
+        return Marks(self.high_water_ray, high, self.cap_ray, cap, self.management_rest)
 
     @property
     def share_asset(self) -> AssetId:
@@ -56,7 +67,7 @@ class VenueRow:
 
 _POOL = (
     "SELECT id, tenant_id, chain_id, asset_id, name, guard, tier, state, terms, terms_hash,"
-    " spread_bps, high_water_ray FROM pools"
+    " spread_bps, high_water_ray, high_water_at, cap_ray, cap_at, management_rest FROM pools"
 )
 
 
@@ -74,6 +85,10 @@ def _pool(row: Any) -> Pool:
         row.terms_hash,
         row.spread_bps,
         int(row.high_water_ray),
+        row.high_water_at,
+        int(row.cap_ray),
+        row.cap_at,
+        int(row.management_rest),
     )
 
 

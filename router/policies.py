@@ -81,6 +81,8 @@ async def check(
         if listed[venue_id].tier is not tier:
             rule = f"{venue_id} is of tier {listed[venue_id].tier.value}"
             raise InvalidInput("tiers", rule)
+    if policy.spread_bps is not None and policy.spread_bps > item.spread_bps:
+        raise InvalidInput("spread_bps", f"must not be above the pool's terms: {item.spread_bps}")
     last = await current(s, pool_id)
     if policy.version != (1 if last is None else last.version + 1):
         raise _conflict("version", "must follow the current version")

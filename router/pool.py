@@ -4,10 +4,9 @@ A join moves a holder's claim from his account to the pool's and gives him share
 money follows on chain by an intent of its own (router/funding.py), only for what was opted in.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from chains.registry import Registry
@@ -18,19 +17,14 @@ from custody.core.ids import CustomerId, PoolId, TenantId, format_id, new_uuid7
 from custody.core.money import AssetId
 from custody.ledger import chart
 from custody.ledger.posting import Transfer, derived_id, post_or_raise
-from router import books, claims, models
+from router import books, claims, models, products
+from router import terms as product_terms
 from router.books import Pool, VenueRow
-from router.curves import RAY
-from router.shares import SHARE_SCALE, Totals
+from router.fees import FIRST_PRICE_RAY
+from router.shares import Totals
 from router.states import PoolState
 from router.tiers import Tier, within
 from router.venues.kinds import check_config
-
-REDEEM_CODE = "pool.redeem"
-
-
-def terms_hash(terms: str) -> str:
-    return "sha256:" + hashlib.sha256(terms.encode()).hexdigest()
 
 
 async def create(
@@ -44,11 +38,20 @@ async def create(
     name: str,
     guard: str,
     tier: Tier,
-    terms: str,
-    spread_bps: int,
+    terms: str = "",
+    spread_bps: int = 0,
+    product: object | None = None,
+    set_by: str = "operator",
     at: datetime,
 ) -> Pool:
-    """Open a pool. Raises Conflict if the tenant has one of this name, or the guard is taken."""
+    """Open a pool with a text and a spread, or with the document of its product terms.
+
+    Raises Conflict if the tenant has one of this name, or the guard is taken.
+    """
+    stated = None if product is None else products.first(product, pool_id, tier.value)
+    if stated is not None:
+        terms, spread_bps = stated.text, stated.fees.spread_bps
+    hash_ = product_terms.text_hash(terms) if stated is None else stated.hash
     if not 0 <= spread_bps <= 5_000:
         raise InvalidInput("spread_bps", "must be from 0 to 5000")
     taken = await s.first(
@@ -60,7 +63,7 @@ async def create(
         raise Conflict(f"a pool with this id, name or guard exists: {taken.name}")
     item = Pool(
         pool_id, tenant_id, chain_id, asset_id, name, guard, tier, PoolState.OPEN.value, terms,
-        terms_hash(terms), spread_bps, RAY // SHARE_SCALE,
+        hash_, spread_bps, FIRST_PRICE_RAY, None, FIRST_PRICE_RAY, None, 0,
     )  # fmt: skip
     await s.execute(
         models.pools.insert(),
@@ -68,7 +71,7 @@ async def create(
             "id": pool_id, "tenant_id": tenant_id, "chain_id": chain_id, "asset_id": asset_id,
             "name": name, "guard": guard, "tier": tier.value, "state": item.state,
             "terms": terms, "terms_hash": item.terms_hash, "spread_bps": spread_bps,
-            "high_water_ray": item.high_water_ray, "created_at": at,
+            "high_water_ray": item.high_water_ray, "cap_ray": item.cap_ray, "created_at": at,
         },
     )  # fmt: skip
     await books.open_pool_accounts(s, item, registry)
@@ -81,6 +84,8 @@ async def create(
         "spread_bps": str(spread_bps),
     }
     await log.append(s, tenant_id, "pool.created", data, at=at)
+    if stated is not None:
+        await products.store(s, item, stated, set_by=set_by, at=at)
     return item
 
 
@@ -170,7 +175,8 @@ async def join(
 ) -> Joined:
     """Exchange `amount` of the holder's balance for shares at the current price, rounded down.
 
-    Raises Refused without consent to the current terms, InsufficientFunds over the balance.
+    Raises Refused without consent to the current terms, or where these let nobody in;
+    InsufficientFunds over the balance.
     """
     item = await books.pool(s, tenant_id, pool_id, lock=True)
     if item.state != PoolState.OPEN:
@@ -180,12 +186,16 @@ async def join(
     totals = await books.totals(s, item)
     if totals.shares > 0 and totals.assets == 0:
         raise Refused("pool", "has shares but no assets left")
+    products.check_join(await products.current(s, item), totals.assets, amount, at)
     shares = totals.shares_down(amount)
     if shares == 0:
         raise InvalidInput("amount", "must buy at least one share unit")
     id_ = new_uuid7()
     await _post_join(s, item, customer, amount, shares, id_, at)
     await claims.add_funding(s, item, customer, amount, id_=id_, at=at)
+    after = Totals(totals.assets + amount, totals.shares + shares)
+    if totals.shares == 0:
+        await products.begin(s, item, after)
     data = {
         "pool": format_id("pool", pool_id),
         "customer": format_id("customer", customer),
@@ -195,7 +205,7 @@ async def join(
         "terms_hash": item.terms_hash,
     }
     await log.append(s, tenant_id, "pool.joined", data, at=at)
-    return Joined(amount, shares, Totals(totals.assets + amount, totals.shares + shares))
+    return Joined(amount, shares, after)
 
 
 async def _post_join(
@@ -213,7 +223,7 @@ async def _post_join(
     holder_shares = await books.share_account(s, item, customer)
     group = derived_id(id_, "join")
     common: dict[str, Any] = {
-        "tenant_id": item.tenant_id, "code": "pool.join", "group_id": group,
+        "tenant_id": item.tenant_id, "code": products.JOIN_CODE, "group_id": group,
         "event_at": at, "reference": format_id("pool", item.id),
     }  # fmt: skip
     await post_or_raise(
@@ -238,9 +248,12 @@ async def leave(
 ) -> Any:
     """Ask to turn `shares` back into the asset; the redemption's id.
 
-    The shares are held now and paid at the price of the moment when the pool has the money free.
+    The shares are held now, wait for the notice, and are paid at the price of the moment when the
+    pool has the money free. Raises Refused where the terms let nobody out, or not with so many.
     """
     item = await books.pool(s, tenant_id, pool_id, lock=True)
+    stated = await products.current(s, item)
+    await products.check_leave(s, item, stated, customer, shares, at)
     totals = await books.totals(s, item)
     if totals.value_down(shares) == 0:
         raise InvalidInput("shares", "must be worth at least one base unit")
@@ -257,7 +270,10 @@ async def leave(
             )
         ],
     )  # fmt: skip
-    await claims.add_redemption(s, item, customer, hold, shares, None, None, id_=id_, at=at)
+    due = at + timedelta(seconds=stated.notice_s)
+    await claims.add_redemption(
+        s, item, customer, hold, shares, None, None, id_=id_, at=at, due_at=due
+    )
     return id_
 
 
@@ -275,7 +291,8 @@ class PoolView:
     """Where the pool's money is and whose it is.
 
     sum(holding.value) + dust == liability, and
-    idle + venues + in_flight + unfunded == liability + spread (the operator's, still inside).
+    idle + venues + in_flight + unfunded == liability + spread, which is all that is the
+    operator's and still inside: spread, management fee, excess over a rate cap, fees of exits.
     """
 
     pool: Pool
@@ -303,7 +320,10 @@ async def view(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> PoolView
         {"pool": pool_id},
     )
     spread = await s.scalar(
-        "SELECT coalesce(sum(spread), 0) FROM accruals WHERE pool_id = :pool", {"pool": pool_id}
+        "SELECT (SELECT coalesce(sum(spread + management + excess), 0) FROM accruals"
+        " WHERE pool_id = :pool)"
+        " + (SELECT coalesce(sum(paid_fees), 0) FROM redemptions WHERE pool_id = :pool)",
+        {"pool": pool_id},
     )
     return PoolView(
         pool=item,

@@ -1,8 +1,9 @@
 """Holders paid out of the pool: recall from venues, release to the treasury, shares burned.
 
-Amount and shares are fixed when the release is decided, at the price of that moment. The order is
-first come, first served; a redemption that is too big for the idle money lets smaller ones behind
-it wait too, so that nobody is overtaken for ever.
+Amount and shares are fixed when the release is decided, at the price of that moment. Free money is
+set aside by the law of `exit_queue`; an exit is paid when all of its money is there or, where that
+takes long, in parts. A part burns its shares, and the rest of them wait on under a hold of their
+own: they keep their day, and have the gains and losses of those who stay.
 """
 
 import logging
@@ -20,13 +21,14 @@ from custody.core.ids import CustomerId, IntentId, TransferId, format_id, new_uu
 from custody.core.intents import Intent
 from custody.core.isolation import each
 from custody.ledger import accounts, chart, holds
-from custody.ledger.posting import derived_id, post_or_raise
+from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from custody.parties import places
 from custody.settlement import intents
 from custody.withdrawals import redeem
-from router import books, claims, journals, legs, orders, plan
+from router import books, claims, exits, journals, legs, orders, plan, products
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
+from router.exits import Offer
 from router.legs import Leg
 from router.moves import Action
 from router.states import RedemptionState, move
@@ -36,67 +38,34 @@ from router.venues.port import VenueState
 logger = logging.getLogger(__name__)
 
 RELEASE_CODE = "pool.release"
+EXIT_FEE_CODE = "fee.exit"
 SPEED = {"aave": 0, **dict.fromkeys(VAULTS, 0), "exchange": 1, "staking": 2}
 """Which venues are asked first: instant ones, then an exchange, then a queue."""
 COMING = timedelta(minutes=10)
 """How long an exit from an exchange is counted on."""
 _OPEN = (
     "SELECT id, tenant_id, pool_id, customer_id, hold_id, hold_shares, amount, shares,"
-    " withdrawal_id, state, intent_id FROM redemptions"
+    " withdrawal_id, state, intent_id, fee FROM redemptions"
 )
 
 
 async def step(deps: RouterDeps) -> int:
     """Take up new redemptions, release what is there, recall what is missing."""
-    await _take_up(deps)
+    await claims.take_up(deps)
     async with deps.db.read() as s:
         every = await books.pools(s)
     moved = await each(logger, "releases", every, lambda pool: _release_due(deps, pool))
     return moved + await each(logger, "recall", every, lambda pool: _recall(deps, pool))
 
 
-async def _take_up(deps: RouterDeps) -> None:
-    """One row for every withdrawal that waits for pooled money."""
-    async with deps.db.read() as s:
-        waiting = await redeem.pending_redemptions(s)
-        rows = await s.all(
-            "SELECT hold_id FROM redemptions WHERE hold_id = ANY(:holds)",
-            {"holds": [w.hold_id for w in waiting]},
-        )
-    known = {row.hold_id for row in rows}
-    fresh = [w for w in waiting if w.hold_id not in known]
-    await each(logger, "redemption", fresh, lambda wanted: _take_up_one(deps, wanted))
-
-
-async def _take_up_one(deps: RouterDeps, wanted: redeem.PendingRedemption) -> bool:
-    async with deps.db.write() as s:
-        pool = await books.pool(s, wanted.tenant_id, wanted.pool_id)
-        if wanted.asset_id != pool.asset_id:
-            # The pool would pay in its own asset, which nobody asked for.
-            reason = f"the pool holds {pool.asset_id}, not {wanted.asset_id}"
-            await redeem.redemption_failed(
-                s, deps.clock, wanted.tenant_id, wanted.withdrawal_id, reason
-            )
-            return False
-        try:
-            hold = await holds.get(s, wanted.tenant_id, TransferId(wanted.hold_id))
-        except NotFound:
-            return False
-        await claims.add_redemption(
-            s, pool, wanted.customer_id, hold.id, hold.amount, wanted.amount,
-            wanted.withdrawal_id, id_=new_uuid7(), at=deps.clock.now(),
-        )  # fmt: skip
-    return True
-
-
 async def _release_due(deps: RouterDeps, pool: Pool) -> int:
-    """Release in order of arrival until the idle money is used up."""
+    """Set free money aside, then release what that is enough for, in the queue's order."""
     async with deps.db.read() as s:
-        rows = await s.all(
-            f"{_OPEN} WHERE pool_id = :pool AND state IN ('requested', 'recalling')"
-            " AND (retry_at IS NULL OR retry_at <= now()) ORDER BY created_at, id",
-            {"pool": pool.id},
-        )
+        if not await exits.any_due(s, pool, deps.clock.now()):
+            return 0
+    async with deps.db.write() as s:
+        locked = await books.pool(s, pool.tenant_id, pool.id, lock=True)
+        rows = await exits.allot_due(s, locked, deps.clock.now())
     released = 0
     for row in rows:
         try:
@@ -125,30 +94,28 @@ async def _release(s: WriteSession, deps: RouterDeps, pool: Pool, row: Any) -> b
         return await move(
             s, "redemptions", row.id, state, RedemptionState.FAILED, reason="its hold is gone"
         )
-    totals = await books.totals(s, pool)
-    held_shares = int(row.hold_shares)
-    if totals.assets == 0:
-        return await _too_little(s, deps, row, state)  # all is lost: shares have no price
-    if row.amount is None:
-        amount, shares = totals.value_down(held_shares), held_shares
-    else:
-        amount = int(row.amount)
-        shares = totals.shares_up(amount)
-    if shares > held_shares or amount == 0:
+    totals, stated = await books.totals(s, pool), await products.current(s, pool)
+    if exits.whole_offer(totals, stated, row, now) is None:
         return await _too_little(s, deps, row, state)
-    if await books.available(s, pool, chart.guard(pool.id)) < amount:
-        if state is RedemptionState.REQUESTED:
-            await move(s, "redemptions", row.id, state, RedemptionState.RECALLING)
+    offer = exits.offer_now(totals, stated, row, now)
+    if offer is None:
+        return True  # the price has moved since: the next round sets the rest aside
+    if await books.available(s, pool, chart.guard(pool.id)) < offer.amount:
         return False
     intent_id = IntentId(new_uuid7())
-    moved = await move(
-        s, "redemptions", row.id, state, RedemptionState.RELEASING, amount=amount,
-        shares=shares, intent_id=intent_id,
-    )  # fmt: skip
-    if not moved:
-        return True
-    await _hold_and_order(s, pool, intent_id, amount, row.id, now)
+    if await _to_release(s, row, state, offer, intent_id):
+        await _hold_and_order(s, pool, intent_id, offer.amount, row.id, now)
     return True
+
+
+async def _to_release(
+    s: WriteSession, row: Any, state: RedemptionState, offer: Offer, intent_id: IntentId
+) -> bool:
+    return await move(
+        s, "redemptions", row.id, state, RedemptionState.RELEASING, amount=offer.amount,
+        shares=offer.shares, fee=offer.fee, intent_id=intent_id,
+        set_aside=max(int(row.set_aside) - offer.amount, 0),
+    )  # fmt: skip
 
 
 async def _hold_and_order(
@@ -249,7 +216,10 @@ def _doubtful(leg: Leg, row: VenueRow, now: datetime) -> bool:
 
 
 async def on_released(s: WriteSession, deps: RouterDeps, intent: Intent, receipt: Receipt) -> None:
-    """asset:treasury <- asset:guard, shares burned, the holder credited: one linked group."""
+    """asset:treasury <- asset:guard, shares burned, the holder credited: one linked group.
+
+    The exit's fee goes from liability:pool to income; its money stays in the guard.
+    """
     row = await _by_intent(s, intent)
     pool = await books.pool(s, intent.tenant_id, row.pool_id, lock=True)
     customer = CustomerId(row.customer_id)
@@ -265,6 +235,7 @@ async def on_released(s: WriteSession, deps: RouterDeps, intent: Intent, receipt
     holder = await accounts.ensure(
         s, pool.tenant_id, chart.customer(customer), pool.asset_id, "liability", owner_id=customer
     )
+    fee = await _fee(s, pool, int(row.fee), intent, receipt, group)
     await post_or_raise(
         s,
         [
@@ -280,15 +251,37 @@ async def on_released(s: WriteSession, deps: RouterDeps, intent: Intent, receipt
                 pool, intent.id, "credited", owed, holder, intent.amount, "pool.leave", at=at,
                 block=block, group=group, reference=reference,
             ),
+            *fee,
         ],
     )  # fmt: skip
     await _settled(s, deps, pool, row, intent)
 
 
+async def _fee(
+    s: WriteSession, pool: Pool, amount: int, intent: Intent, receipt: Receipt, group: UUID
+) -> list[Transfer]:
+    if amount == 0:
+        return []
+    owed = await books.account(s, pool, chart.pool(pool.id))
+    income = await accounts.ensure(s, pool.tenant_id, chart.INCOME_FEES, pool.asset_id, "income")
+    return [
+        journals.moved(
+            pool, intent.id, "fee", owed, income, amount, EXIT_FEE_CODE,
+            at=from_timestamp(receipt.block.timestamp), block=receipt.block.number, group=group,
+            reference=format_id("intent", intent.id),
+        )
+    ]  # fmt: skip
+
+
 async def _settled(s: WriteSession, deps: RouterDeps, pool: Pool, row: Any, intent: Intent) -> None:
-    now = deps.clock.now()
-    await move(s, "redemptions", row.id, RedemptionState.RELEASING, RedemptionState.SETTLED)
+    now, rest = deps.clock.now(), int(row.hold_shares) - int(row.shares)
     withdrawal = row.withdrawal_id
+    done = withdrawal is not None or rest == 0
+    await _paid(s, row)
+    if done:
+        await move(s, "redemptions", row.id, RedemptionState.RELEASING, RedemptionState.SETTLED)
+    else:
+        await _wait_on(s, pool, row, intent, rest, now)
     data = {
         "pool": format_id("pool", pool.id),
         "customer": format_id("customer", row.customer_id),
@@ -296,10 +289,38 @@ async def _settled(s: WriteSession, deps: RouterDeps, pool: Pool, row: Any, inte
         "amount": str(intent.amount),
         "shares": str(int(row.shares)),
         "withdrawal": None if withdrawal is None else format_id("withdrawal", withdrawal),
+        "redemption": format_id("redemption", row.id),
+        "fee": str(int(row.fee)),
+        "left_shares": "0" if done else str(rest),
     }
     await log.append(s, pool.tenant_id, "pool.left", data, at=now)
     if withdrawal is not None:
         await redeem.redemption_done(s, pool.tenant_id, withdrawal, intent.amount, at=now)
+
+
+async def _paid(s: WriteSession, row: Any) -> None:
+    await s.execute(
+        "UPDATE redemptions SET paid = paid + amount, paid_shares = paid_shares + shares,"
+        " paid_fees = paid_fees + fee WHERE id = :id",
+        {"id": row.id},
+    )
+
+
+async def _wait_on(
+    s: WriteSession, pool: Pool, row: Any, intent: Intent, rest: int, now: datetime
+) -> None:
+    """A part is paid: the shares that are left wait on under a hold of their own."""
+    hold = derived_id(intent.id, "rest")
+    mine = await books.share_account(s, pool, CustomerId(row.customer_id))
+    issue = await books.account(s, pool, chart.pool_shares(pool.id), pool.share_asset)
+    held = journals.held(
+        pool, hold, mine, issue, rest, "pool.leave", at=now, reference=format_id("pool", pool.id)
+    )
+    await post_or_raise(s, [held])
+    await move(
+        s, "redemptions", row.id, RedemptionState.RELEASING, RedemptionState.REQUESTED,
+        hold_id=hold, hold_shares=rest, amount=None, shares=None, fee=0, intent_id=None,
+    )  # fmt: skip
 
 
 async def _money_without_claim(
@@ -325,8 +346,13 @@ async def on_release_failed(s: WriteSession, intent: Intent, reason: str, *, at:
     pool = await books.pool(s, intent.tenant_id, row.pool_id)
     hold = derived_id(intent.id, "hold")
     await post_or_raise(s, [journals.hold_void(pool, hold, intent.id, RELEASE_CODE, at=at)])
-    old = RedemptionState.RELEASING
-    await move(s, "redemptions", row.id, old, RedemptionState.REQUESTED, intent_id=None)
+    # An exit that wants no exact amount is worth what its shares are when it is tried again. The
+    # money stays set aside: a failure on chain costs nobody his turn.
+    amount = None if row.withdrawal_id is None else int(row.amount)
+    await move(
+        s, "redemptions", row.id, RedemptionState.RELEASING, RedemptionState.REQUESTED,
+        intent_id=None, amount=amount, shares=None, fee=0, set_aside=intent.amount,
+    )  # fmt: skip
     await _later(s, row.id, reason)
 
 

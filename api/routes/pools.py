@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers import Shape, answer, page
+from api.answers import Document, Shape, answer, page
 from api.auth.access import ANYONE, HOLDER, STAFF, TREASURY
 from api.auth.guard import Who
 from api.deps import UseDeps
@@ -27,15 +27,19 @@ TierName = Literal["cash", "bonds", "staking", "strategies"]
 
 
 class NewPool(Shape):
-    """`id` is the pool that the ceremony deployed a guard contract for."""
+    """`id` is the pool that the ceremony deployed a guard contract for.
+
+    Either `product`, the document of its terms (schema moorage.terms/1), or a text and a spread.
+    """
 
     id: str
     chain_id: int
     asset: str = Field(max_length=160)
     name: str = Field(min_length=1, max_length=64)
     tier: TierName
-    terms: str = Field(min_length=1, max_length=16_384)
-    spread_bps: int = Field(ge=0, le=5_000)
+    terms: str | None = Field(default=None, min_length=1, max_length=16_384)
+    spread_bps: int | None = Field(default=None, ge=0, le=5_000)
+    product: Document | None = None
 
 
 class PoolShown(Shape):
@@ -162,6 +166,16 @@ def _position(view: PoolView) -> dict[str, Any]:
     }
 
 
+def _check_product(body: NewPool) -> None:
+    """Raises InvalidInput where the terms are given twice, or not whole."""
+    for name in ("terms", "spread_bps"):
+        given = getattr(body, name) is not None
+        if given and body.product is not None:
+            raise InvalidInput(name, "is in the product's document, and only there")
+        if not given and body.product is None:
+            raise InvalidInput(name, "is missing: it, or a product's document")
+
+
 @routes.post("/v1/pools", access=TREASURY, command="pools create", answer=PoolShown, status=201)
 async def create(body: NewPool, who: Who, deps: UseDeps, write: MoneyWrite) -> Response:
     """Open a pool on the guard that the ceremony deployed for it."""
@@ -170,6 +184,7 @@ async def create(body: NewPool, who: Who, deps: UseDeps, write: MoneyWrite) -> R
     if deps.registry.asset(asset).chain_id != chain.chain_id:
         raise InvalidInput("chain_id", "must be the asset's chain")
     id_ = pool_id_of(body.id, "id")
+    _check_product(body)
 
     async def work(s: WriteSession) -> dict[str, Any]:
         guard = await places.place(s, who.tenant_id, chain.chain_id, places.guard(id_.hex))
@@ -183,8 +198,10 @@ async def create(body: NewPool, who: Who, deps: UseDeps, write: MoneyWrite) -> R
             name=body.name,
             guard=guard.address,
             tier=Tier(body.tier),
-            terms=body.terms,
-            spread_bps=body.spread_bps,
+            terms=body.terms or "",
+            spread_bps=body.spread_bps or 0,
+            product=body.product,
+            set_by=who.label,
             at=deps.clock.now(),
         )
         return _view(made)

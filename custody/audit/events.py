@@ -73,6 +73,7 @@ class EventKind(StrEnum):
     RISK_APPROVED = "risk.approved"
     RISK_ENDED = "risk.ended"
     POOL_CREATED = "pool.created"
+    POOL_TERMS_SET = "pool.terms_set"
     POOL_OPTED_IN = "pool.opted_in"
     POOL_JOINED = "pool.joined"
     POOL_LEFT = "pool.left"
@@ -273,6 +274,10 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         "pool:id.pool chain_id:number asset:asset guard:address terms_hash?:digest "
         "spread_bps?:number",
     ),
+    # `hash` is of `document`: what holders consent to.
+    EventKind.POOL_TERMS_SET: _schema(
+        1, "pool:id.pool version:number hash:digest previous?:digest document:object set_by:text"
+    ),
     EventKind.POOL_OPTED_IN: _schema(
         1, "pool:id.pool customer:id.customer terms_hash:digest tier:text"
     ),
@@ -284,7 +289,7 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.POOL_LEFT: _schema(
         1,
         f"pool:id.pool customer:id.customer {_MOVED} shares:amount price?:amount "
-        "withdrawal?:id.withdrawal",
+        "withdrawal?:id.withdrawal fee?:amount redemption?:id.redemption left_shares?:amount",
     ),
     EventKind.PLAN_MADE: _schema(
         1,
@@ -296,10 +301,11 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         "leg:id.leg plan?:id.plan pool?:id.pool venue?:text action?:text amount?:amount "
         "from?:text to:text intent?:id.intent tx_hash?:hash reference?:text",
     ),
+    # `fees`: all that an auditor needs to compute the operator's parts again.
     EventKind.YIELD_ACCRUED: _schema(
         1,
         f"pool:id.pool asset:asset {_AT_BLOCK} amount:signed price?:amount total_assets?:amount "
-        "total_shares?:amount venues?:list",
+        "total_shares?:amount venues?:list fees?:object terms_hash?:digest",
     ),
     EventKind.YIELD_SHARED: _schema(
         1,

@@ -11,6 +11,8 @@ from custody.core.ids import CustomerId, PoolId, format_id
 OPERATOR_EQUITY = "equity:operator"
 INCOME_SPREAD = "income:spread"
 INCOME_FEES = "income:fees"
+INCOME_MANAGEMENT = "income:management"
+"""Management fees of pools."""
 INCOME_DRIFT = "income:drift"
 """What measured tokens gained by themselves; what they lose is a loss."""
 EXPENSE_GAS = "expense:gas"

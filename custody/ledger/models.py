@@ -207,6 +207,8 @@ Index(
     share_prices.c.id,
 )
 
+Index("ix_share_prices_pool_id_at", share_prices.c.pool_id, share_prices.c.at)
+
 marks = Table(
     "marks",
     metadata,

@@ -99,6 +99,33 @@ async def price_history(
     return [_price(row) for row in reversed(rows)]
 
 
+async def daily_prices(
+    s: ReadSession, tenant_id: TenantId, pool_id: PoolId, until: datetime, days: int
+) -> list[tuple[datetime, int]]:
+    """(the day's end, the last price by then) for up to `days` days (UTC) that end with `until`'s.
+
+    Days before the first price are left out; a day without a price has that of the day before.
+    """
+    rows = await s.all(
+        """
+        SELECT d.ends, p.price_ray
+        FROM generate_series(0, :days - 1) AS n
+        CROSS JOIN LATERAL (
+            SELECT ((CAST(:until AS timestamptz) AT TIME ZONE 'UTC')::date + 1 - n)
+                ::timestamp AT TIME ZONE 'UTC' AS ends
+        ) AS d
+        CROSS JOIN LATERAL (
+            SELECT price_ray FROM share_prices
+            WHERE pool_id = :pool AND tenant_id = :tenant AND at < d.ends
+            ORDER BY at DESC, block_number DESC, id DESC LIMIT 1
+        ) AS p
+        ORDER BY d.ends
+        """,
+        {"tenant": tenant_id, "pool": pool_id, "until": until, "days": days},
+    )
+    return [(row.ends, int(row.price_ray)) for row in rows]
+
+
 async def record_mark(s: WriteSession, tenant_id: TenantId, mark: Mark) -> None:
     await s.execute(
         """

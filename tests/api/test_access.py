@@ -46,6 +46,9 @@ QUERIES = {
     },
     "statements show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "statements csv": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
+    "pool-statements show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
+    "pool-reports show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
+    "advice show": {"asset": USDC, "horizon_days": "30", "loss_bps": "100"},
     "audit consistency": {"old": "1"},
     "deposits review": {"action": "confirm"},
 }
@@ -96,6 +99,21 @@ def risk_policy(objects: Objects) -> dict[str, Any]:
         "venues": [{"id": "lend", "cap": "1000000", "share_max": "0.5"}],
         "liquidity_buffer_share": "0.10",
         "rebalance": {"horizon_s": 86400, "min_gain": "1", "ticket": "10"},
+    }
+
+
+def pool_terms(objects: Objects) -> dict[str, Any]:
+    """No worse than the text and the spread that the pool has."""
+    return {
+        "schema": "moorage.terms/1",
+        "pool": objects.ids["pool_id"],
+        "tier": objects.pool.tier.value,
+        "version": 1,
+        "previous": None,
+        "kind": "flexible",
+        "text": objects.pool.terms,
+        "spread_bps": 900,
+        "hurdle_ray": "20000000000000000000000000",
     }
 
 
@@ -194,6 +212,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             "terms": "Terms.",
             "spread_bps": 0,
         },
+        "pool-terms change": lambda: pool_terms(o),
         "pools opt-in": lambda: {"terms_hash": o.pool.terms_hash, "tier": "staking"},
         "pools join": lambda: {"amount": "1000"},
         "pools leave": lambda: {"shares": "1000000"},

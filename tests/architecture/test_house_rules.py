@@ -27,7 +27,16 @@ MONEY = [
     "router/outflows.py",
     "router/pool.py",
     "router/accrual.py",
+    "router/claims.py",
+    "router/exit_queue.py",
+    "router/exits.py",
+    "router/fees.py",
+    "router/products.py",
+    "router/recall.py",
+    "router/reports.py",
+    "router/shares.py",
     "router/sharing.py",
+    "router/terms.py",
 ]
 
 
