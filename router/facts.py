@@ -13,13 +13,14 @@ def facts_of(states: Mapping[str, VenueState | None]) -> dict[str, VenueFacts]:
 
 
 def _facts(state: VenueState) -> VenueFacts:
-    """What an adapter does not say yet is not known, and refuses wherever a rule asks for it."""
+    """What an adapter does not say is not known, and refuses wherever a rule asks for it."""
+    bound = 0 if state.maturity_s is None else state.maturity_s - state.as_of.timestamp
     return VenueFacts(
-        exit_s=getattr(state, "exit_s", None),
-        maturity_s=getattr(state, "maturity_s", None) or 0,
-        liquidity=getattr(state, "liquidity", None),
-        supply=getattr(state, "supply", None),
-        utilisation_wad=getattr(state, "utilisation_wad", None),
+        exit_s=state.exit_s,
+        maturity_s=max(bound, 0),
+        liquidity=state.liquidity,
+        supply=None if state.supply is None else state.supply + state.position,
+        utilisation_wad=state.utilisation_wad,
         rate_ray=rate_ray_down(state.curve, state.position),
-        rate_age_s=getattr(state, "rate_age_s", 0),
+        rate_age_s=0,
     )

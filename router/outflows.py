@@ -7,19 +7,20 @@ day on which they asked: a pool that pays late must not look like one that is as
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from custody.core.db import ReadSession
 from custody.core.ids import PoolId
 from custody.ledger import balances, chart
-from router import books, plan
+from router import books, owed
 from router.books import Pool
 from router.forecast import ONE_DAY, SEVEN_DAYS, Day, Forecast, Rule, buffer_up, forecast
 from router.shares import Totals
 
 DAY = timedelta(days=1)
+DAY_S = 86_400
 DAYS_MAX = 730
 """How far back history is read: two years."""
 HORIZONS = (ONE_DAY, SEVEN_DAYS)
@@ -77,6 +78,13 @@ class Need:
         }
 
 
+def rule_for(horizon_s: int, quantile_wad: int) -> Rule:
+    """The rule of the whole days that a horizon touches."""
+    days_ = max(-(-horizon_s // DAY_S), 1)
+    near = ONE_DAY if days_ == 1 else SEVEN_DAYS
+    return replace(near, horizon_days=days_, quantile_wad=quantile_wad)
+
+
 async def needs(
     s: ReadSession, pool: Pool, now: datetime, rules: Sequence[Rule] = HORIZONS
 ) -> tuple[Need, ...]:
@@ -110,7 +118,7 @@ async def known(s: ReadSession, pool: Pool, now: datetime, horizon_days: int) ->
             "end": now + horizon_days * DAY,
         },
     )
-    return Known(await plan.reserved(s, pool), int(row.due), int(row.scheduled))
+    return Known(await owed.reserved(s, pool), int(row.due), int(row.scheduled))
 
 
 # Those the router has taken up are redemptions; those in an end, or paid, ask for nothing more.

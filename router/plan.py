@@ -19,7 +19,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import NotFound, Refused, Unavailable
 from custody.core.ids import PlanId, PoolId, TenantId, format_id, new_uuid7
 from custody.ledger import chart
-from router import books, legs, models, policies
+from router import books, legs, models, outflows, owed, policies
 from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
 from router.curves import Flat, rate_ray_down
@@ -99,23 +99,10 @@ async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Snap
         venues=tuple(venues),
         policy=policy,
         idle=await books.available(s, pool, chart.guard(pool_id)),
-        reserved=await reserved(s, pool),
+        reserved=await owed.reserved(s, pool),
         posted={v.id: await books.posted(s, pool, books.venue_code(v)) for v in venues},
         moving=tuple(await legs.unfinished(s, pool_id)),
         failed=frozenset(await legs.failed_exits(s, pool_id)),
-    )
-
-
-async def reserved(s: ReadSession, pool: Pool) -> int:
-    """What waiting redemptions will take out of the guard (not yet under a hold there)."""
-    totals = await books.totals(s, pool)
-    rows = await s.all(
-        "SELECT amount, hold_shares FROM redemptions WHERE pool_id = :pool"
-        " AND state IN ('requested', 'recalling')",
-        {"pool": pool.id},
-    )
-    return sum(
-        totals.value_down(int(r.hold_shares)) if r.amount is None else int(r.amount) for r in rows
     )
 
 
@@ -196,9 +183,20 @@ async def read(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Readin
     """Everything at one block. Raises Refused without a policy, ChainError without a chain."""
     async with deps.db.snapshot() as s:
         snap = await snapshot(s, tenant_id, pool_id)
+        needs = await _needs(s, deps, snap)
     block = await confirmed_block(deps, snap.pool.chain_id)
     states = await read_venues(deps, snap.pool, snap.venues, block)
-    return Reading(snap, block, states, problem_of(snap, states))
+    return Reading(snap, block, states, problem_of(snap, states, needs))
+
+
+async def _needs(s: ReadSession, deps: RouterDeps, snap: Snapshot) -> dict[int, int]:
+    """By the horizons (s) of the policy, what will leave the pool besides what is reserved."""
+    terms = snap.policy.terms
+    if terms is None:
+        return {}
+    rules = {h: outflows.rule_for(h, terms.quantile_wad) for h in terms.horizons_s()}
+    found = await outflows.needs(s, snap.pool, deps.clock.now(), list(rules.values()))
+    return {h: need.amount - need.known.redemptions for h, need in zip(rules, found, strict=True)}
 
 
 async def draft(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Draft:

@@ -34,7 +34,8 @@ class VenueInput:
 @dataclass(frozen=True, slots=True)
 class Group:
     """What some venues may hold together, at most. Groups overlap as they like: protocol, issuer,
-    what does not come home within a day, what a stress test may freeze."""
+    what does not come home within a day, what a stress test may freeze. A cap below zero asks for
+    more than there is to be elsewhere; like every cap it is widened to what cannot leave."""
 
     name: str
     venues: frozenset[str]

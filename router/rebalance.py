@@ -18,7 +18,7 @@ from custody.ledger import chart
 from custody.ledger.posting import post_or_raise
 from custody.parties import places
 from custody.settlement import intents
-from router import books, journals, legs, orders, plan
+from router import books, journals, legs, orders, owed, plan
 from router.books import Pool, VenueRow
 from router.curves import marginal_down
 from router.deps import RouterDeps
@@ -171,7 +171,7 @@ async def _enter(
     now, intent_id = deps.clock.now(), new_uuid7()
     if not await legs.advance(s, leg, LegState.EXECUTING, at=now, intent_id=intent_id):
         return False
-    free = await books.available(s, pool, chart.guard(pool.id)) - await plan.reserved(s, pool)
+    free = await books.available(s, pool, chart.guard(pool.id)) - await owed.reserved(s, pool)
     if free < leg.amount:
         raise InsufficientFunds("amount", "redemptions need the idle money")
     await _hold(s, pool, row, leg, now)

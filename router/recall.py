@@ -25,7 +25,7 @@ from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from custody.parties import places
 from custody.settlement import intents
 from custody.withdrawals import redeem
-from router import books, claims, exits, journals, legs, orders, plan, products
+from router import books, claims, exits, journals, legs, orders, owed, plan, products
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.exits import Offer
@@ -194,7 +194,7 @@ async def _shortage(
     s: ReadSession, deps: RouterDeps, pool: Pool, rows: Mapping[str, VenueRow]
 ) -> int:
     """What redemptions want beyond the idle money and what is coming back anyway."""
-    wanted = await plan.reserved(s, pool)
+    wanted = await owed.reserved(s, pool)
     if wanted == 0:
         return 0
     now = deps.clock.now()

@@ -3,7 +3,7 @@
 from api.migrations import script
 
 revision = "0034"
-down_revision = "0030"
+down_revision = "0033"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,18 @@
+"""What a pool owes at this moment to those who wait for its money."""
+
+from custody.core.db import ReadSession
+from router import books
+from router.books import Pool
+
+
+async def reserved(s: ReadSession, pool: Pool) -> int:
+    """What waiting redemptions will take out of the guard (not yet under a hold there)."""
+    totals = await books.totals(s, pool)
+    rows = await s.all(
+        "SELECT amount, hold_shares FROM redemptions WHERE pool_id = :pool"
+        " AND state IN ('requested', 'recalling')",
+        {"pool": pool.id},
+    )
+    return sum(
+        totals.value_down(int(r.hold_shares)) if r.amount is None else int(r.amount) for r in rows
+    )
