@@ -7,7 +7,7 @@ nothing else has started in between.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +19,14 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import NotFound, Refused, Unavailable
 from custody.core.ids import PlanId, PoolId, TenantId, format_id, new_uuid7
 from custody.ledger import chart
-from router import books, legs, models, policies
+from router import bars, books, halts, legs, models, policies
 from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
 from router.curves import Flat, rate_ray_down
 from router.deps import RouterDeps
 from router.legs import Leg
 from router.moves import Action
+from router.objections import Objection
 from router.plan_json import allocation_to_json, problem_to_json
 from router.policy import RiskPolicy
 from router.problem import AllocationInput, VenueInput
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 READ_EVERY_S = 10
 STARTING = (LegState.PLANNED, LegState.EXECUTING)
 """While a leg is here, amounts are about to change: no new plan."""
+PATIENCE = timedelta(minutes=10)
+"""How long plans and entries wait for an exit that does not start or end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class Snapshot:
     posted: Mapping[str, int]
     moving: tuple[Leg, ...]
     failed: frozenset[str]
-    """Venues where an exit has just failed."""
+    """Venues where an exit has just failed or waits."""
+    barred: Mapping[str, tuple[Objection, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Snap
         posted={v.id: await books.posted(s, pool, books.venue_code(v)) for v in venues},
         moving=tuple(await legs.unfinished(s, pool_id)),
         failed=frozenset(await legs.failed_exits(s, pool_id)),
+        barred=await bars.bars(s, pool_id),
     )
 
 
@@ -129,7 +134,7 @@ def problem_of(snap: Snapshot, states: Mapping[str, VenueState | None]) -> Alloc
 
     Nothing can be withdrawn where that has just failed: a plan would only ask again.
     """
-    busy = {leg.venue_id for leg in snap.moving}
+    busy = {leg.venue_id for leg in snap.moving if leg.state is not LegState.WAITING}
     return AllocationInput(
         idle=snap.idle,
         reserved=snap.reserved,
@@ -158,7 +163,8 @@ def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) 
     )
     if snap.pool.state != PoolState.OPEN:
         return replace(found, refusal="the pool is not open")
-    return found
+    against = snap.barred.get(row.id, ())
+    return replace(found, refusal=bars.refusal_of(against, state.refusal))
 
 
 def _flying(snap: Snapshot, row: VenueRow) -> int:
@@ -174,10 +180,20 @@ def _complete(limits: Limits, venues: tuple[VenueRow, ...]) -> Limits:
     return Limits(limits.buffer_share_wad, tiers, rules)
 
 
-async def draft(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Draft:
-    """Read everything and solve. Raises Refused without a policy, ChainError without a chain."""
+async def draft(
+    deps: RouterDeps,
+    tenant_id: TenantId,
+    pool_id: PoolId,
+    *,
+    again: frozenset[str] = frozenset(),
+) -> Draft:
+    """Read everything and solve. Raises Refused without a policy, ChainError without a chain.
+
+    `again` are venues whose exits are to be thought of as if none had failed.
+    """
     async with deps.db.snapshot() as s:
         snap = await snapshot(s, tenant_id, pool_id)
+    snap = replace(snap, failed=snap.failed - again)
     block = await confirmed_block(deps, snap.pool.chain_id)
     states = await read_venues(deps, snap.pool, snap.venues, block)
     problem = problem_of(snap, states)
@@ -233,8 +249,10 @@ def _entry(
 
 
 async def store_reads(s: WriteSession, deps: RouterDeps, made: Draft) -> None:
+    """Store them, and see whether one has jumped since the read before it."""
     for venue_id, state in made.states.items():
         if state is not None:
+            await halts.watch(s, made.snapshot.pool, venue_id, state, at=deps.clock.now())
             await s.execute(
                 models.rate_reads.insert(),
                 {
@@ -256,9 +274,9 @@ async def due(s: ReadSession, deps: RouterDeps, pool: Pool) -> bool:
     policy = await policies.current(s, pool.id)
     if policy is None:
         return False
-    if any(leg.state in STARTING for leg in await legs.unfinished(s, pool.id)):
-        return False
     now = deps.clock.now()
+    if any(_starting(leg, now) for leg in await legs.unfinished(s, pool.id)):
+        return False
     planned = await s.scalar(
         "SELECT max(created_at) FROM plans WHERE pool_id = :pool", {"pool": pool.id}
     )
@@ -268,6 +286,13 @@ async def due(s: ReadSession, deps: RouterDeps, pool: Pool) -> bool:
         "SELECT max(at) FROM rate_reads WHERE pool_id = :pool", {"pool": pool.id}
     )
     return looked is None or now >= looked + timedelta(seconds=READ_EVERY_S)
+
+
+def _starting(leg: Leg, now: datetime) -> bool:
+    """An exit that has been about to start for long (an exchange that does not answer) holds up no
+    other venue: its own is left as it is while it has a leg."""
+    slow = leg.action is Action.EXIT and now - leg.created_at >= PATIENCE
+    return leg.state in STARTING and not slow
 
 
 _PLAN = (

@@ -34,6 +34,8 @@ class AaveVenue:
             exit_terms="instant while the reserve has liquidity",
             refusal=refusal_of(reserve, self.token),
             as_of=block,
+            liquidity=0 if reserve.paused else reserve.available,
+            facts={"rate_ray": str(reserve.liquidity_rate_ray)},
         )
 
     async def value(self, block: BlockRef) -> int:

@@ -1,6 +1,7 @@
 """What a venue tells us at one block, whatever it is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chains.types import BlockRef
@@ -14,6 +15,7 @@ class VenueState:
     `curve` excludes our own position from the venue's supply. `capacity` is what it still takes
     (None: no limit), `withdrawable` what could leave now by the venue's word. `refusal` says why
     nothing may enter ("" if it may): a doubtful venue is never entered and always left.
+    `liquidity` is what all depositors together could take out now, None where nobody says.
     """
 
     curve: Curve
@@ -23,6 +25,12 @@ class VenueState:
     exit_terms: str
     refusal: str
     as_of: BlockRef
+    exit_s: int = 0
+    maturity_s: int | None = None
+    liquidity: int | None = None
+    supply: int | None = None
+    utilisation_wad: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
