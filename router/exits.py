@@ -40,7 +40,7 @@ async def start(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> bool:
     if leg.state is LegState.WAITING and not await still_wanted(deps, pool, leg):
         return await _cancel(deps, leg, "no plan wants it out any more")
     amount = leg.amount
-    state = await _read(deps, pool, row)
+    state = await read(deps, pool, row)
     if state is not None:
         amount = min(amount, holding(row, state))
     if amount == 0:
@@ -58,7 +58,7 @@ def holding(row: VenueRow, state: VenueState) -> int:
     return state.withdrawable if row.kind in ("staking", "exchange") else state.position
 
 
-async def _read(deps: RouterDeps, pool: Pool, row: VenueRow) -> VenueState | None:
+async def read(deps: RouterDeps, pool: Pool, row: VenueRow) -> VenueState | None:
     """None where the venue says nothing: the simulation alone decides then."""
     try:
         block = await deps.clients[pool.chain_id].block("latest")
@@ -105,13 +105,14 @@ async def reverts(deps: RouterDeps, pool: Pool, row: VenueRow, amount: int) -> s
     """Why an exit of so much would revert now; "" if it would not."""
     async with deps.db.read() as s:
         allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
-    intent = _intent(pool, row, allocator, new_uuid7(), amount, "a look")
+    intent = intent_of(pool, row, allocator, new_uuid7(), amount, "a look")
     return await live_guard.would_revert(deps, intent)
 
 
-def _intent(
+def intent_of(
     pool: Pool, row: VenueRow, allocator: places.Place, id_: UUID, amount: int, reference: str
 ) -> Intent:
+    """The guard's call that takes `amount` out."""
     venue = row.config["guard_venue"]
     return orders.deallocate(pool, allocator, id_, venue, amount, reference)
 
@@ -136,7 +137,7 @@ async def _begin(
             s, leg, rest, reason, attempts=leg.attempts, at=now, retry_at=later(now, leg.attempts)
         )
     allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
-    await intents.create(s, _intent(pool, row, allocator, intent_id, part, leg.reference), at=now)
+    await intents.create(s, intent_of(pool, row, allocator, intent_id, part, leg.reference), at=now)
     return True
 
 

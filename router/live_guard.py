@@ -201,13 +201,18 @@ async def would_revert(deps: RouterDeps, intent: Intent) -> str:
 
     A revert on chain costs gas and a nonce, and the next job would only try it again.
     """
-    data = bytes.fromhex(intent.data.removeprefix("0x"))
     try:
-        client = deps.clients[intent.chain_id]
-        await client.estimate_gas(intent.sender, intent.to, intent.value, data)
+        await simulate(deps, intent)
     except CallReverted as error:
         return f"the call would revert: {error.detail}"
     return ""
+
+
+async def simulate(deps: RouterDeps, intent: Intent) -> None:
+    """Try a call that is not sent. Raises CallReverted with the contract's own words."""
+    data = bytes.fromhex(intent.data.removeprefix("0x"))
+    client = deps.clients[intent.chain_id]
+    await client.estimate_gas(intent.sender, intent.to, intent.value, data)
 
 
 async def _halt(

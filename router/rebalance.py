@@ -5,6 +5,7 @@ state; a job that dies before that commit has done nothing, and after it everyth
 """
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 
 from chains.errors import ChainError
@@ -17,7 +18,7 @@ from custody.ledger import chart
 from custody.ledger.posting import post_or_raise
 from custody.parties import places
 from custody.settlement import intents
-from router import bars, books, exits, journals, legs, live_guard, orders, plan
+from router import bars, books, exits, journals, legs, live_guard, orders, plan, policies
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.legs import Leg
@@ -139,13 +140,16 @@ async def _end(deps: RouterDeps, leg: Leg, new: LegState, *why: Objection) -> bo
 async def _enter(
     s: WriteSession, deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg, shares_min: int
 ) -> bool:
-    """Intent, hold and state. Raises InsufficientFunds, Refused."""
+    """Intent, hold and state, for what is really free. Raises InsufficientFunds, Refused."""
     now, intent_id = deps.clock.now(), new_uuid7()
-    if not await legs.advance(s, leg, LegState.EXECUTING, at=now, intent_id=intent_id):
+    amount = await _affordable(s, pool, leg)
+    moved = await legs.advance(
+        s, leg, LegState.EXECUTING, at=now, intent_id=intent_id, amount=amount
+    )
+    if not moved:
         return False
-    free = await books.available(s, pool, chart.guard(pool.id)) - await plan.reserved(s, pool)
-    if free < leg.amount:
-        raise InsufficientFunds("amount", "redemptions need the idle money")
+    shares_min = shares_min * amount // leg.amount
+    leg = replace(leg, amount=amount)
     await _hold(s, pool, row, leg, now)
     allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
     if row.exchange:
@@ -158,6 +162,23 @@ async def _enter(
         )
     await intents.create(s, intent, at=now)
     return True
+
+
+async def _affordable(s: WriteSession, pool: Pool, leg: Leg) -> int:
+    """The entry, or what of it is free now: without holds, redemptions and the plan's buffer.
+
+    An exit that brought less than planned makes its entries smaller; it never makes them eat the
+    buffer. Raises InsufficientFunds below a ticket.
+    """
+    policy = await policies.current(s, pool.id)
+    buffer = await s.scalar(
+        "SELECT output ->> 'buffer' FROM plans WHERE id = :id", {"id": leg.plan_id}
+    )
+    free = await books.available(s, pool, chart.guard(pool.id)) - await plan.reserved(s, pool)
+    free -= int(buffer or 0)
+    if policy is None or free < min(leg.amount, policy.rebalance.ticket):
+        raise InsufficientFunds("amount", "redemptions and the buffer need the idle money")
+    return min(leg.amount, free)
 
 
 async def _hold(s: WriteSession, pool: Pool, row: VenueRow, leg: Leg, now: datetime) -> None:

@@ -3,14 +3,14 @@
 import pytest
 
 from custody.core.db import Database
-from router import accrual, exits, live_guard, plan
+from router import accrual, exits, flags, live_guard, plan
 from tests.router.world import World
 
 
 @pytest.fixture
 async def world(database: Database, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(database)
-    for module in (plan, live_guard, exits, accrual):
+    for module in (plan, live_guard, exits, flags, accrual):
         monkeypatch.setattr(module, "adapter", made.adapter)
     monkeypatch.setattr(live_guard, "guard_objections", made.guard_objections)
     await made.set_up()
