@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from custody.core.errors import Unavailable
 from router import accrual, exchange, exits, funding, legs, plan, rebalance, recall
 from router.curves import Flat
 from router.legs import Leg
@@ -206,7 +207,7 @@ async def test_exchange_that_does_not_answer_holds_up_nobody(
     await ask(world, 100_000 * UNIT, "exchange-usdc")
 
     async def silent(*_: Any) -> int:
-        raise exchange.Unavailable("silent")
+        raise Unavailable("silent")
 
     monkeypatch.setattr(world.earn, "position", silent)
     await exchange.step(world.deps)

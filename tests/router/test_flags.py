@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from chains.errors import CallReverted
-from chains.evm.calldata import abi_encode, selector
+from chains.evm.calldata import encode_call, selector
 from chains.evm.pauses import says_paused
+from custody.core.errors import NotFound, Refused
 from router import accrual, departures, exchange, flags, funding, rebalance, recall
 from router.flag_rules import FLAG_AFTER, Fault, Proof, Verdict, judge
 from router.states import DepartureState, LegState
@@ -44,7 +45,7 @@ def test_judge(proof: Proof, since: Any, flagged: bool, verdict: Verdict) -> Non
 
 
 def error(text: str) -> bytes:
-    return selector("Error(string)") + abi_encode(("string",), (text,))
+    return encode_call("Error(string)", text)
 
 
 @pytest.mark.unit
@@ -275,10 +276,10 @@ async def test_reopening_takes_two(world: World) -> None:
             )
 
     assert await reopen("per_a") is DepartureState.LEAVING
-    with pytest.raises(departures.Refused, match="second person"):
+    with pytest.raises(Refused, match="second person"):
         await reopen("per_a")
     assert await reopen("per_b") is DepartureState.REOPENED
-    with pytest.raises(departures.NotFound):
+    with pytest.raises(NotFound):
         await reopen("per_b")
     [entry] = await entries(world, "venue.reopened")
     assert b"per_a" in bytes(entry)
