@@ -21,7 +21,7 @@ from router.guard import Entry, GuardRule, Planned, objections
 from router.guard_limits import GuardBook, PayeeBook
 from router.legs import Leg
 from router.objections import HALTING, Code, Objection
-from router.price_watch import Peg, PriceLook
+from router.price_watch import Peg, PriceLook, price_objections
 from router.states import PoolState
 from router.venues.cefi.port import EarnRefused, EarnUnavailable
 from router.venues.factory import adapter
@@ -99,6 +99,14 @@ async def _planned(s: ReadSession, leg: Leg) -> tuple[curves.Curve, int, int] | 
     venue = next(v for v in row.input["venues"] if v["id"] == leg.venue_id)
     target = int(row.output["targets"][leg.venue_id])
     return curves.from_json(venue["curve"]), target, row.block_number
+
+
+async def doubts(
+    s: ReadSession, deps: RouterDeps, pool: Pool, row: VenueRow
+) -> tuple[Objection, ...]:
+    """What the prices alone have against an entry: a plan for it would only be refused."""
+    looks, jump = await prices(s, deps, pool, row), GuardRule().jump_bps
+    return tuple(o for look in looks for o in price_objections(look, jump))
 
 
 async def prices(

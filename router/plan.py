@@ -19,7 +19,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import NotFound, Refused, Unavailable
 from custody.core.ids import PlanId, PoolId, TenantId, format_id, new_uuid7
 from custody.ledger import chart
-from router import bars, books, halts, legs, models, policies
+from router import bars, books, halts, legs, live_guard, models, policies
 from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
 from router.curves import Flat, rate_ray_down
@@ -129,11 +129,20 @@ async def read_venues(
     return found
 
 
-def problem_of(snap: Snapshot, states: Mapping[str, VenueState | None]) -> AllocationInput:
+def problem_of(
+    snap: Snapshot,
+    states: Mapping[str, VenueState | None],
+    doubts: Mapping[str, tuple[Objection, ...]] | None = None,
+) -> AllocationInput:
     """The books and the chain as one problem. What can't be read or is moving stays as it is.
 
-    Nothing can be withdrawn where that has just failed: a plan would only ask again.
+    Nothing can be withdrawn where that has just failed: a plan would only ask again. `doubts` are
+    what the prices have against entering a venue.
     """
+    barred = dict(snap.barred)
+    for venue_id, found in (doubts or {}).items():
+        barred[venue_id] = (*barred.get(venue_id, ()), *found)
+    snap = replace(snap, barred=barred)
     busy = {leg.venue_id for leg in snap.moving if leg.state is not LegState.WAITING}
     return AllocationInput(
         idle=snap.idle,
@@ -196,7 +205,9 @@ async def draft(
     snap = replace(snap, failed=snap.failed - again)
     block = await confirmed_block(deps, snap.pool.chain_id)
     states = await read_venues(deps, snap.pool, snap.venues, block)
-    problem = problem_of(snap, states)
+    async with deps.db.read() as s:
+        doubts = {row.id: await live_guard.doubts(s, deps, snap.pool, row) for row in snap.venues}
+    problem = problem_of(snap, states, doubts)
     return Draft(snap, block, states, problem, allocate(problem))
 
 
@@ -277,15 +288,26 @@ async def due(s: ReadSession, deps: RouterDeps, pool: Pool) -> bool:
     now = deps.clock.now()
     if any(_starting(leg, now) for leg in await legs.unfinished(s, pool.id)):
         return False
-    planned = await s.scalar(
-        "SELECT max(created_at) FROM plans WHERE pool_id = :pool", {"pool": pool.id}
-    )
-    if planned is not None and now < planned + timedelta(seconds=policy.rebalance.cooldown_s):
+    if await _cooling(s, pool, policy.rebalance.cooldown_s, now):
         return False
     looked = await s.scalar(
         "SELECT max(at) FROM rate_reads WHERE pool_id = :pool", {"pool": pool.id}
     )
     return looked is None or now >= looked + timedelta(seconds=READ_EVERY_S)
+
+
+async def _cooling(s: ReadSession, pool: Pool, cooldown_s: int, now: datetime) -> bool:
+    """The cooldown is for money that moves: a plan that the guard refused whole costs a minute."""
+    row = await s.first(
+        "SELECT created_at, EXISTS (SELECT FROM legs WHERE plan_id = plans.id"
+        " AND state <> 'cancelled') AS moved FROM plans WHERE pool_id = :pool"
+        " ORDER BY id DESC LIMIT 1",
+        {"pool": pool.id},
+    )
+    if row is None:
+        return False
+    pause_s = cooldown_s if row.moved else min(cooldown_s, legs.RETRY_S)
+    return bool(now < row.created_at + timedelta(seconds=pause_s))
 
 
 def _starting(leg: Leg, now: datetime) -> bool:

@@ -247,11 +247,11 @@ async def test_depeg_by_the_oracle(
     world: ChainWorld, oracle_usd: int, spot_micro: int | None, code: str | None
 ) -> None:
     asset = world.site.asset_id
-    world.deps = replace(world.deps, pegs={asset: Peg(6, 10**6)})
     await funding.step(world.deps)
     await world.mine()
     world.blocks()
-    await rebalance.step(world.deps)
+    await rebalance.step(world.deps)  # planned while no price is watched
+    world.deps = replace(world.deps, pegs={asset: Peg(6, 10**6)})
     prices.set_price(world.url, world.chain.world, "USDC", oracle_usd)
     token = world.chain.world.tokens["USDC"].address
     oracle = OracleFeed(world.site.chain_id, world.chain.world.aave.oracle, token, 6)

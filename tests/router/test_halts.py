@@ -8,7 +8,7 @@ import pytest
 from custody.core.money import AssetId
 from custody.core.prices import Price
 from custody.policy import reference
-from router import bars, halts, rebalance
+from router import bars, halts, policies, rebalance
 from router.curves import Flat
 from router.price_watch import Peg
 from router.rates.compare import compare
@@ -127,44 +127,91 @@ async def quote(world: World, micro: int, source: str, asset: AssetId = ASSET) -
         await reference.put(s, Price(asset, "USD", micro, 12, source, now, None), at=now)
 
 
-@pytest.mark.parametrize(
+PRICES = pytest.mark.parametrize(
     ("quotes", "code"),
     [
         ([(10**6, "a"), (10**6, "b")], None),
-        ([(10**6, "a")], "price-unknown"),
         ([(10**6, "a"), (1_030_000, "b")], "price-unknown"),
         ([(970_000, "a"), (970_000, "b")], "depeg"),
+        ([(4 * 10**5, "a"), (4 * 10**5, "b")], "price-jump,depeg"),
     ],
 )
-async def test_price_at_the_entry(
-    world: World, quotes: list[tuple[int, str]], code: str | None
-) -> None:
+
+
+async def watched(world: World) -> None:
+    """With two good quotes."""
     world.deps = replace(world.deps, pegs={ASSET: Peg(6, 10**6)})
     await funded(world)
+    for source in ("a", "b"):
+        await quote(world, 10**6, source)
+
+
+@PRICES
+async def test_price_that_turns_bad_after_the_plan(
+    world: World, quotes: list[tuple[int, str]], code: str | None
+) -> None:
+    await watched(world)
     await rebalance.step(world.deps)
+    world.advance(1)
     for micro, source in quotes:
         await quote(world, micro, source)
     await rebalance.step(world.deps)
     assert (await leg(world, VAULT)).code == code
     assert len(await world.intents()) == (0 if code else 3)
+    venues = {"aave-usdc", VAULT, "exchange-usdc"}
+    assert set(await halted(world)) == (venues if code and "jump" in code else set())
 
 
-async def test_stale_price_and_price_that_jumped(world: World) -> None:
-    world.deps = replace(world.deps, pegs={ASSET: Peg(6, None)})
-    await funded(world)
-    for source in ("a", "b"):
-        await quote(world, 10**6, source)
+@PRICES
+async def test_price_that_is_bad_plans_no_entry(
+    world: World, quotes: list[tuple[int, str]], code: str | None
+) -> None:
+    await watched(world)
+    world.advance(1)
+    for micro, source in quotes:
+        await quote(world, micro, source)
+    await rebalance.step(world.deps)
+    assert len(await _plans(world)) == (0 if code else 1)
+
+
+async def test_price_that_is_missing_or_grows_stale(world: World) -> None:
+    await watched(world)
+    await rebalance.step(world.deps)
     world.advance(301)
     await rebalance.step(world.deps)
-    await rebalance.step(world.deps)
     assert (await leg(world, VAULT)).code == "price-unknown"
-    world.advance(20, 2)
-    for source in ("a", "b"):
-        await quote(world, 4 * 10**5, source)
+    world.deps = replace(world.deps, pegs={ASSET: Peg(6, 10**6), AssetId("other"): Peg(6, None)})
+    world.advance(4_000)
     await rebalance.step(world.deps)
+    assert len(await _plans(world)) == 1, "nothing is planned on a price of an hour ago"
+
+
+async def test_plan_that_was_refused_whole_costs_a_minute_and_no_cooldown(world: World) -> None:
+    rule = {"horizon_s": 2_592_000, "min_gain": "1", "ticket": "1000000", "cooldown_s": 86_400}
+    async with world.db.write() as s:
+        current = await policies.current(s, world.pool_id)
+        assert current is not None
+        document = world.risk_policy(version=2, previous=current.hash, rebalance=rule)
+        await policies.load(
+            s, world.tenant, world.pool_id, document, loaded_by="t", at=world.clock.now()
+        )
+    await watched(world)
     await rebalance.step(world.deps)
-    assert (await leg(world, VAULT)).code == "price-jump"
-    assert set(await halted(world)) == {"aave-usdc", VAULT, "exchange-usdc"}
+    world.advance(1)
+    await quote(world, 1_030_000, "b")
+    await rebalance.step(world.deps)
+    await quote(world, 10**6 + 1, "b")
+    for seconds, plans in ((57, 1), (3, 2)):
+        world.advance(seconds, 2)
+        for source in ("a", "b"):
+            await quote(world, 10**6, source)
+        await rebalance.step(world.deps)
+        assert len(await _plans(world)) == plans
+    await rebalance.step(world.deps)
+    await world.mine()
+    world.advance(3_600, 2)
+    await rebalance.step(world.deps)
+    assert len(await _plans(world)) == 2
 
 
 async def test_shares_that_became_dearer_since_the_plan(
