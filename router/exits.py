@@ -90,8 +90,13 @@ async def leavable(
             least = trial
             break
         most, trial = trial, trial // 2
-    if least in (0, hint):
-        return least, reason
+    if least == 0:
+        return 0, reason
+    if least == hint:
+        above = min(hint + hint // 100 + 1, amount)
+        if above == amount or await reverts(deps, pool, row, above):
+            return hint, reason  # it told the truth
+        least = above
     for _ in range(CLOSER):
         trial = (least + most) // 2
         if await reverts(deps, pool, row, trial):

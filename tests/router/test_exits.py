@@ -1,16 +1,20 @@
 """Exits in parts: what can leave does, the rest waits by itself, and nothing else waits for it."""
 
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from custody.core.errors import Unavailable
 from router import accrual, exchange, exits, funding, legs, plan, rebalance, recall
 from router.curves import Flat
 from router.legs import Leg
 from router.moves import Action
+from router.venues.port import VenueState
 from tests.router.books_check import assert_sound
 from tests.router.pool_world import START, UNIT
 from tests.router.test_rebalance import funded, run
@@ -222,3 +226,31 @@ async def test_exchange_that_does_not_answer_holds_up_nobody(
 @pytest.mark.parametrize(("attempts", "pause_s"), [(0, 60), (1, 120), (5, 1_920), (99, 3_600)])
 def test_pauses(attempts: int, pause_s: int) -> None:
     assert exits.later(START, attempts) == START + timedelta(seconds=pause_s)
+
+
+@pytest.mark.unit
+@given(
+    amount=st.integers(1, 10**15),
+    pays=st.integers(0, 10**15),
+    hint=st.one_of(st.none(), st.integers(0, 10**15)),
+)
+async def test_part_that_is_found_would_leave(amount: int, pays: int, hint: int | None) -> None:
+    """Never more than the venue pays, in at most twelve looks; a true hint is taken to the unit."""
+    looks: list[int] = []
+
+    async def reverts(_deps: Any, _pool: Any, _row: Any, asked: int) -> str:
+        looks.append(asked)
+        return "no" if asked > pays else ""
+
+    state = None if hint is None else cast(VenueState, SimpleNamespace(withdrawable=hint))
+    nobody: Any = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exits, "reverts", reverts)
+        part, reason = await exits.leavable(nobody, nobody, nobody, amount, state)
+    assert part <= min(amount, pays)
+    assert len(looks) <= 2 + exits.HALVINGS + exits.CLOSER + 1
+    assert (reason == "") == (part == amount)
+    if hint == pays:
+        assert part == min(amount, pays)
+    if hint is None and amount >> exits.HALVINGS and pays >= amount >> exits.HALVINGS:
+        assert part * 2 > min(amount, pays)

@@ -186,6 +186,19 @@ async def test_price_that_is_missing_or_grows_stale(world: World) -> None:
     assert len(await _plans(world)) == 1, "nothing is planned on a price of an hour ago"
 
 
+async def test_receipt_that_nobody_watches_keeps_its_venue_empty(world: World) -> None:
+    await watched(world)
+    async with world.db.write() as s:
+        await s.execute(
+            "UPDATE venues SET config = config || jsonb_build_object('receipt_asset', 'none')"
+            " WHERE id = :venue",
+            {"venue": VAULT},
+        )
+    await run(world)
+    assert world.venues[VAULT].position == 0
+    assert world.venues["aave-usdc"].position > 0
+
+
 async def test_plan_that_was_refused_whole_costs_a_minute_and_no_cooldown(world: World) -> None:
     rule = {"horizon_s": 2_592_000, "min_gain": "1", "ticket": "1000000", "cooldown_s": 86_400}
     async with world.db.write() as s:
