@@ -254,3 +254,13 @@ async def test_part_that_is_found_would_leave(amount: int, pays: int, hint: int 
         assert part == min(amount, pays)
     if hint is None and amount >> exits.HALVINGS and pays >= amount >> exits.HALVINGS:
         assert part * 2 > min(amount, pays)
+
+
+async def test_what_waits_is_not_counted_on_by_who_wants_out(world: World) -> None:
+    await settled(world)
+    world.venues["vault-usdc"].liquidity = 0
+    await ask(world, 50_000 * UNIT, "vault-usdc")
+    await rebalance.step(world.deps)
+    await leave(world, await holder(world), 150_000 * UNIT * 10**6)
+    await recall.step(world.deps)
+    assert shown(await exits_of(world)) == [("planned", 50_000)]
