@@ -47,6 +47,8 @@ REPO = Path(__file__).resolve().parents[2]
 KEY, SECRET = "router-exits", "not a secret: tests only"
 AAVE, VAULT, EXCHANGE = "aave-usdc", "vault-usdc", "exchange-usdc"
 MILLION = 10**6 * UNIT
+CRUMBS = UNIT // 100
+"""What interest adds between a leg's amount and its block; less than a ticket stays."""
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +151,7 @@ async def test_paused_aave_is_flagged_and_left_once_it_may_be(world: ChainWorld)
     assert await notices(world) == {}
     world.clock.advance(300)
     await run(world, 2)
-    assert await left(world, AAVE) == 0
+    assert await left(world, AAVE) <= CRUMBS
     await assert_sound(world)
 
 
@@ -168,7 +170,7 @@ async def test_frozen_aave_is_not_entered_and_is_left(world: ChainWorld) -> None
     assert await flags.step(world.deps) == 0
     await order(world, AAVE)
     await run(world, 3)
-    assert await left(world, AAVE) == 0
+    assert await left(world, AAVE) <= CRUMBS
     await assert_sound(world)
 
 
@@ -192,7 +194,7 @@ async def test_drained_aave_gives_what_it_has_and_the_rest_later(world: ChainWor
     assert set(await notices(world)) == {AAVE}
     aave.borrow_to_utilisation(world.url, world.chain.world, "USDC", 5_000)
     await run(world, 4)
-    assert await left(world, AAVE) == 0
+    assert await left(world, AAVE) <= CRUMBS
     await flags.step(world.deps)
     assert await notices(world) == {}
     await assert_sound(world)
@@ -209,7 +211,7 @@ async def test_paused_token_holds_the_vault_and_nothing_is_sent(world: ChainWorl
     usdc.unpause(world.url, world.chain.world)
     world.clock.advance(300)
     await run(world, 2)
-    assert await left(world, VAULT) == 0
+    assert await left(world, VAULT) <= CRUMBS
     await flags.step(world.deps)
     assert await notices(world) == {}
     await assert_sound(world)
@@ -220,7 +222,7 @@ async def test_exchange_is_left_by_order(world: ChainWorld) -> None:
     assert await left(world, EXCHANGE) > 0
     await order(world, EXCHANGE)
     await run(world, 14)
-    assert await left(world, EXCHANGE) == 0
+    assert await left(world, EXCHANGE) <= CRUMBS
     await assert_sound(world)
 
 
