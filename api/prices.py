@@ -9,7 +9,18 @@ from custody.core.installation import Installation
 from custody.core.money import AssetId
 from custody.core.ports import PriceSource
 from custody.policy.price_sources import Feed, OracleFeed, OracleSource
+from router.price_watch import Peg
 from router.venues.cefi.ticker import Symbol, TickerSource
+
+
+def pegs(installation: Installation, registry: Registry) -> dict[AssetId, Peg]:
+    """What the router's live guard watches: every asset with sources, at its peg if it has one."""
+    return {
+        AssetId(name): Peg(
+            registry.asset(name).decimals, int(row["peg_micro"]) if "peg_micro" in row else None
+        )
+        for name, row in installation.prices.items()
+    }
 
 
 def feeds(

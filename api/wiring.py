@@ -42,7 +42,17 @@ from custody.withdrawals.batches import settle as batches
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.liquidity import FillEffects
 from custody.withdrawals.settle import PayoutEffects
-from router import accrual, effects, exchange, funding, proposals, rebalance, recall
+from router import (
+    accrual,
+    departures,
+    effects,
+    exchange,
+    flags,
+    funding,
+    proposals,
+    rebalance,
+    recall,
+)
 from router.deps import RouterDeps
 from router.venues.cefi.binance import Binance
 from router.venues.cefi.port import Earn
@@ -73,7 +83,8 @@ class Parts:
 
     @property
     def router(self) -> RouterDeps:
-        return RouterDeps(self.db, self.clients, self.registry, self.clock, self.exchanges)
+        pegs = prices.pegs(self.installation, self.registry)
+        return RouterDeps(self.db, self.clients, self.registry, self.clock, self.exchanges, pegs)
 
     @property
     def withdrawals(self) -> WithdrawalDeps:
@@ -243,6 +254,8 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.claims", lambda: rebalance.claim_step(router), SLOW_MS),
         Job("router.exchange", lambda: exchange.step(router), 2 * every),
         Job("router.policies", lambda: proposals.step(router), SLOW_MS),
+        Job("router.departures", lambda: departures.step(router), SLOW_MS),
+        Job("router.flags", lambda: flags.step(router), RECONCILE_MS),
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
         Job("audit.sequence", lambda: sequence.run_all(p.db), every),
         Job("assurance.anchor", lambda: anchor.step(anchors, anchor_chain_id), SLOW_MS),

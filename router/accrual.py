@@ -22,7 +22,7 @@ from custody.core.money import AssetId
 from custody.ledger import accounts, chart
 from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from custody.ledger.prices import Mark, SharePrice, record_mark, record_price
-from router import books, fees, journals, legs, models, products
+from router import bars, books, fees, journals, legs, models, products
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.fees import Fees, Period
@@ -173,8 +173,10 @@ async def _changes(
     """Venues that stand still: no leg under way, and none final after this block.
 
     An exchange's value is of no block, so there no leg may have moved since before it was read
-    either: `marks` are the legs' of that moment.
+    either: `marks` are the legs' of that moment. What a flagged venue claims to have earned is not
+    counted until it is really home; what it lost is.
     """
+    held_back = await bars.flagged(s, pool.id)
     moving = {leg.venue_id for leg in await legs.unfinished(s, pool.id) if _moves(leg)}
     late = await s.all(
         "SELECT DISTINCT venue_id FROM legs WHERE pool_id = :pool AND final_block > :block",
@@ -188,6 +190,8 @@ async def _changes(
             continue
         if row.id in values and row.id not in moving:
             there = await books.posted(s, pool, books.venue_code(row))
+            if row.id in held_back and values[row.id] > there:
+                continue
             found.append(Change(row, there, values[row.id]))
     return found
 

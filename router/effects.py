@@ -21,7 +21,7 @@ from custody.core.intents import Intent, IntentKind
 from custody.ledger import chart
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.settlement.effects import Effects
-from router import books, journals, legs, recall
+from router import books, journals, legs, recall, venue_exits
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.funding import FundEffects
@@ -84,6 +84,12 @@ class GuardEffects:
             await legs.advance(s, leg, LegState.QUEUED, at=now, reason=reason[:500])
             return
         await legs.end(s, leg, LegState.FAILED, reason, at=now)
+        if intent.kind is IntentKind.DEALLOCATE and receipt is not None:
+            # It reverted, which its simulation a moment before did not show: by itself again.
+            await legs.add_rest(
+                s, leg, leg.amount, reason, attempts=leg.attempts, at=now,
+                retry_at=venue_exits.later(now, leg.attempts),
+            )  # fmt: skip
         if leg.action is Action.ENTER:
             pool = await books.pool(s, leg.tenant_id, leg.pool_id)
             void = journals.hold_void(pool, leg.hold_id, leg.id, ENTER_CODE, at=now)

@@ -14,10 +14,11 @@ from chains.evm.calldata import topic_address
 from chains.evm.contracts.erc20 import TRANSFER_EVENT
 from chains.types import Receipt
 from custody.core.clock import from_timestamp
+from custody.core.db import WriteSession
 from custody.core.errors import Broken, Unavailable
 from custody.core.isolation import each
 from custody.ledger import chart
-from custody.ledger.posting import post_or_raise
+from custody.ledger.posting import Transfer, post_or_raise
 from router import books, journals, legs
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
@@ -34,6 +35,7 @@ CREDIT_CODE = "exchange.credit"
 WITHDRAW_CODE = "exchange.withdraw"
 ARRIVE_CODE = "exchange.arrive"
 LOSS_CODE = "exchange.loss"
+REALISED_CODE = "yield.realised"
 PATIENCE_S = 600
 """How long a redemption that has left the position may take to show in spot."""
 
@@ -206,8 +208,23 @@ async def _withdraw(at: At) -> bool:
             at.pool, leg.id, "withdrawn", flying, there, leg.amount, WITHDRAW_CODE, at=now,
             reference=leg.reference,
         )  # fmt: skip
-        await post_or_raise(s, [journal])
+        await post_or_raise(s, [*await _surplus(s, at), journal])
     return True
+
+
+async def _surplus(s: WriteSession, at: At) -> list[Transfer]:
+    """What leaves beyond the books are rewards that no accrual has seen yet: the holders'."""
+    more = at.leg.amount - await books.posted(s, at.pool, books.venue_code(at.row))
+    if more <= 0:
+        return []
+    there = await books.account(s, at.pool, books.venue_code(at.row))
+    owed = await books.account(s, at.pool, chart.pool(at.pool.id))
+    return [
+        journals.moved(
+            at.pool, at.leg.id, "surplus", there, owed, more, REALISED_CODE,
+            at=at.deps.clock.now(), reference=at.leg.reference,
+        )
+    ]  # fmt: skip
 
 
 async def _arrive(at: At) -> bool:

@@ -42,6 +42,10 @@ class Leg:
     final_block: int | None
     received: int | None
     reason: str | None
+    code: str | None
+    retry_of: UUID | None
+    attempts: int
+    retry_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -54,6 +58,12 @@ class Leg:
     def next_order_id(self) -> str:
         """The order id of the attempt after a failed one; the first is the leg's own id."""
         return f"{self.id.hex}{AGAIN}{self.attempt + 1}"
+
+    def due(self, now: datetime) -> bool:
+        """Whether it is to be started now: planned, or an exit whose pause is over."""
+        if self.state is LegState.WAITING:
+            return self.retry_at is None or self.retry_at <= now
+        return self.state is LegState.PLANNED
 
     @property
     def hold_id(self) -> TransferId:
@@ -68,7 +78,7 @@ class Leg:
 _COLUMNS = (
     "id, tenant_id, pool_id, plan_id, venue_id, action, amount, state, intent_id,"
     " claim_intent_id, request_id, position_before, order_id, tx_hash, final_block, received,"
-    " reason, created_at, updated_at"
+    " reason, code, retry_of, attempts, retry_at, created_at, updated_at"
 )
 
 
@@ -99,6 +109,40 @@ async def add(
             "state": LegState.PLANNED.value, "created_at": at,
         },
     )  # fmt: skip
+    return id_
+
+
+async def add_rest(
+    s: WriteSession,
+    leg: Leg,
+    amount: int,
+    reason: str,
+    *,
+    attempts: int,
+    at: datetime,
+    retry_at: datetime,
+) -> LegId:
+    """What an exit could not take is a leg of its own, which waits; with its audit entry."""
+    id_ = LegId(new_uuid7())
+    await s.execute(
+        models.legs.insert(),
+        {
+            "id": id_, "tenant_id": leg.tenant_id, "pool_id": leg.pool_id,
+            "plan_id": leg.plan_id, "venue_id": leg.venue_id, "action": leg.action.value,
+            "amount": amount, "state": LegState.WAITING.value, "reason": reason[:500],
+            "code": "exit-waits", "retry_of": leg.id, "attempts": attempts + 1,
+            "retry_at": retry_at, "created_at": at,
+        },
+    )  # fmt: skip
+    data = {
+        "leg": leg.reference,
+        "rest": format_id("leg", id_),
+        "pool": format_id("pool", leg.pool_id),
+        "venue": leg.venue_id,
+        "amount": str(amount),
+        "reason": reason[:500],
+    }
+    await log.append(s, leg.tenant_id, "leg.rest", data, at=at)
     return id_
 
 
@@ -150,10 +194,12 @@ async def marks(s: ReadSession, pool_id: UUID) -> dict[str, str]:
 
 
 async def failed_exits(s: ReadSession, pool_id: UUID) -> set[str]:
-    """Venues where an exit has failed in the last RETRY_S seconds, by the database's time."""
+    """Venues where an exit has failed in the last RETRY_S seconds, by the database's time, or
+    waits."""
     rows = await s.all(
         "SELECT DISTINCT venue_id FROM legs WHERE pool_id = :pool AND action = 'exit'"
-        " AND state = 'failed' AND updated_at > now() - make_interval(secs => :wait)",
+        " AND (state = 'waiting'"
+        " OR state = 'failed' AND updated_at > now() - make_interval(secs => :wait))",
         {"pool": pool_id, "wait": RETRY_S},
     )
     return {row.venue_id for row in rows}
@@ -205,6 +251,8 @@ async def advance(
     return True
 
 
-async def end(s: WriteSession, leg: Leg, new: LegState, reason: str, *, at: datetime) -> bool:
-    """Fail or cancel with a reason."""
-    return await advance(s, leg, new, at=at, reason=reason[:500])
+async def end(
+    s: WriteSession, leg: Leg, new: LegState, reason: str, *, at: datetime, code: str | None = None
+) -> bool:
+    """Fail or cancel with a reason, and the names of the objections if there are any."""
+    return await advance(s, leg, new, at=at, reason=reason[:500], code=code)

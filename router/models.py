@@ -1,4 +1,4 @@
-"""Tables of the router, from pools and consents to plans, legs, redemptions and accruals."""
+"""Tables of the router: pools and consents, plans and legs, what bars a venue, redemptions."""
 
 from sqlalchemy import (
     BigInteger,
@@ -203,6 +203,10 @@ legs = Table(
     Column("final_block", BigInteger),
     Column("received", AMOUNT),
     Column("reason", Text),
+    Column("code", String(200)),
+    Column("retry_of", Uuid),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("retry_at", TIME),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False, server_default=func.now()),
     Index("ix_legs_pool_id_state", "pool_id", "state"),
@@ -210,6 +214,66 @@ legs = Table(
     Index("ix_legs_intent_id", "intent_id"),
     Index("ix_legs_claim_intent_id", "claim_intent_id"),
 )
+
+flags = Table(
+    "venue_flags",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("pool_id", Uuid, nullable=False),
+    Column("venue_id", String(63), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", TIME, nullable=False),
+    Column("flagged_at", TIME),
+    Column("cleared_at", TIME),
+    Column("updated_at", TIME, nullable=False, server_default=func.now()),
+    Index(
+        "uq_venue_flags_open", "pool_id", "venue_id", unique=True,
+        postgresql_where=text("state <> 'cleared'"),
+    ),
+)  # fmt: skip
+
+halts = Table(
+    "venue_halts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("pool_id", Uuid, nullable=False),
+    Column("venue_id", String(63), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("calm_reads", Integer, nullable=False, server_default="0"),
+    Column("since", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False, server_default=func.now()),
+    Index(
+        "uq_venue_halts_open", "pool_id", "venue_id", unique=True,
+        postgresql_where=text("state = 'halted'"),
+    ),
+)  # fmt: skip
+
+departures = Table(
+    "venue_departures",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("pool_id", Uuid, nullable=False),
+    Column("venue_id", String(63), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("ordered_by", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("reopen_by", String(64)),
+    Column("reopened_by", String(64)),
+    Column("since", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False, server_default=func.now()),
+    Index(
+        "uq_venue_departures_open", "pool_id", "venue_id", unique=True,
+        postgresql_where=text("state = 'leaving'"),
+    ),
+)  # fmt: skip
 
 redemptions = Table(
     "redemptions",

@@ -7,7 +7,7 @@ nothing else has started in between.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import NotFound, Refused, Unavailable
 from custody.core.ids import PlanId, PoolId, TenantId, format_id, new_uuid7
 from custody.ledger import chart
-from router import books, legs, models, outflows, owed, policies
+from router import bars, books, halts, legs, live_guard, models, outflows, owed, policies
 from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
 from router.curves import Flat, rate_ray_down
@@ -28,6 +28,7 @@ from router.facts import facts_of
 from router.legs import Leg
 from router.limits import limited
 from router.moves import Action
+from router.objections import Objection
 from router.plan_json import allocation_to_json, problem_to_json
 from router.policy import RiskPolicy
 from router.problem import AllocationInput, VenueInput
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 READ_EVERY_S = 10
 STARTING = (LegState.PLANNED, LegState.EXECUTING)
 """While a leg is here, amounts are about to change: no new plan."""
+PATIENCE = timedelta(minutes=10)
+"""How long plans and entries wait for an exit that does not start or end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class Snapshot:
     posted: Mapping[str, int]
     moving: tuple[Leg, ...]
     failed: frozenset[str]
-    """Venues where an exit has just failed."""
+    """Venues where an exit has just failed or waits."""
+    barred: Mapping[str, tuple[Objection, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Snap
         posted={v.id: await books.posted(s, pool, books.venue_code(v)) for v in venues},
         moving=tuple(await legs.unfinished(s, pool_id)),
         failed=frozenset(await legs.failed_exits(s, pool_id)),
+        barred=await bars.bars(s, pool_id),
     )
 
 
@@ -127,13 +132,19 @@ def problem_of(
     snap: Snapshot,
     states: Mapping[str, VenueState | None],
     needs: Mapping[int, int] | None = None,
+    doubts: Mapping[str, tuple[Objection, ...]] | None = None,
 ) -> AllocationInput:
     """The books and the chain as one problem. What can't be read or is moving stays as it is.
 
     Nothing can be withdrawn where that has just failed: a plan would only ask again. `needs` is
-    what will leave the pool by each horizon of the policy; see `limits.limited`.
+    what will leave the pool by each horizon of the policy, see `limits.limited`; `doubts` are what
+    the prices have against entering a venue.
     """
-    busy = {leg.venue_id for leg in snap.moving}
+    barred = dict(snap.barred)
+    for venue_id, found in (doubts or {}).items():
+        barred[venue_id] = (*barred.get(venue_id, ()), *found)
+    snap = replace(snap, barred=barred)
+    busy = {leg.venue_id for leg in snap.moving if leg.state is not LegState.WAITING}
     problem = AllocationInput(
         idle=snap.idle,
         reserved=snap.reserved,
@@ -163,7 +174,8 @@ def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) 
     )
     if snap.pool.state != PoolState.OPEN:
         return replace(found, refusal="the pool is not open")
-    return found
+    against = snap.barred.get(row.id, ())
+    return replace(found, refusal=bars.refusal_of(against, state.refusal))
 
 
 def _flying(snap: Snapshot, row: VenueRow) -> int:
@@ -179,14 +191,26 @@ def _complete(limits: Limits, venues: tuple[VenueRow, ...]) -> Limits:
     return Limits(limits.buffer_share_wad, tiers, rules)
 
 
-async def read(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Reading:
-    """Everything at one block. Raises Refused without a policy, ChainError without a chain."""
+async def read(
+    deps: RouterDeps,
+    tenant_id: TenantId,
+    pool_id: PoolId,
+    *,
+    again: frozenset[str] = frozenset(),
+) -> Reading:
+    """Everything at one block. Raises Refused without a policy, ChainError without a chain.
+
+    `again` are venues whose exits are to be thought of as if none had failed.
+    """
     async with deps.db.snapshot() as s:
         snap = await snapshot(s, tenant_id, pool_id)
         needs = await _needs(s, deps, snap)
+    snap = replace(snap, failed=snap.failed - again)
     block = await confirmed_block(deps, snap.pool.chain_id)
     states = await read_venues(deps, snap.pool, snap.venues, block)
-    return Reading(snap, block, states, problem_of(snap, states, needs))
+    async with deps.db.read() as s:
+        doubts = {row.id: await live_guard.doubts(s, deps, snap.pool, row) for row in snap.venues}
+    return Reading(snap, block, states, problem_of(snap, states, needs, doubts))
 
 
 async def _needs(s: ReadSession, deps: RouterDeps, snap: Snapshot) -> dict[int, int]:
@@ -199,9 +223,15 @@ async def _needs(s: ReadSession, deps: RouterDeps, snap: Snapshot) -> dict[int, 
     return {h: need.amount - need.known.redemptions for h, need in zip(rules, found, strict=True)}
 
 
-async def draft(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> Draft:
+async def draft(
+    deps: RouterDeps,
+    tenant_id: TenantId,
+    pool_id: PoolId,
+    *,
+    again: frozenset[str] = frozenset(),
+) -> Draft:
     """Read everything and solve. Raises as `read` does."""
-    found = await read(deps, tenant_id, pool_id)
+    found = await read(deps, tenant_id, pool_id, again=again)
     answer = allocate(found.problem)
     return Draft(found.snapshot, found.block, found.states, found.problem, answer)
 
@@ -255,8 +285,10 @@ def _entry(
 
 
 async def store_reads(s: WriteSession, deps: RouterDeps, made: Draft) -> None:
+    """Store them, and see whether one has jumped since the read before it."""
     for venue_id, state in made.states.items():
         if state is not None:
+            await halts.watch(s, made.snapshot.pool, venue_id, state, at=deps.clock.now())
             await s.execute(
                 models.rate_reads.insert(),
                 {
@@ -278,18 +310,36 @@ async def due(s: ReadSession, deps: RouterDeps, pool: Pool) -> bool:
     policy = await policies.current(s, pool.id)
     if policy is None:
         return False
-    if any(leg.state in STARTING for leg in await legs.unfinished(s, pool.id)):
-        return False
     now = deps.clock.now()
-    planned = await s.scalar(
-        "SELECT max(created_at) FROM plans WHERE pool_id = :pool", {"pool": pool.id}
-    )
-    if planned is not None and now < planned + timedelta(seconds=policy.rebalance.cooldown_s):
+    if any(_starting(leg, now) for leg in await legs.unfinished(s, pool.id)):
+        return False
+    if await _cooling(s, pool, policy.rebalance.cooldown_s, now):
         return False
     looked = await s.scalar(
         "SELECT max(at) FROM rate_reads WHERE pool_id = :pool", {"pool": pool.id}
     )
     return looked is None or now >= looked + timedelta(seconds=READ_EVERY_S)
+
+
+async def _cooling(s: ReadSession, pool: Pool, cooldown_s: int, now: datetime) -> bool:
+    """The cooldown is for money that moves: a plan that the guard refused whole costs a minute."""
+    row = await s.first(
+        "SELECT created_at, EXISTS (SELECT FROM legs WHERE plan_id = plans.id"
+        " AND state <> 'cancelled') AS moved FROM plans WHERE pool_id = :pool"
+        " ORDER BY id DESC LIMIT 1",
+        {"pool": pool.id},
+    )
+    if row is None:
+        return False
+    pause_s = cooldown_s if row.moved else min(cooldown_s, legs.RETRY_S)
+    return bool(now < row.created_at + timedelta(seconds=pause_s))
+
+
+def _starting(leg: Leg, now: datetime) -> bool:
+    """An exit that has been about to start for long (an exchange that does not answer) holds up no
+    other venue: its own is left as it is while it has a leg."""
+    slow = leg.action is Action.EXIT and now - leg.created_at >= PATIENCE
+    return leg.state in STARTING and not slow
 
 
 _PLAN = (

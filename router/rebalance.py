@@ -5,38 +5,43 @@ state; a job that dies before that commit has done nothing, and after it everyth
 """
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 
-from chains.errors import CallReverted, ChainError
+from chains.errors import ChainError
 from chains.evm.contracts.staking import Staking
 from custody.core.db import WriteSession
 from custody.core.errors import InsufficientFunds, Refused, Unavailable
 from custody.core.ids import new_uuid7
-from custody.core.intents import Intent
 from custody.core.isolation import each
 from custody.ledger import chart
 from custody.ledger.posting import post_or_raise
 from custody.parties import places
 from custody.settlement import intents
-from router import books, journals, legs, orders, owed, plan
+from router import (
+    bars,
+    books,
+    journals,
+    legs,
+    live_guard,
+    orders,
+    owed,
+    plan,
+    policies,
+    venue_exits,
+)
 from router.books import Pool, VenueRow
-from router.curves import marginal_down
 from router.deps import RouterDeps
 from router.legs import Leg
 from router.moves import Action
+from router.objections import Code, Objection, codes_of, text_of
 from router.states import LEG_ENDS, LegState, PlanState, PoolState, move
-from router.venues.cefi.port import EarnRefused, EarnUnavailable
-from router.venues.factory import adapter
-from router.venues.port import VenueState
 
 logger = logging.getLogger(__name__)
 
 ENTER_CODE = "pool.allocate"
-SHARES_SLACK_BPS = 10
-"""What interest may take off the shares of an entry between the decision and its block: ten days
-at 3.65 % a year. More is a share price that somebody moved, and the guard refuses."""
-SLOW = (LegState.QUEUED, LegState.CLAIMING)
-"""An exit that waits in a venue's queue; entries do not wait for it."""
+SLOW = (LegState.QUEUED, LegState.CLAIMING, LegState.WAITING)
+"""An exit that waits in a venue's queue or for the venue; entries do not wait for it."""
 
 
 async def step(deps: RouterDeps) -> int:
@@ -80,100 +85,82 @@ async def _start_legs(deps: RouterDeps, pool: Pool) -> int:
     async with deps.db.read() as s:
         open_legs = await legs.unfinished(s, pool.id)
         rows = {row.id: row for row in await books.venues(s, pool.id)}
-    waiting = [leg for leg in open_legs if leg.state is LegState.PLANNED]
+    now = deps.clock.now()
+    waiting = [leg for leg in open_legs if leg.due(now)]
     busy = {leg.venue_id for leg in open_legs if leg.state not in (LegState.PLANNED, *SLOW)}
     due: list[Leg] = []
-    for leg in waiting:
+    for leg in sorted(waiting, key=lambda leg: leg.action is not Action.EXIT):
         row = rows[leg.venue_id]
         if leg.venue_id in busy or (leg.action is Action.EXIT and row.exchange):
             continue  # one move a venue at a time; exchange exits are router/exchange.py's
-        if leg.action is Action.ENTER and _exits_before(leg, open_legs):
+        if leg.action is Action.ENTER and _exits_before(leg, open_legs, now):
             continue
         busy.add(leg.venue_id)
         due.append(leg)
     return await each(logger, "leg", due, lambda leg: _start(deps, pool, rows[leg.venue_id], leg))
 
 
-def _exits_before(leg: Leg, open_legs: list[Leg]) -> bool:
-    """Whether an exit of the same plan is still under way and not merely queued."""
+def _exits_before(entry: Leg, open_legs: list[Leg], now: datetime) -> bool:
+    """Whether an exit is under way that the entry waits for: of its own plan, or just starting.
+
+    Not for one that is merely slow, nor for ever: what an exit lacks, the entry's money check says.
+    """
     return any(
-        other.plan_id == leg.plan_id and other.action is Action.EXIT and other.state not in SLOW
+        other.action is Action.EXIT
+        and other.state not in SLOW
+        and (other.plan_id == entry.plan_id or other.state in plan.STARTING)
+        and now - other.created_at < plan.PATIENCE
         for other in open_legs
     )
 
 
 async def _start(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> bool:
-    shares_min = 0
-    if leg.action is Action.ENTER:
-        reason, shares_min = await live_guard(deps, pool, row, leg.amount)
-        if reason:
-            return await _end(deps, leg, LegState.CANCELLED, reason)
-    else:
-        reason = await _would_revert(deps, await _exit_intent(deps, pool, row, leg))
-        if reason:
-            return await _end(deps, leg, LegState.FAILED, reason)
     try:
-        async with deps.db.write() as s:
-            item = await books.pool(s, pool.tenant_id, pool.id, lock=True)
-            if leg.action is Action.ENTER:
-                return await _enter(s, deps, item, row, leg, shares_min)
-            return await _exit(s, deps, item, row, leg)
+        if leg.action is Action.EXIT:
+            return await venue_exits.start(deps, pool, row, leg)
+        return await _start_entry(deps, pool, row, leg)
     except InsufficientFunds:
-        return await _end(deps, leg, LegState.CANCELLED, "the guard has less idle than planned")
+        lacking = Objection(Code.NO_MONEY, "the guard has less idle than planned")
+        return await _end(deps, leg, LegState.CANCELLED, lacking)
     except Refused as error:
-        return await _end(deps, leg, LegState.FAILED, error.detail)
+        return await _end(deps, leg, LegState.FAILED, Objection(Code.REFUSED, error.detail))
     except Unavailable as error:
         logger.error("leg waits", extra={"leg": leg.reference, "error": error})
         return False
 
 
-async def _end(deps: RouterDeps, leg: Leg, new: LegState, reason: str) -> bool:
-    logger.warning("leg ended", extra={"leg": leg.reference, "reason": reason})
+async def _start_entry(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> bool:
+    verdict = await live_guard.examine(deps, pool, row, leg)
+    if verdict.objections:
+        return await _end(deps, leg, LegState.CANCELLED, *verdict.objections)
     async with deps.db.write() as s:
-        return await legs.end(s, leg, new, reason, at=deps.clock.now())
+        item = await books.pool(s, pool.tenant_id, pool.id, lock=True)
+        against = (await bars.bars(s, pool.id)).get(row.id, ())
+        if against or item.state != PoolState.OPEN:
+            return False  # barred since the look: the next one says why
+        return await _enter(s, deps, item, row, leg, verdict.shares_min)
 
 
-async def live_guard(deps: RouterDeps, pool: Pool, row: VenueRow, amount: int) -> tuple[str, int]:
-    """Why not to enter right now, whatever the plan said a minute ago; "" if nothing speaks.
-
-    With it the fewest shares that the entry has to bring.
-    """
-    async with deps.db.read() as s:
-        if (await books.pool(s, pool.tenant_id, pool.id)).state != PoolState.OPEN:
-            return "the pool is not open", 0
-    try:
-        block = await deps.clients[pool.chain_id].block("latest")
-        venue = adapter(deps, pool, row)
-        state = await venue.read(block)
-        shares = await venue.shares_for(amount, block)
-    except (ChainError, EarnUnavailable, EarnRefused, Unavailable) as error:
-        return f"could not be read: {error}", 0
-    except Exception as error:
-        logger.exception("venue not understood", extra={"venue": row.id})
-        return f"could not be understood: {type(error).__name__}", 0
-    return _objection(state, amount), shares * (10_000 - SHARES_SLACK_BPS) // 10_000
-
-
-def _objection(state: VenueState, amount: int) -> str:
-    if state.refusal:
-        return state.refusal
-    if state.capacity is not None and state.capacity < amount:
-        return "the venue takes less than planned"
-    if marginal_down(state.curve, state.position + amount) <= 0:
-        return "the last unit would earn nothing"
-    return ""
+async def _end(deps: RouterDeps, leg: Leg, new: LegState, *why: Objection) -> bool:
+    reason, codes = text_of(why), codes_of(why)
+    logger.warning("leg ended", extra={"leg": leg.reference, "code": codes, "reason": reason})
+    async with deps.db.write() as s:
+        return await legs.end(s, leg, new, reason, at=deps.clock.now(), code=codes)
 
 
 async def _enter(
     s: WriteSession, deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg, shares_min: int
 ) -> bool:
-    """Intent, hold and state. Raises InsufficientFunds, Refused."""
+    """Intent, hold and state, for what is really free. Raises InsufficientFunds, Refused."""
     now, intent_id = deps.clock.now(), new_uuid7()
-    if not await legs.advance(s, leg, LegState.EXECUTING, at=now, intent_id=intent_id):
+    amount = await _affordable(s, pool, leg)
+    moved = await legs.advance(
+        s, leg, LegState.EXECUTING, at=now, intent_id=intent_id, amount=amount
+    )
+    if not moved:
         return False
-    free = await books.available(s, pool, chart.guard(pool.id)) - await owed.reserved(s, pool)
-    if free < leg.amount:
-        raise InsufficientFunds("amount", "redemptions need the idle money")
+    shares_min = shares_min * amount // leg.amount
+    leg = replace(leg, amount=amount)
     await _hold(s, pool, row, leg, now)
     allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
     if row.exchange:
@@ -188,6 +175,23 @@ async def _enter(
     return True
 
 
+async def _affordable(s: WriteSession, pool: Pool, leg: Leg) -> int:
+    """The entry, or what of it is free now: without holds, redemptions and the plan's buffer.
+
+    An exit that brought less than planned makes its entries smaller; it never makes them eat the
+    buffer. Raises InsufficientFunds below a ticket.
+    """
+    policy = await policies.current(s, pool.id)
+    buffer = await s.scalar(
+        "SELECT output ->> 'buffer' FROM plans WHERE id = :id", {"id": leg.plan_id}
+    )
+    free = await books.available(s, pool, chart.guard(pool.id)) - await owed.reserved(s, pool)
+    free -= int(buffer or 0)
+    if policy is None or free < min(leg.amount, policy.rebalance.ticket):
+        raise InsufficientFunds("amount", "redemptions and the buffer need the idle money")
+    return min(leg.amount, free)
+
+
 async def _hold(s: WriteSession, pool: Pool, row: VenueRow, leg: Leg, now: datetime) -> None:
     guard = await books.account(s, pool, chart.guard(pool.id))
     if row.exchange:
@@ -198,39 +202,6 @@ async def _hold(s: WriteSession, pool: Pool, row: VenueRow, leg: Leg, now: datet
         pool, leg.hold_id, target, guard, leg.amount, ENTER_CODE, at=now, reference=leg.reference
     )
     await post_or_raise(s, [held])
-
-
-async def _exit(s: WriteSession, deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> bool:
-    now, intent_id = deps.clock.now(), new_uuid7()
-    if not await legs.advance(s, leg, LegState.EXECUTING, at=now, intent_id=intent_id):
-        return False
-    allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
-    venue = row.config["guard_venue"]
-    intent = orders.deallocate(pool, allocator, intent_id, venue, leg.amount, leg.reference)
-    await intents.create(s, intent, at=now)
-    return True
-
-
-async def _exit_intent(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> Intent:
-    """The exit's call as it would be made now, for a look only."""
-    async with deps.db.read() as s:
-        allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
-    venue = row.config["guard_venue"]
-    return orders.deallocate(pool, allocator, new_uuid7(), venue, leg.amount, leg.reference)
-
-
-async def _would_revert(deps: RouterDeps, intent: Intent) -> str:
-    """Why the guard would refuse this call now; "" if it would not. Raises ChainError: unknown.
-
-    A revert on chain costs gas and a nonce, and the next job would only try it again.
-    """
-    data = bytes.fromhex(intent.data.removeprefix("0x"))
-    try:
-        client = deps.clients[intent.chain_id]
-        await client.estimate_gas(intent.sender, intent.to, intent.value, data)
-    except CallReverted as error:
-        return f"the call would revert: {error.detail}"
-    return ""
 
 
 async def claim_step(deps: RouterDeps) -> int:
@@ -253,7 +224,7 @@ async def _claim(deps: RouterDeps, leg: Leg) -> bool:
         pool, allocator, new_uuid7(), row.config["guard_venue"], leg.request_id, leg.amount,
         leg.reference,
     )  # fmt: skip
-    reason = await _would_revert(deps, intent)
+    reason = await live_guard.would_revert(deps, intent)
     async with deps.db.write() as s:
         if reason:
             await legs.note(s, leg, reason)

@@ -25,13 +25,13 @@ from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from custody.parties import places
 from custody.settlement import intents
 from custody.withdrawals import redeem
-from router import books, claims, exits, journals, legs, orders, owed, plan, products
+from router import bars, books, claims, exits, journals, legs, orders, owed, plan, products
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.exits import Offer
 from router.legs import Leg
 from router.moves import Action
-from router.states import RedemptionState, move
+from router.states import LegState, RedemptionState, move
 from router.venues.kinds import VAULTS
 from router.venues.port import VenueState
 
@@ -163,7 +163,7 @@ async def _recall(deps: RouterDeps, pool: Pool) -> int:
         rows = {v.id: v for v in await books.venues(s, pool.id)}
         short = await _shortage(s, deps, pool, rows)
     if short <= 0:
-        return 0
+        return await _call_off(deps, pool)
     block = await plan.confirmed_block(deps, pool.chain_id)
     states = await plan.read_venues(deps, pool, tuple(rows.values()), block)
     async with deps.db.write() as s:
@@ -180,6 +180,30 @@ async def _recall(deps: RouterDeps, pool: Pool) -> int:
             short -= amount
             made += 1
     return made
+
+
+async def _call_off(deps: RouterDeps, pool: Pool) -> int:
+    """End recalls that wait at a venue once the idle money is enough for all who want theirs.
+
+    What is only on its way does not end them: they would be asked anew, without their pause.
+    """
+    async with deps.db.read() as s:
+        if await owed.reserved(s, pool) > await books.available(s, pool, chart.guard(pool.id)):
+            return 0
+        every = await legs.unfinished(s, pool.id)
+        leaving = await bars.leaving(s, pool.id)
+    idle = [
+        leg
+        for leg in every
+        if leg.state is LegState.WAITING and leg.plan_id is None and leg.venue_id not in leaving
+    ]
+    if not idle:
+        return 0
+    reason, now = "the money came from elsewhere", deps.clock.now()
+    async with deps.db.write() as s:
+        for leg in idle:
+            await legs.end(s, leg, LegState.CANCELLED, reason, at=now, code="superseded")
+    return len(idle)
 
 
 def _quickest(
@@ -201,7 +225,9 @@ async def _shortage(
     coming = sum(
         leg.amount
         for leg in await legs.unfinished(s, pool.id)
-        if leg.action is Action.EXIT and not _doubtful(leg, rows[leg.venue_id], now)
+        if leg.action is Action.EXIT
+        and leg.state is not LegState.WAITING
+        and not _doubtful(leg, rows[leg.venue_id], now)
     )
     return wanted - await books.available(s, pool, chart.guard(pool.id)) - coming
 

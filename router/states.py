@@ -28,9 +28,11 @@ class PlanState(StrEnum):
 
 class LegState(StrEnum):
     """An entry at an exchange goes released -> credited -> subscribing; an exit redeeming ->
-    redeemed -> withdrawing -> arriving. A queued exit (staking) goes queued -> claiming."""
+    redeemed -> withdrawing -> arriving. A queued exit (staking) goes queued -> claiming. An exit
+    for which the venue gives nothing now waits, and is tried again by itself."""
 
     PLANNED = "planned"
+    WAITING = "waiting"  # an exit, or the rest of one, that could not leave at the last look
     EXECUTING = "executing"  # an intent is with settlement
     RELEASED = "released"  # left the guard, in flight to the exchange
     CREDITED = "credited"  # the exchange says it has it
@@ -64,6 +66,24 @@ class ProposalState(StrEnum):
     DROPPED = "dropped"  # overtaken by another version, or no longer possible
 
 
+class FlagState(StrEnum):
+    """Whether a venue can be left. Without a row it can, as far as anybody knows."""
+
+    DOUBTFUL = "doubtful"  # an exit fails or is partial, not yet for long
+    FLAGGED = "flagged"  # no entry, its yield is held back, holders are told
+    CLEARED = "cleared"
+
+
+class HaltState(StrEnum):
+    HALTED = "halted"  # a rate or a price has jumped: no entry
+    OVER = "over"
+
+
+class DepartureState(StrEnum):
+    LEAVING = "leaving"  # by order of a person; nothing enters until two have said otherwise
+    REOPENED = "reopened"
+
+
 _L, _F, _R, _P = LegState, FundingState, RedemptionState, ProposalState
 _MOVES: Mapping[str, Mapping[Any, frozenset[Any]]] = {
     "pool_fundings": {
@@ -73,7 +93,8 @@ _MOVES: Mapping[str, Mapping[Any, frozenset[Any]]] = {
     },
     "plans": {PlanState.OPEN: frozenset({PlanState.DONE}), PlanState.DONE: frozenset()},
     "legs": {
-        _L.PLANNED: frozenset({_L.EXECUTING, _L.REDEEMING, _L.CANCELLED, _L.FAILED}),
+        _L.PLANNED: frozenset({_L.EXECUTING, _L.REDEEMING, _L.WAITING, _L.CANCELLED, _L.FAILED}),
+        _L.WAITING: frozenset({_L.EXECUTING, _L.WAITING, _L.CANCELLED, _L.FAILED}),
         _L.EXECUTING: frozenset({_L.RELEASED, _L.QUEUED, _L.DONE, _L.FAILED}),
         _L.RELEASED: frozenset({_L.CREDITED}),
         _L.CREDITED: frozenset({_L.SUBSCRIBING}),
@@ -87,6 +108,19 @@ _MOVES: Mapping[str, Mapping[Any, frozenset[Any]]] = {
         _L.DONE: frozenset(),
         _L.FAILED: frozenset(),
         _L.CANCELLED: frozenset(),
+    },
+    "venue_flags": {
+        FlagState.DOUBTFUL: frozenset({FlagState.FLAGGED, FlagState.CLEARED}),
+        FlagState.FLAGGED: frozenset({FlagState.CLEARED}),
+        FlagState.CLEARED: frozenset(),
+    },
+    "venue_halts": {
+        HaltState.HALTED: frozenset({HaltState.OVER}),
+        HaltState.OVER: frozenset(),
+    },
+    "venue_departures": {
+        DepartureState.LEAVING: frozenset({DepartureState.REOPENED}),
+        DepartureState.REOPENED: frozenset(),
     },
     "redemptions": {
         _R.REQUESTED: frozenset({_R.RECALLING, _R.RELEASING, _R.FAILED}),

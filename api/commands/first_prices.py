@@ -5,6 +5,9 @@ from typing import Any
 from api.commands.founding import Founding
 from custody.core.money import erc20_asset, native_asset
 
+PEGGED = ("USDC",)
+"""Worth one dollar, or the router's live guard lets nothing enter."""
+
 
 def sources(founding: Founding) -> dict[str, Any]:
     """Each asset of the registry that both know. A native coin is priced as its wrapped token."""
@@ -28,4 +31,6 @@ def sources(founding: Founding) -> dict[str, Any]:
                     "currency": "USD",
                 },
             }
+            if symbol in PEGGED:
+                found[asset]["peg_micro"] = str(10**6)
     return found

@@ -97,6 +97,7 @@ class RateView(Shape):
     withdrawable: str
     exit_terms: str
     refusal: str
+    halted: str = Field(description="why nothing enters by our own books; empty if it may")
     block_number: int
     block_hash: str
 
@@ -122,6 +123,9 @@ class LegView(Shape):
     tx_hash: str | None
     received: str | None
     reason: str | None
+    code: str | None = Field(description="names of the objections, joined by commas")
+    retry_of: str | None = Field(description="the exit whose rest this is")
+    retry_at: str | None
 
 
 class PlanView(Shape):
@@ -185,6 +189,9 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "tx_hash": leg.tx_hash,
         "received": None if leg.received is None else str(leg.received),
         "reason": leg.reason,
+        "code": leg.code,
+        "retry_of": optional_id("leg", leg.retry_of),
+        "retry_at": None if leg.retry_at is None else iso_us(leg.retry_at),
     }
 
 
@@ -300,6 +307,7 @@ def _rate(row: RateRow) -> dict[str, Any]:
         "withdrawable": str(row.withdrawable),
         "exit_terms": row.exit_terms,
         "refusal": row.refusal,
+        "halted": row.halted,
         "block_number": row.as_of.number,
         "block_hash": row.as_of.hash,
     }

@@ -17,7 +17,7 @@ from custody.core.errors import InvalidInput
 from custody.core.ids import PoolId, format_id, parse_id
 from custody.core.money import parse_amount
 from custody.parties import places
-from router import books, pool
+from router import books, flags, pool
 from router.books import Pool
 from router.pool import Holding, PoolView
 from router.tiers import Tier
@@ -42,6 +42,19 @@ class NewPool(Shape):
     product: Document | None = None
 
 
+class Notice(Shape):
+    """A venue whose money cannot be brought home now, and how much the books say lies there.
+
+    It is not entered, and what it claims to earn is not counted until it is home.
+    """
+
+    venue: str
+    code: str
+    reason: str
+    since: str
+    amount: str
+
+
 class PoolShown(Shape):
     id: str
     name: str
@@ -54,6 +67,7 @@ class PoolShown(Shape):
     terms: str
     terms_hash: str
     spread_bps: int
+    notices: list[Notice]
 
 
 class PoolPage(Shape):
@@ -125,7 +139,7 @@ def pool_id_of(text: str, field: str = "pool_id") -> PoolId:
     return PoolId(parse_id("pool", text, field))
 
 
-def _view(item: Pool) -> dict[str, Any]:
+def _view(item: Pool, notices: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": format_id("pool", item.id),
         "name": item.name,
@@ -138,6 +152,7 @@ def _view(item: Pool) -> dict[str, Any]:
         "terms": item.terms,
         "terms_hash": item.terms_hash,
         "spread_bps": item.spread_bps,
+        "notices": notices,
     }
 
 
@@ -204,7 +219,7 @@ async def create(body: NewPool, who: Who, deps: UseDeps, write: MoneyWrite) -> R
             set_by=who.label,
             at=deps.clock.now(),
         )
-        return _view(made)
+        return _view(made, [])
 
     return await write.run(work)
 
@@ -214,14 +229,16 @@ async def listing(who: Who, deps: UseDeps) -> Response:
     """The tenant's pools with their terms."""
     async with deps.db.read() as s:
         found = await books.pools(s, who.tenant_id)
-    return page([_view(p) for p in found], None)
+        shown = [_view(p, await flags.notices(s, p)) for p in found]
+    return page(shown, None)
 
 
 @routes.get("/v1/pools/{pool_id}", access=ANYONE, command="pools show", answer=PoolShown)
 async def show(pool_id: str, who: Who, deps: UseDeps) -> Response:
-    """One pool: its terms, and their hash to opt in with."""
+    """One pool: its terms, their hash to opt in with, and what its holders should know."""
     async with deps.db.read() as s:
-        return answer(_view(await books.pool(s, who.tenant_id, pool_id_of(pool_id))))
+        item = await books.pool(s, who.tenant_id, pool_id_of(pool_id))
+        return answer(_view(item, await flags.notices(s, item)))
 
 
 @routes.get("/v1/pools/{pool_id}/position", access=STAFF, command="pools position", answer=Position)

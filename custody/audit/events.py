@@ -79,6 +79,13 @@ class EventKind(StrEnum):
     POOL_LEFT = "pool.left"
     PLAN_MADE = "plan.made"
     LEG_STATE = "leg.state"
+    LEG_REST = "leg.rest"
+    VENUE_HALTED = "venue.halted"
+    VENUE_CALM = "venue.calm"
+    VENUE_LEAVING = "venue.leaving"
+    VENUE_REOPENED = "venue.reopened"
+    POOL_FLAGGED = "pool.flagged"
+    POOL_CLEARED = "pool.cleared"
     YIELD_ACCRUED = "yield.accrued"
     YIELD_SHARED = "yield.shared"
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
@@ -301,6 +308,22 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         "leg:id.leg plan?:id.plan pool?:id.pool venue?:text action?:text amount?:amount "
         "from?:text to:text intent?:id.intent tx_hash?:hash reference?:text",
     ),
+    # What an exit could not take is a leg of its own: `amount` is the rest's.
+    EventKind.LEG_REST: _schema(
+        1, "leg:id.leg rest:id.leg pool:id.pool venue:text amount:amount reason?:text"
+    ),
+    EventKind.VENUE_HALTED: _schema(
+        1, "pool:id.pool venue:text code:text reason:text block_number:number"
+    ),
+    EventKind.VENUE_CALM: _schema(1, "pool:id.pool venue:text"),
+    # By order of a person; to reopen takes two.
+    EventKind.VENUE_LEAVING: _schema(1, "pool:id.pool venue:text by:text reason:text"),
+    EventKind.VENUE_REOPENED: _schema(1, "pool:id.pool venue:text by:text first:text"),
+    # A venue that cannot be left, and that it can be again.
+    EventKind.POOL_FLAGGED: _schema(
+        1, "pool:id.pool venue:text code:text reason:text since:time amount:amount"
+    ),
+    EventKind.POOL_CLEARED: _schema(1, "pool:id.pool venue:text code:text since:time"),
     # `fees`: all that an auditor needs to compute the operator's parts again.
     EventKind.YIELD_ACCRUED: _schema(
         1,

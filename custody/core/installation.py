@@ -58,6 +58,7 @@ class Installation:
         """asset id -> its two sources; an installation of before has none.
 
         {"oracle": {"chain_id", "address", "token"}, "ticker": {"exchange", "symbol", "currency"}}
+        and, for an asset that is to be worth the same always, `peg_micro`: millionths of a dollar.
         """
         return dict(self.body.get("prices", {}))
 

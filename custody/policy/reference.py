@@ -48,6 +48,19 @@ async def quotes(s: ReadSession, asset_id: AssetId, *, now: datetime) -> list[Pr
     return sorted(found, key=lambda p: (p.as_of, p.source), reverse=True)
 
 
+async def history(s: ReadSession, asset_id: AssetId, *, now: datetime) -> list[Price]:
+    """All that the sources said of an asset in the time it is KEPT for, oldest first."""
+    rows = await s.all(
+        "SELECT asset_id, currency, value, scale, source, as_of, block FROM reference_prices"
+        " WHERE asset_id = :asset AND created_at > :oldest ORDER BY as_of, source",
+        {"asset": asset_id, "oldest": now - KEPT},
+    )
+    return [
+        Price(AssetId(r.asset_id), r.currency, int(r.value), r.scale, r.source, r.as_of, r.block)
+        for r in rows
+    ]
+
+
 async def agreed(
     s: ReadSession, asset_id: AssetId, *, now: datetime
 ) -> ReferencePrice | PriceFault:

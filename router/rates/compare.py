@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from chains.types import BlockRef
 from custody.core.ids import PoolId, TenantId
-from router import books, plan, policies
+from router import bars, books, plan, policies
 from router.curves import rate_ray_down
 from router.deps import RouterDeps
+from router.objections import text_of
 from router.rates.units import decimal_text
 
 
@@ -26,6 +27,8 @@ class RateRow:
     exit_terms: str
     refusal: str
     as_of: BlockRef
+    halted: str = ""
+    """Why nothing enters by our own books: a halt, a flag, an order to leave."""
 
 
 async def compare(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> list[RateRow]:
@@ -34,6 +37,7 @@ async def compare(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> lis
         pool = await books.pool(s, tenant_id, pool_id)
         venues = tuple(await books.venues(s, pool_id))
         policy = await policies.current(s, pool_id)
+        barred = {id_: text_of(why) for id_, why in (await bars.bars(s, pool_id)).items()}
     ticket = 1 if policy is None else policy.rebalance.ticket
     block = await plan.confirmed_block(deps, pool.chain_id)
     states = await plan.read_venues(deps, pool, venues, block)
@@ -43,7 +47,7 @@ async def compare(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> lis
         if state is None:
             blank = RateRow(
                 row.id, row.tier.value, row.kind, 0, None, None, ticket, None, 0, "",
-                "could not be read", block,
+                "could not be read", block, barred.get(row.id, ""),
             )  # fmt: skip
             rows.append((-1, blank))
             continue
@@ -55,7 +59,7 @@ async def compare(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> lis
                 RateRow(
                     row.id, row.tier.value, row.kind, state.position, decimal_text(now),
                     decimal_text(after), ticket, state.capacity, state.withdrawable,
-                    state.exit_terms, state.refusal, state.as_of,
+                    state.exit_terms, state.refusal, state.as_of, barred.get(row.id, ""),
                 ),
             )
         )  # fmt: skip

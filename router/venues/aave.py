@@ -35,6 +35,7 @@ class AaveVenue:
             liquidity=0 if reserve.paused else reserve.available,
             supply=max(reserve.available + reserve.total_debt - own, 0),
             utilisation_wad=utilisation_wad(reserve),
+            facts={"rate_ray": str(reserve.liquidity_rate_ray)},
         )
 
     async def value(self, block: BlockRef) -> int:

@@ -22,7 +22,8 @@ class Described:
     facts: Mapping[str, str]
 
     async def read(self, block: BlockRef) -> VenueState:
-        return replace(await self.venue.read(block), facts=self.facts)
+        state = await self.venue.read(block)
+        return replace(state, facts={**state.facts, **self.facts})
 
     async def value(self, block: BlockRef) -> int:
         return await self.venue.value(block)

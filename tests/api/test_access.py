@@ -222,6 +222,8 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
             "tier": "cash",
             "config": {"pool": OUTSIDE, "token": OUTSIDE, "guard_venue": "0x01"},
         },
+        "venues leave": lambda: {"venue": "lend", "reason": "a drill"},
+        "venues reopen": lambda: {"venue": "lend"},
         "risk-policies load": lambda: risk_policy(o),
         "risk-proposals approve": lambda: signed_proposal(o),
         "risk-proposals veto": lambda: {"reason": "too much at one venue"},

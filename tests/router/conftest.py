@@ -3,14 +3,15 @@
 import pytest
 
 from custody.core.db import Database
-from router import accrual, plan, rebalance
+from router import accrual, flags, live_guard, plan, venue_exits
 from tests.router.world import World
 
 
 @pytest.fixture
 async def world(database: Database, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(database)
-    for module in (plan, rebalance, accrual):
+    for module in (plan, live_guard, venue_exits, flags, accrual):
         monkeypatch.setattr(module, "adapter", made.adapter)
+    monkeypatch.setattr(live_guard, "guard_objections", made.guard_objections)
     await made.set_up()
     return made

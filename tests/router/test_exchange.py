@@ -158,3 +158,17 @@ async def test_arrival_follows_the_exchange_to_another_transaction(world: World)
     await steps(world, 3)
     assert (await leg_of(world, id_)).state == "done"
     await assert_sound(world)
+
+
+async def test_rewards_that_no_accrual_has_seen_leave_with_the_rest(world: World) -> None:
+    """More leaves than the books have there: the surplus is the holders', and nothing is stuck."""
+    await funded(world)
+    await run(world)
+    world.earn.subscribed += 50 * UNIT
+    id_ = await exiting(world, PLACED + 50 * UNIT)
+    await steps(world, 10)
+    assert (await leg_of(world, id_)).state == "done"
+    v = await world.view()
+    assert v.venues["exchange-usdc"] == 0
+    assert v.totals.assets == 1_000_050 * UNIT
+    await assert_sound(world)

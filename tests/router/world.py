@@ -4,12 +4,13 @@
 and its effects run with a receipt, as custody/settlement/confirm does.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from chains.errors import CallReverted
 from chains.evm.address import checksum
-from chains.evm.calldata import address_topic, decode_arguments, topic, word
+from chains.evm.calldata import address_topic, decode_arguments, selector, topic, word
 from chains.evm.contracts.erc20 import TRANSFER_EVENT
 from chains.registry import AssetInfo, ChainInfo, Registry
 from chains.types import BlockRef, Log, Receipt
@@ -20,6 +21,7 @@ from custody.core.money import AssetId
 from router.books import Pool
 from router.curves import RAY, YEAR_S, Curve, FixedPot, Flat, Tiered, income_down
 from router.deps import RouterDeps
+from router.objections import Objection
 from router.tiers import Tier
 from router.venues.cefi.port import Credit, EarnRefused, EarnUnavailable, Offer, Withdrawal
 from router.venues.port import VenueState
@@ -80,10 +82,14 @@ class FakeClient:
     timestamp: int = int(START.timestamp())
     receipts: dict[str, Receipt] = field(default_factory=dict)
     reverts: bool = False
+    refuses: Callable[[bytes], CallReverted | None] = lambda _: None
 
     async def estimate_gas(self, sender: str, to: str, value: int = 0, data: bytes = b"") -> int:
         if self.reverts:
             raise CallReverted("VenuePaused()")
+        refused = self.refuses(data)
+        if refused is not None:
+            raise refused
         return 21_000
 
     async def height(self) -> int:
@@ -107,6 +113,8 @@ class FakeVenue:
     withdrawable: int | None = None
     refusal: str = ""
     broken: bool = False
+    liquidity: int | None = None
+    """What it really pays out; None is everything."""
 
     async def read(self, block: BlockRef) -> VenueState:
         if self.broken:
@@ -220,6 +228,16 @@ class World(PoolWorld):
         deps = RouterDeps(db, clients, registry, clock, {"simulated": self.earn})
         super().__init__(db, SITE, deps, clock)
         self.idle, self.treasury, self.seen = 0, 0, 0
+        self.client.refuses = self.refuses
+
+    def refuses(self, data: bytes) -> CallReverted | None:
+        """As the contracts would: an exit of more than the venue can pay reverts."""
+        if data[:4] != selector("deallocate(bytes32,uint256)"):
+            return None
+        raw, amount = decode_arguments("deallocate(bytes32,uint256)", data)
+        venue = next(v for id_, v in self.venues.items() if guard_id(id_) == "0x" + raw.hex())
+        most = venue.position if venue.liquidity is None else venue.liquidity
+        return CallReverted("NotEnough()") if amount > most else None
 
     def adapter(self, _deps: RouterDeps, _pool: Pool, row: Any) -> FakeVenue:
         """Stands in for router.venues.factory.adapter."""
@@ -227,6 +245,10 @@ class World(PoolWorld):
         if row.id == "exchange-usdc":
             venue.position = self.earn.subscribed + self.earn.free
         return venue
+
+    async def guard_objections(self, *_: Any) -> list[Objection]:
+        """Stands in for router.live_guard.guard_objections: the fake guard has no limits."""
+        return []
 
     async def pay_treasury(self, amount: int) -> None:
         self.treasury += amount

@@ -19,6 +19,7 @@ CLAIM = "claim(bytes32,uint256)"
 RELEASE = "release(address,uint256)"
 EVERYTHING: Final = 2**256 - 1
 """As the amount of `encode_deallocate`: the whole position."""
+GROUPS_MAX: Final = 6
 
 
 class VenueKind(IntEnum):
@@ -55,6 +56,15 @@ class Bucket:
 
     day_max: int
     left: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardGroup:
+    """Venues that could fail together: `ITreasuryGuard.Group`."""
+
+    venues: frozenset[str]
+    cap: int
+    share_max_bps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +202,15 @@ class TreasuryGuard:
             await self.client.call(self.address, data, block),
         )
         return GuardVenue(VenueKind(kind), checksum(target), checksum(aux), *numbers)
+
+    async def groups(self, block: At) -> list[GuardGroup]:
+        """All of them by index; one that was never formed has no venues."""
+        asked = [(self.address, encode_call("group(uint256)", i)) for i in range(GROUPS_MAX)]
+        found = []
+        for answer in await self.client.calls(asked, block):
+            ids, cap, share = decode_answer(("(bytes32[],uint256,uint256)",), answer)[0]
+            found.append(GuardGroup(frozenset("0x" + v.hex() for v in ids), cap, share))
+        return found
 
     async def flow_left(self, venue: str, block: At) -> int:
         """What may enter the venue now by its flow alone."""

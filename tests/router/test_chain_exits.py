@@ -1,0 +1,315 @@
+"""Property 56 on the real contracts: every kind of venue left: paused, frozen, short of money."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chains.devnet.exchange_chain import deposit_address
+from chains.devnet.exchange_simulator import open_exchange, serving
+from chains.devnet.rpc import rpc
+from chains.devnet.scenario import aave, prices, usdc
+from chains.devnet.world import DevnetChain, start_chain
+from chains.evm.contracts.guard_setup import venue_id
+from custody.core.db import Database
+from custody.core.money import AssetId
+from custody.core.prices import Price
+from custody.parties import places as custody_places
+from custody.policy.price_sources import Feed, OracleFeed, OracleSource
+from custody.policy.price_sources import step as poll_prices
+from router import (
+    books,
+    departures,
+    exchange,
+    flags,
+    funding,
+    legs,
+    live_guard,
+    orders,
+    rebalance,
+    recall,
+)
+from router.legs import Leg
+from router.moves import Action
+from router.price_watch import Peg
+from router.states import LegState
+from router.venues.cefi.binance import Binance
+from tests.router.books_check import assert_sound
+from tests.router.chain_world import ETHER, ChainWorld, eth_site, places_of, usdc_site
+from tests.router.pool_world import UNIT
+
+pytestmark = pytest.mark.chain
+
+REPO = Path(__file__).resolve().parents[2]
+KEY, SECRET = "router-exits", "not a secret: tests only"
+AAVE, VAULT, EXCHANGE = "aave-usdc", "vault-usdc", "exchange-usdc"
+MILLION = 10**6 * UNIT
+CRUMBS = UNIT // 100
+"""What interest adds between a leg's amount and its block; less than a ticket stays."""
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[DevnetChain]:
+    chain = start_chain(REPO / ".cache", 31337)
+    yield chain
+    chain.anvil.stop()
+
+
+@pytest.fixture(scope="module")
+def places(started: DevnetChain) -> dict[str, str]:
+    return places_of(started, deposit_address(KEY))
+
+
+@pytest.fixture
+def chain(started: DevnetChain, places: dict[str, str]) -> Iterator[DevnetChain]:
+    """As it was before the test, afterwards."""
+    before = rpc(started.anvil.rpc_url, "evm_snapshot")
+    yield started
+    rpc(started.anvil.rpc_url, "evm_revert", before)
+
+
+@pytest.fixture
+async def binance(chain: DevnetChain) -> AsyncIterator[Binance]:
+    simulated = await open_exchange(
+        chain.anvil.rpc_url, chain.world, api_key=KEY, api_secret=SECRET, confirmations=2
+    )
+    async with serving(simulated) as url:
+        client = Binance(url, KEY, SECRET.encode(), lambda: time.time_ns() // 1_000_000)
+        yield client
+        await client.close()
+
+
+@pytest.fixture
+async def world(
+    database: Database, chain: DevnetChain, places: dict[str, str], binance: Binance
+) -> AsyncIterator[ChainWorld]:
+    made = ChainWorld(database, chain, usdc_site(chain, places), {"simulated": binance})
+    await made.set_up()
+    ann = await made.customer("ann", MILLION)
+    await made.join(ann, MILLION)
+    yield made
+    await made.close()
+
+
+async def run(world: ChainWorld, rounds: int = 8) -> None:
+    for _ in range(rounds):
+        world.clock.advance(11)
+        for job in (funding, departures, rebalance, exchange, recall):
+            await job.step(world.deps)
+        await rebalance.claim_step(world.deps)
+        await world.mine()
+        world.blocks()
+
+
+async def order(world: ChainWorld, venue: str) -> None:
+    async with world.db.write() as s:
+        await departures.order(
+            s, world.tenant, world.pool_id, venue, by="per_a", reason="a drill",
+            at=world.clock.now(),
+        )  # fmt: skip
+
+
+async def exits_of(world: ChainWorld, venue: str) -> list[Leg]:
+    async with world.db.read() as s:
+        rows = await s.all(
+            "SELECT id FROM legs WHERE venue_id = :v AND action = 'exit' ORDER BY id", {"v": venue}
+        )
+        return [await legs.get(s, row.id) for row in rows]
+
+
+async def codes(world: ChainWorld) -> dict[str, str | None]:
+    async with world.db.read() as s:
+        rows = await s.all("SELECT venue_id, code FROM legs ORDER BY id")
+    return {row.venue_id: row.code for row in rows}
+
+
+async def notices(world: ChainWorld) -> dict[str, str]:
+    async with world.db.read() as s:
+        return {n["venue"]: n["code"] for n in await flags.notices(s, await world.pool_row(s))}
+
+
+async def left(world: ChainWorld, venue: str) -> int:
+    return (await world.view()).venues[venue]
+
+
+async def test_paused_aave_is_flagged_and_left_once_it_may_be(world: ChainWorld) -> None:
+    await run(world)
+    assert await flags.step(world.deps) == 0, "all can be left"
+    before = await left(world, AAVE)
+    aave.set_paused(world.url, world.chain.world, "USDC", True)
+    assert await flags.step(world.deps) == 1
+    assert await notices(world) == {AAVE: "paused"}
+    await order(world, AAVE)
+    await run(world, 2)
+    assert [leg.state for leg in await exits_of(world, AAVE)] == [LegState.WAITING]
+    assert await left(world, AAVE) == before > 0
+    aave.set_paused(world.url, world.chain.world, "USDC", False)
+    assert await flags.step(world.deps) == 1
+    assert await notices(world) == {}
+    world.clock.advance(300)
+    await run(world, 2)
+    assert await left(world, AAVE) <= CRUMBS
+    await assert_sound(world)
+
+
+async def test_frozen_aave_is_not_entered_and_is_left(world: ChainWorld) -> None:
+    await funding.step(world.deps)
+    await world.mine()
+    world.blocks()
+    await rebalance.step(world.deps)
+    aave.set_frozen(world.url, world.chain.world, "USDC", True)
+    await rebalance.step(world.deps)
+    assert (await codes(world))[AAVE] == "refused-by-venue"
+    aave.set_frozen(world.url, world.chain.world, "USDC", False)
+    await run(world)
+    assert await left(world, AAVE) > 0
+    aave.set_frozen(world.url, world.chain.world, "USDC", True)
+    assert await flags.step(world.deps) == 0
+    await order(world, AAVE)
+    await run(world, 3)
+    assert await left(world, AAVE) <= CRUMBS
+    await assert_sound(world)
+
+
+async def test_drained_aave_gives_what_it_has_and_the_rest_later(world: ChainWorld) -> None:
+    await run(world)
+    before = await left(world, AAVE)
+    total = aave.usage(world.url, world.chain.world, "USDC").total
+    part = before // 3
+    bps = (total - part) * 10_000 // total
+    aave.borrow_to_utilisation(world.url, world.chain.world, "USDC", bps)
+    await flags.step(world.deps)
+    await order(world, AAVE)
+    await run(world, 2)
+    now = await left(world, AAVE)
+    assert 0 < now < before
+    assert before - now >= part * 9 // 10
+    assert [leg.state for leg in await exits_of(world, AAVE)][-1] is LegState.WAITING
+    assert await notices(world) == {}, "doubtful only: it has not been long"
+    world.clock.advance(6 * 3_600)
+    await flags.step(world.deps)
+    assert set(await notices(world)) == {AAVE}
+    aave.borrow_to_utilisation(world.url, world.chain.world, "USDC", 5_000)
+    await run(world, 4)
+    assert await left(world, AAVE) <= CRUMBS
+    await flags.step(world.deps)
+    assert await notices(world) == {}
+    await assert_sound(world)
+
+
+async def test_paused_token_holds_the_vault_and_nothing_is_sent(world: ChainWorld) -> None:
+    await run(world)
+    usdc.pause(world.url, world.chain.world)
+    await flags.step(world.deps)
+    assert (await notices(world))[VAULT] == "paused"
+    await order(world, VAULT)
+    await run(world, 2)
+    assert [leg.state for leg in await exits_of(world, VAULT)] == [LegState.WAITING]
+    usdc.unpause(world.url, world.chain.world)
+    world.clock.advance(300)
+    await run(world, 2)
+    assert await left(world, VAULT) <= CRUMBS
+    await flags.step(world.deps)
+    assert await notices(world) == {}
+    await assert_sound(world)
+
+
+async def test_exchange_is_left_by_order(world: ChainWorld) -> None:
+    await run(world, 10)
+    assert await left(world, EXCHANGE) > 0
+    await order(world, EXCHANGE)
+    await run(world, 14)
+    assert await left(world, EXCHANGE) <= CRUMBS
+    await assert_sound(world)
+
+
+class Spot:
+    """A second source that says what it is told, in millionths of a dollar."""
+
+    def __init__(self, world: ChainWorld) -> None:
+        self.world, self.micro = world, 10**6
+
+    async def price(self, asset: AssetId) -> Price:
+        return Price(asset, "USD", self.micro, 12, "spot", self.world.clock.now(), None)
+
+
+@pytest.mark.parametrize(
+    ("oracle_usd", "spot_micro", "code"),
+    [
+        (10**8, 10**6, None),
+        (97 * 10**6, 970_000, "depeg"),
+        (97 * 10**6, 10**6, "price-unknown"),
+        (10**8, None, "price-unknown"),
+    ],
+)
+async def test_depeg_by_the_oracle(
+    world: ChainWorld, oracle_usd: int, spot_micro: int | None, code: str | None
+) -> None:
+    asset = world.site.asset_id
+    await funding.step(world.deps)
+    await world.mine()
+    world.blocks()
+    await rebalance.step(world.deps)  # planned while no price is watched
+    world.deps = replace(world.deps, pegs={asset: Peg(6, 10**6)})
+    prices.set_price(world.url, world.chain.world, "USDC", oracle_usd)
+    token = world.chain.world.tokens["USDC"].address
+    oracle = OracleFeed(world.site.chain_id, world.chain.world.aave.oracle, token, 6)
+    feeds = [Feed(asset, OracleSource(world.deps.clients, {asset: oracle}, world.clock))]
+    spot = Spot(world)
+    if spot_micro is not None:
+        spot.micro = spot_micro
+        feeds.append(Feed(asset, spot))
+    await poll_prices(world.db, world.clock, feeds)
+    await rebalance.step(world.deps)
+    assert (await codes(world))[AAVE] == code
+
+
+async def test_staking_queue_is_left_by_order(
+    database: Database, chain: DevnetChain, places: dict[str, str]
+) -> None:
+    world = ChainWorld(database, chain, eth_site(chain, places), {})
+    await world.set_up()
+    ann = await world.customer("ann", 100 * ETHER)
+    await world.customer("bob", ETHER)
+    await world.join(ann, 100 * ETHER)
+    await run(world, 4)
+    assert await left(world, "staking-eth") == 90 * ETHER
+    assert await flags.step(world.deps) == 0
+    await order(world, "staking-eth")
+    await run(world, 3)
+    assert {leg.state for leg in await exits_of(world, "staking-eth")} == {LegState.QUEUED}
+    world.warp(2 * 86_400)
+    await run(world, 4)
+    assert await left(world, "staking-eth") <= 2, "shares round"
+    assert await world.guard_idle() >= 100 * ETHER - 2
+    await assert_sound(world)
+    await world.close()
+
+
+@pytest.mark.parametrize("share_bps", [10, 3_000, 9_000, 9_900, 9_990, 10_000])
+async def test_what_we_compute_is_what_the_guard_says(world: ChainWorld, share_bps: int) -> None:
+    """Refused by us before it is sent, exactly where the contract reverts."""
+    await funding.step(world.deps)
+    await world.mine()
+    world.blocks()
+    amount = MILLION * share_bps // 10_000
+    async with world.db.write() as s:
+        pool = await world.pool_row(s)
+        id_ = await legs.add(s, pool, None, AAVE, Action.ENTER, amount, at=world.clock.now())
+        leg = await legs.get(s, id_)
+        row = next(v for v in await books.venues(s, pool.id) if v.id == AAVE)
+        allocator = await custody_places.place(
+            s, world.tenant, pool.chain_id, custody_places.ALLOCATOR
+        )
+    block = await world.evm.block("latest")
+    found: list[Any] = await live_guard.guard_objections(
+        world.deps, pool, row, leg, allocator, block
+    )
+    venue = "0x" + venue_id(AAVE).hex()
+    intent = orders.allocate(pool, allocator, id_, venue, amount, 0, "x")
+    reason = await live_guard.would_revert(world.deps, intent)
+    assert bool(found) == bool(reason), (found, reason)
+    assert bool(found) == (share_bps > 9_900)
