@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from router.curves import RAY, Curve, FixedPot, Flat, Kinked, Tiered
+from router.curves import RAY, Curve, FixedPot, Flat, Kinked, Tiered, WholeTiered
 
 RATES = st.integers(0, 30 * RAY // 100)
 
@@ -27,6 +27,13 @@ def tiered(draw: st.DrawFn, size_max: int) -> Tiered:
     return Tiered(tuple((b, draw(RATES)) for b in bounds), draw(RATES))
 
 
+@st.composite
+def whole_tiered(draw: st.DrawFn, size_max: int) -> WholeTiered:
+    marginal = draw(tiered(size_max))
+    return WholeTiered(marginal.tiers, marginal.rest_ray)
+
+
 def curves(size_max: int) -> st.SearchStrategy[Curve]:
     pots = st.builds(FixedPot, st.integers(0, size_max * RAY // 10), st.integers(0, size_max))
-    return st.one_of(st.builds(Flat, RATES), pots, tiered(size_max), kinked(size_max))
+    tiers = st.one_of(tiered(size_max), whole_tiered(size_max))
+    return st.one_of(st.builds(Flat, RATES), pots, tiers, kinked(size_max))
