@@ -20,7 +20,7 @@ from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
 from custody.core.clock import SystemClock
 from custody.core.db import Database
-from custody.core.errors import Broken
+from custody.core.errors import Broken, InvalidInput
 from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
 from custody.core.isolation import each
@@ -45,6 +45,7 @@ from custody.withdrawals.settle import PayoutEffects
 from router import accrual, effects, exchange, funding, rebalance, recall
 from router.deps import RouterDeps
 from router.venues.cefi.binance import Binance
+from router.venues.cefi.kraken import Kraken
 from router.venues.cefi.port import Earn
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,7 @@ class Parts:
         for client in self.clients.values():
             await client.close()
         for exchange_client in self.exchanges.values():
-            if isinstance(exchange_client, Binance):
-                await exchange_client.close()
+            await exchange_client.close()
 
 
 class ExchangeHoldings:
@@ -128,7 +128,7 @@ def parts(settings: Settings, *, exchanges: bool = True) -> Parts:
         registry=registry,
         clients=clients,
         exchanges={
-            name: _exchange(settings.home, row)
+            name: _exchange(settings.home, name, row)
             for name, row in installation.exchanges.items()
             if exchanges
         },
@@ -137,12 +137,17 @@ def parts(settings: Settings, *, exchanges: bool = True) -> Parts:
     )
 
 
-def _exchange(home: Path, row: Mapping[str, str]) -> Earn:
-    """The API key lies in a file of its own: {"key", "secret"}."""
+def _exchange(home: Path, name: str, row: Mapping[str, str]) -> Earn:
+    """The API key lies in a file of its own: {"key", "secret"}; Kraken's secret is base64 text."""
     secret = orjson.loads((home / row["key_file"]).read_bytes())
-    return Binance(
-        row["url"], secret["key"], secret["secret"].encode(), lambda: time.time_ns() // 10**6
-    )
+    kind = row.get("kind", "binance")
+    if kind == "binance":
+        return Binance(
+            row["url"], secret["key"], secret["secret"].encode(), lambda: time.time_ns() // 10**6
+        )
+    if kind == "kraken":
+        return Kraken(row["url"], secret["key"], secret["secret"], lambda: time.time_ns() // 10**3)
+    raise InvalidInput(f"exchanges.{name}.kind", f"{kind!r} is not one of binance, kraken")
 
 
 async def build(settings: Settings) -> Deps:

@@ -1,7 +1,8 @@
 """A DefiLlama-shaped yield feed, `GET /pools`: a cross-check of rates and nothing else.
 
-Its figures are JSON numbers: read as Decimal, a binary fraction never exists. `apyBase` is a percent
-and compounded; `apyReward` is paid in other coins, whose sale nobody promises, and is left out.
+Its figures are JSON numbers: read as Decimal, a binary fraction never exists. `apyBase` is a
+percent and compounded; `apyReward` is paid in other coins, whose sale nobody promises, and is left
+out.
 """
 
 import json

@@ -7,6 +7,7 @@ contract. A decimal taken for a percent can't be told by its look: bounds and a 
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal, localcontext
@@ -109,7 +110,7 @@ def decimal_text(rate_ray: int) -> str:
     return f"{sign}{scaled // 10**12}.{scaled % 10**12:012d}"
 
 
-_READ = {
+_READ: Mapping[Unit, Callable[[object], int]] = {
     Unit.DECIMAL: ray_from_decimal,
     Unit.PERCENT: ray_from_percent,
     Unit.E8: ray_from_e8,

@@ -25,9 +25,10 @@ class ExchangeVenue:
             position=subscribed + spot,
             capacity=offer.capacity,
             withdrawable=spot + (subscribed if offer.redeemable else 0),
-            exit_terms="redeem and withdrawal by the exchange",
-            refusal="" if offer.open else "the product is closed or sold out",
+            exit_terms=_terms(offer.exit_s),
+            refusal="" if offer.open else offer.why,
             as_of=block,
+            quotes=() if offer.quote is None else (offer.quote,),
         )
 
     async def value(self, block: BlockRef) -> int:
@@ -37,3 +38,9 @@ class ExchangeVenue:
 
     async def shares_for(self, amount: int, block: BlockRef) -> int:
         return 0
+
+
+def _terms(exit_s: int) -> str:
+    """Staking's wording for the same thing, so that who reads terms finds one form."""
+    terms = "redeem and withdrawal by the exchange"
+    return f"{terms}, queue of {exit_s} s" if exit_s else terms

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from chains.types import BlockRef
 from router.curves import Curve
+from router.rates.units import Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,8 @@ class VenueState:
 
     `curve` excludes our own position from the venue's supply. `capacity` is what it still takes
     (None: no limit), `withdrawable` what could leave now by the venue's word. `refusal` says why
-    nothing may enter ("" if it may): a doubtful venue is never entered and always left.
+    nothing may enter ("" if it may): a doubtful venue is never entered and always left. `quotes`
+    are the rate as its sources gave it, where it is quoted and not computed from the chain.
     """
 
     curve: Curve
@@ -23,6 +25,7 @@ class VenueState:
     exit_terms: str
     refusal: str
     as_of: BlockRef
+    quotes: tuple[Quote, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
