@@ -32,7 +32,8 @@ VENUE_KINDS = {
     "exchange": ("exchange", "product", "asset", "network", "deposit_address"),
 }
 """The fields each kind's config must have; an exchange's `withdraw_fee`, a decimal string of its
-asset, is used where the exchange doesn't publish one."""
+asset, is used where the exchange doesn't publish one. Its `network` is the exchange's name of the
+way out: a network at Binance, the name of the enrolled address at Kraken."""
 REDEEM_CODE = "pool.redeem"
 
 
