@@ -11,6 +11,7 @@ class Faults:
     """`lose` and `fail`: how many of the next calls of a name lose their answer after the order
     was taken, or get a 5xx before it is.
 
+    `refused`: calls that are understood and refused.
     `part` is (numerator, denominator) of the next subscriptions and redemptions that are filled,
     `parts` how many of them. `suspended`: the exchange says that nothing may be withdrawn now.
     `insolvent`: it shows balances, says that all is well, and refuses every withdrawal. `frozen`:
@@ -20,6 +21,7 @@ class Faults:
 
     lose: dict[str, int] = field(default_factory=dict)
     fail: dict[str, int] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
     part: tuple[int, int] = (1, 1)
     parts: int = 0
     suspended: bool = False

@@ -100,6 +100,8 @@ class Exchange:
                 parameters = await self._authenticated(request)
                 if faults.fails(call):
                     return _json({"code": -1001, "msg": "Internal error."}, 503)
+                if call in faults.refused:
+                    raise Refused(-6018, "The product is not open to this account.")
                 async with self.lock:
                     await self.chain.sync(self.book)
                     answer = _json(handler(parameters))

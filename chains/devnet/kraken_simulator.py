@@ -78,6 +78,8 @@ class KrakenExchange:
                     parameters = await self._authenticated(request)
                     if faults.fails(call):
                         return _json({"error": ["EService:Unavailable"]}, 503)
+                    if call in faults.refused:
+                        raise Refused(0, "EGeneral:Permission denied")
                     await self.chain.sync(self.book)
                     self.earnings.tick()
                     answer = _json({"error": [], "result": handler(parameters)})

@@ -15,7 +15,8 @@ class VenueState:
     `curve` excludes our own position from the venue's supply. `capacity` is what it still takes
     (None: no limit), `withdrawable` what could leave now by the venue's word. `refusal` says why
     nothing may enter ("" if it may): a doubtful venue is never entered and always left. `quotes`
-    are the rate as its sources gave it, where it is quoted and not computed from the chain.
+    are the rate as its sources gave it, where it is quoted and not computed from the chain. Without
+    `rate_known` the curve says nothing: no plan moves anything, people are still paid from here.
     """
 
     curve: Curve
@@ -26,6 +27,7 @@ class VenueState:
     refusal: str
     as_of: BlockRef
     quotes: tuple[Quote, ...] = ()
+    rate_known: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -114,8 +114,8 @@ class ExchangeWorld(World):
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         answer = await handler(request)
-        body = cast(web.Response, answer).body or b""
-        if answer.status == 200 and (b'"error":[]' in bytes(body) or self.kind == "binance"):
+        text = cast(web.Response, answer).text or ""
+        if answer.status == 200 and ('"error":[]' in text or self.kind == "binance"):
             self.taken[request.path.rsplit("/", 1)[-1]] += 1
         return answer
 
