@@ -15,7 +15,8 @@ class Faults:
     `part` is (numerator, denominator) of the next subscriptions and redemptions that are filled,
     `parts` how many of them. `suspended`: the exchange says that nothing may be withdrawn now.
     `insolvent`: it shows balances, says that all is well, and refuses every withdrawal. `frozen`:
-    it takes withdrawals and never sends them. `rate_factor` multiplies what is written as a rate:
+    it takes withdrawals and never sends them. `hidden`: so many looks at withdrawals don't list the
+    newest. `rate_factor` multiplies what is written as a rate:
     100 sends a percent where a decimal is documented.
     """
 
@@ -27,6 +28,7 @@ class Faults:
     suspended: bool = False
     insolvent: bool = False
     frozen: bool = False
+    hidden: int = 0
     rate_factor: int = 1
 
     def loses(self, call: str) -> bool:

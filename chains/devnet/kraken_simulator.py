@@ -183,9 +183,13 @@ class KrakenExchange:
 
     def _withdrawals(self, parameters: dict[str, str]) -> Any:
         names = {address.lower(): name for name, address in self.keys.items()}
+        rows = list(reversed(self.book.withdrawals))
+        if self.book.faults.hidden > 0 and rows:
+            self.book.faults.hidden -= 1
+            rows = rows[1:]
         return [
             wire.withdrawal(w, self.book.coin(w.coin), names[w.address.lower()])
-            for w in reversed(self.book.withdrawals)
+            for w in rows
             if parameters.get("asset", w.coin) == w.coin
         ]
 

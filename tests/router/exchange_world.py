@@ -70,6 +70,7 @@ class ExchangeWorld(World):
         config = {**EXCHANGE, "product": self.product, "network": WAYS[kind]}
         kinds = {**SITE.venues, VENUE: ("exchange", SITE.venues[VENUE][1], config)}
         self.site: Site = replace(SITE, venues=kinds)
+        self.extra = 0
         self.sent: list[tuple[str, int]] = []
         self.taken: Counter[str] = Counter()
         chain = cast(Any, WorldChain(self))

@@ -119,8 +119,8 @@ async def assert_covered(world: ExchangeWorld) -> None:
     v = await world.view()
     fakes = sum(venue.position for id_, venue in world.venues.items() if id_ != VENUE)
     real = world.treasury + world.idle + world.at_exchange + fakes
-    assert real == AMOUNT, (world.treasury, world.idle, world.at_exchange, fakes)
-    assert v.totals.assets + v.spread <= AMOUNT
+    assert real == AMOUNT + world.extra, (world.treasury, world.idle, world.at_exchange, fakes)
+    assert v.totals.assets + v.spread <= AMOUNT + world.extra
 
 
 async def settled(world: ExchangeWorld) -> bool:
@@ -239,3 +239,37 @@ async def test_partial_fills_are_asked_for_until_all_is_filled(made: ExchangeWor
     assert await balance(made, ann) == AMOUNT
     assert tuple(made.taken[name] for name in ORDERS[made.kind]) == (2, 2, 1)
     await assert_sound(made)
+
+
+@pytest.mark.parametrize("kind", ["kraken"])
+@pytest.mark.parametrize("age_s", [100, 700])
+async def test_withdrawal_that_is_listed_late_is_not_made_twice(
+    made: ExchangeWorld, age_s: int
+) -> None:
+    """Its answer is lost, and the balance has enough for a second one.
+
+    Listed within ten minutes it is found. Listed later still, the balance tells: an order that
+    was taken has left it.
+    """
+    never = Death(*NEVER)
+    ann = await enter(made, never)
+    made.faults.lose["Withdraw"], made.faults.hidden = 1, 4 if age_s < 600 else 12
+    await leave(made, ann)
+    while not await at_state(made, "redeeming"):
+        await jobs(made, 1, never, age_s=0)
+    if age_s < 600:
+        made.book.free["USDC"] += PLACED  # another's, so that the balance tells nothing
+        made.extra = PLACED
+    await jobs(made, 26, never, age_s=age_s)
+    assert made.faults.hidden == 0
+    assert [w.amount for w in made.book.withdrawals].count(PLACED) == 1
+    assert made.treasury >= AMOUNT
+
+
+async def at_state(world: ExchangeWorld, state: str) -> bool:
+    async with world.db.read() as s:
+        found = await s.scalar(
+            "SELECT EXISTS (SELECT FROM legs WHERE venue_id = :venue AND state = :state)",
+            {"venue": VENUE, "state": state},
+        )
+    return bool(found)
