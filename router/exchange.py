@@ -95,16 +95,23 @@ async def _note_subscription(at: At) -> bool:
 
 
 async def _subscribe(at: At) -> bool:
-    """subscribing -> done, if all is there; else ask for what isn't: it may be a part."""
+    """subscribing -> done, if all is there; else ask for what isn't: it may be a part.
+
+    Whether an order is being worked on is read first: what is read after a no is final.
+    """
+    refused: EarnRefused | None = None
+    try:
+        if await at.earn.busy(at.product):
+            return False
+    except EarnRefused as refusal:
+        refused = refusal
     missing = (at.leg.received or at.leg.amount) + (at.leg.position_before or 0)
     missing -= await at.position()
     if missing <= 0:
         return await at.advance(LegState.DONE)
-    try:
-        busy = await at.earn.busy(at.product)
-    except EarnRefused as refusal:
-        return await _give_up(at, refusal)
-    if busy or await at.spot() < missing:
+    if refused is not None:
+        return await _give_up(at, refused)
+    if await at.spot() < missing:
         return False
     return await _ask(at, missing)
 

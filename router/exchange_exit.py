@@ -42,8 +42,11 @@ async def note_redemption(at: At) -> bool:
 async def redeem(at: At) -> bool:
     """redeeming -> redeemed, once spot holds the exit's amount; only what it lacks is redeemed.
 
-    The position is read before spot, so that an order taken between the two is seen in one.
+    Whether an order is being worked on is read first: what is read after a no is final. The
+    position is read before spot, so that an order taken between the two is seen in one.
     """
+    if await _busy(at):
+        return False
     position, amount = await at.position(), at.leg.amount
     leaving = await at.earn.leaving(at.asset, at.product, at.decimals)
     spot = await at.spot()
@@ -60,12 +63,15 @@ async def redeem(at: At) -> bool:
     return await _ask_back(at, missing)
 
 
-async def _ask_back(at: At, amount: int) -> bool:
+async def _busy(at: At) -> bool:
+    """An old subscription that has failed says nothing about a redemption."""
     try:
-        if await at.earn.busy(at.product):
-            return False
+        return await at.earn.busy(at.product)
     except EarnRefused:
-        pass  # an old subscription that has failed says nothing about a redemption
+        return False
+
+
+async def _ask_back(at: At, amount: int) -> bool:
     try:
         await at.earn.redeem(at.product, amount, at.decimals)
     except EarnRefused as refusal:
