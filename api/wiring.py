@@ -54,6 +54,8 @@ SLOW_MS = 2_000
 RECONCILE_MS = 15_000
 PRICES_MS = 15_000
 """Well within the age that a price may have."""
+KRAKEN_PAUSE_US = 1_000_000
+"""Between two private calls: within the allowance of the second tier of its accounts."""
 ANCHOR_INTERVAL_S = 5
 """The least pause between two anchors of a log that has news."""
 
@@ -146,7 +148,13 @@ def _exchange(home: Path, name: str, row: Mapping[str, str]) -> Earn:
             row["url"], secret["key"], secret["secret"].encode(), lambda: time.time_ns() // 10**6
         )
     if kind == "kraken":
-        return Kraken(row["url"], secret["key"], secret["secret"], lambda: time.time_ns() // 10**3)
+        return Kraken(
+            row["url"],
+            secret["key"],
+            secret["secret"],
+            lambda: time.time_ns() // 10**3,
+            pause_us=KRAKEN_PAUSE_US,
+        )
     raise InvalidInput(f"exchanges.{name}.kind", f"{kind!r} is not one of binance, kraken")
 
 

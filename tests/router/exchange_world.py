@@ -149,6 +149,8 @@ class ExchangeWorld(World):
         )
         waiting = sum(d.amount for d in self.book.deposits if d.status is DepositStatus.PENDING)
         arriving = sum(amount for _, amount in self.sent)
+        if isinstance(self.exchange, KrakenExchange):
+            waiting += self.exchange.earnings.waiting(self.product)
         return self.subscribed + self.book.free["USDC"] + held + waiting + arriving
 
     async def age(self, seconds: int) -> None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.postgres
 
 AMOUNT = 1_000_000 * UNIT
 PLACED = AMOUNT // 5
-POINTS = 40
+POINTS = 36
 """More than a story has."""
 ORDERS = {
     "binance": ("subscribe", "redeem", "apply"),

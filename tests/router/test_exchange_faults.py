@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chains.devnet.kraken_simulator import KrakenExchange
 from chains.types import BlockRef
 from router import accrual, stuck
 from router.rates.check import RateRule, check
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.postgres
 
 _ = made  # a fixture
 NO_DEATH = Death(*NEVER)
+DAY = 86_400
 
 
 async def stuck_of(world: ExchangeWorld) -> tuple[Stuck, ...]:
@@ -151,6 +153,24 @@ async def test_offer_that_cannot_be_read_moves_nothing_and_people_are_still_paid
     assert "can't be read" in row.refusal
     await leave(made, ann)
     await ends_well(made, ann)
+
+
+@pytest.mark.parametrize("kind", ["kraken"])
+async def test_unbonding_is_waited_for_and_asked_for_once(made: ExchangeWorld) -> None:
+    """The position keeps what is on its way out; a wait by the product's terms is not stuck."""
+    assert isinstance(made.exchange, KrakenExchange)
+    made.exchange.earnings.unbonding_s[made.product] = DAY
+    ann = await enter(made, NO_DEATH)
+    [row] = [r for r in await compare(made.deps, made.tenant, made.pool_id) if r.venue == VENUE]
+    assert "queue of 86400 s" in row.exit_terms
+    await leave(made, ann)
+    await jobs(made, 10, NO_DEATH, age_s=STUCK_S)
+    assert (await leg(made)).state == "redeeming"
+    assert made.taken["Deallocate"] == 1
+    assert await stuck_of(made) == ()
+    made.book.now_s += DAY + 1
+    await ends_well(made, ann)
+    assert made.taken["Deallocate"] == 1
 
 
 @KINDS

@@ -17,6 +17,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -52,12 +53,22 @@ PARTS_LEAVING = ("unbonding", "exit_queue")
 
 
 class Kraken:
-    """One account, one key a process: two would race for nonces. `secret` is base64 text."""
+    """One account, one key a process: two would race for nonces. `secret` is base64 text.
+
+    `pause_us` lies between the starts of two private calls: Kraken counts them against an
+    allowance that comes back by about one in a second or two, and answers no more once it is used.
+    """
 
     own_ids = False
 
     def __init__(
-        self, base_url: str, key: str, secret: str, now_us: Callable[[], int], timeout_s: int = 5
+        self,
+        base_url: str,
+        key: str,
+        secret: str,
+        now_us: Callable[[], int],
+        timeout_s: int = 5,
+        pause_us: int = 0,
     ) -> None:
         self._base_url, self._key, self._now_us = base_url, key, now_us
         try:
@@ -65,6 +76,7 @@ class Kraken:
         except ValueError:
             raise ValueError("secret: Kraken's is base64 text") from None
         self._nonce, self._turn = 0, asyncio.Lock()
+        self._pause_us, self._next_us = pause_us, 0
         self._client = httpx.AsyncClient(base_url=base_url, timeout=timeout_s)
 
     def __repr__(self) -> str:
@@ -235,6 +247,9 @@ class Kraken:
         return _result(call, errors, result)
 
     async def _send(self, call: str, query: Mapping[str, str]) -> tuple[list[str], Any]:
+        wait = timedelta(microseconds=max(self._next_us - self._now_us(), 0))
+        await asyncio.sleep(wait.total_seconds())
+        self._next_us = self._now_us() + self._pause_us
         self._nonce = max(self._nonce + 1, self._now_us())
         path, nonce = f"/0/private/{call}", str(self._nonce)
         body = urlencode({"nonce": nonce, **query})

@@ -1,6 +1,7 @@
 """Kraken's wire format: signatures, nonces, estimates, locks, and withdrawals without our id."""
 
 import base64
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -72,6 +73,16 @@ async def test_nonces_rise_though_the_clock_stands_and_a_refused_one_is_tried_hi
     exchange, seen = client(no("EAPI:Invalid nonce"))
     with pytest.raises(EarnUnavailable):
         await exchange.subscribe(ID, 1, 6)
+    assert len(seen) == 3
+
+
+async def test_calls_keep_their_pause() -> None:
+    exchange, seen = client(ok(True))
+    exchange._now_us, exchange._pause_us = lambda: time.monotonic_ns() // 1_000, 60_000
+    started = time.monotonic_ns()
+    for _ in range(3):
+        await exchange.subscribe(ID, 1, 6)
+    assert time.monotonic_ns() - started >= 2 * 60_000_000
     assert len(seen) == 3
 
 
