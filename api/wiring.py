@@ -20,7 +20,7 @@ from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
 from custody.core.clock import SystemClock
 from custody.core.db import Database
-from custody.core.errors import Broken
+from custody.core.errors import Broken, InvalidInput
 from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
 from custody.core.isolation import each
@@ -55,6 +55,7 @@ from router import (
 )
 from router.deps import RouterDeps
 from router.venues.cefi.binance import Binance
+from router.venues.cefi.kraken import Kraken
 from router.venues.cefi.port import Earn
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ SLOW_MS = 2_000
 RECONCILE_MS = 15_000
 PRICES_MS = 15_000
 """Well within the age that a price may have."""
+KRAKEN_PAUSE_US = 1_000_000
+"""Between two private calls: within the allowance of the second tier of its accounts."""
 ANCHOR_INTERVAL_S = 5
 """The least pause between two anchors of a log that has news."""
 
@@ -97,8 +100,7 @@ class Parts:
         for client in self.clients.values():
             await client.close()
         for exchange_client in self.exchanges.values():
-            if isinstance(exchange_client, Binance):
-                await exchange_client.close()
+            await exchange_client.close()
 
 
 class ExchangeHoldings:
@@ -139,7 +141,7 @@ def parts(settings: Settings, *, exchanges: bool = True) -> Parts:
         registry=registry,
         clients=clients,
         exchanges={
-            name: _exchange(settings.home, row)
+            name: _exchange(settings.home, name, row)
             for name, row in installation.exchanges.items()
             if exchanges
         },
@@ -148,12 +150,23 @@ def parts(settings: Settings, *, exchanges: bool = True) -> Parts:
     )
 
 
-def _exchange(home: Path, row: Mapping[str, str]) -> Earn:
-    """The API key lies in a file of its own: {"key", "secret"}."""
+def _exchange(home: Path, name: str, row: Mapping[str, str]) -> Earn:
+    """The API key lies in a file of its own: {"key", "secret"}; Kraken's secret is base64 text."""
     secret = orjson.loads((home / row["key_file"]).read_bytes())
-    return Binance(
-        row["url"], secret["key"], secret["secret"].encode(), lambda: time.time_ns() // 10**6
-    )
+    kind = row.get("kind", "binance")
+    if kind == "binance":
+        return Binance(
+            row["url"], secret["key"], secret["secret"].encode(), lambda: time.time_ns() // 10**6
+        )
+    if kind == "kraken":
+        return Kraken(
+            row["url"],
+            secret["key"],
+            secret["secret"],
+            lambda: time.time_ns() // 10**3,
+            pause_us=KRAKEN_PAUSE_US,
+        )
+    raise InvalidInput(f"exchanges.{name}.kind", f"{kind!r} is not one of binance, kraken")
 
 
 async def build(settings: Settings) -> Deps:

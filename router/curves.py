@@ -451,6 +451,9 @@ def from_json(body: Mapping[str, Any]) -> Curve:
     if kind == "tiered":
         tiers = tuple((int(bound), int(rate)) for bound, rate in body["tiers"])
         return Tiered(tiers, int(body["rest_ray"]))
+    if kind == "whole_tiered":
+        tiers = tuple((int(bound), int(rate)) for bound, rate in body["tiers"])
+        return WholeTiered(tiers, int(body["rest_ray"]))
     if kind == "kinked":
         return Kinked(**{k: int(v) for k, v in body.items() if k != "kind"})
     if kind == "sampled":
@@ -490,3 +493,41 @@ def pays_at_least(curve: Curve, x: int, price_ray: int) -> bool:
     n1, d1 = curve.income(x)
     n0, d0 = curve.income(x - 1)
     return n1 * d0 - n0 * d1 >= price_ray * d1 * d0
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTiered:
+    """Whole-balance tiers: the whole deposit earns the rate of the tier that it falls in.
+
+    `tiers` is ((upper bound, rate in ray), ...) with ascending bounds, each bound inside its tier;
+    above the last bound everything earns `rest_ray`. Income jumps at a bound, down as well as up:
+    one unit more can cost the better rate on all of it.
+    """
+
+    tiers: tuple[tuple[int, int], ...]
+    rest_ray: int
+
+    def income(self, x: int) -> Rational:
+        rate = next((rate for bound, rate in self.tiers if x <= bound), self.rest_ray)
+        return x * rate, 1
+
+    def ranges(self, hi: int) -> tuple[Range, ...]:
+        """One a tier: income is a straight line inside each and jumps between them."""
+        rates = [rate for _, rate in self.tiers] + [self.rest_ray]
+        cuts = [
+            bound
+            for (bound, rate), following in zip(self.tiers, rates[1:], strict=True)
+            if following != rate and bound < hi
+        ]
+        return _split(0, hi, cuts, Shape.CONCAVE)
+
+    def terms(self) -> tuple[Term, ...]:
+        found = [Term(bound, a=(rate, 1)) for bound, rate in self.tiers]
+        return (*found, Term(None, a=(self.rest_ray, 1)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": "whole_tiered",
+            "tiers": [[str(bound), str(rate)] for bound, rate in self.tiers],
+            "rest_ray": str(self.rest_ray),
+        }

@@ -15,6 +15,8 @@ from router.pieces import Piece
 
 SAMPLES = 32
 """Points looked at in each piece to find where chords touch it, closer where it bends more."""
+JUMP = 1e-12
+"""Pieces that differ by more where they touch (all incomes are near one) do not join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ def _falls(pieces: Sequence[Piece], forms: Sequence[Form], unit: int) -> bool:
     for n, (p, q) in enumerate(pairwise(pieces)):
         if q.lo != p.hi + 1 or q.cost_ray != p.cost_ray:
             return False
-        if forms[n + 1].slope(q.lo / unit) > forms[n].slope(p.hi / unit):
+        before, after = p.hi / unit, q.lo / unit
+        slope, jump = forms[n].slope(before), forms[n + 1].at(after) - forms[n].at(before)
+        if forms[n + 1].slope(after) > slope or abs(jump) > 2.0 * abs(slope) / unit + JUMP:
             return False
     return True
 

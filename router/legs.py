@@ -38,6 +38,7 @@ class Leg:
     request_id: int | None
     position_before: int | None
     order_id: str | None
+    order_known: str | None
     tx_hash: str | None
     final_block: int | None
     received: int | None
@@ -77,8 +78,8 @@ class Leg:
 
 _COLUMNS = (
     "id, tenant_id, pool_id, plan_id, venue_id, action, amount, state, intent_id,"
-    " claim_intent_id, request_id, position_before, order_id, tx_hash, final_block, received,"
-    " reason, code, retry_of, attempts, retry_at, created_at, updated_at"
+    " claim_intent_id, request_id, position_before, order_id, order_known, tx_hash, final_block,"
+    " received, reason, code, retry_of, attempts, retry_at, created_at, updated_at"
 )
 
 

@@ -199,6 +199,7 @@ legs = Table(
     Column("request_id", AMOUNT),
     Column("position_before", AMOUNT),
     Column("order_id", String(64)),
+    Column("order_known", Text),
     Column("tx_hash", String(66)),
     Column("final_block", BigInteger),
     Column("received", AMOUNT),

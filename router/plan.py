@@ -163,6 +163,8 @@ def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) 
         curve = Flat(0) if state is None else state.curve
         reason = "a move is under way" if busy else "could not be read"
         return VenueInput(row.id, row.tier, curve, value, 0, None, reason)
+    if not state.rate_known:
+        return VenueInput(row.id, row.tier, state.curve, state.position, 0, None, state.refusal)
     found = VenueInput(
         id=row.id,
         tier=row.tier,

@@ -101,7 +101,7 @@ _MOVES: Mapping[str, Mapping[Any, frozenset[Any]]] = {
         _L.SUBSCRIBING: frozenset({_L.DONE}),
         _L.REDEEMING: frozenset({_L.REDEEMED, _L.FAILED}),
         _L.REDEEMED: frozenset({_L.WITHDRAWING, _L.FAILED}),
-        _L.WITHDRAWING: frozenset({_L.ARRIVING, _L.REDEEMED}),
+        _L.WITHDRAWING: frozenset({_L.WITHDRAWING, _L.ARRIVING, _L.REDEEMED}),
         _L.ARRIVING: frozenset({_L.ARRIVING, _L.DONE}),
         _L.QUEUED: frozenset({_L.CLAIMING}),
         _L.CLAIMING: frozenset({_L.QUEUED, _L.DONE}),

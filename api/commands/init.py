@@ -286,7 +286,13 @@ def installation(founding: Founding) -> dict[str, Any]:
             "anchor_chain_id": min(founding.worlds),
         },
         "fees": first_policy.fees(founding),
-        "exchanges": {exchange["name"]: {"url": exchange["url"], "key_file": "exchange.key.json"}},
+        "exchanges": {
+            exchange["name"]: {
+                "url": exchange["url"],
+                "key_file": "exchange.key.json",
+                "kind": exchange.get("kind", "binance"),
+            }
+        },
         "prices": first_prices.sources(founding),
         "sweeping": first_policy.sweeping(founding),
     }

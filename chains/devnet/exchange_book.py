@@ -7,6 +7,8 @@ base units, times Unix seconds of the chain, rates hundred-millionths a year of 
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from chains.devnet.exchange_faults import Faults
+
 RATE_SCALE = 10**8
 YEAR_S = 365 * 24 * 3600
 
@@ -114,6 +116,7 @@ class Book:
     withdrawals: list[Withdrawal] = field(default_factory=list)
     now_s: int = 0
     orders: int = 0
+    faults: Faults = field(default_factory=Faults)
 
     def advance(self, now_s: int) -> None:
         """Let rewards accrue up to a chain time. Going back in time changes nothing."""

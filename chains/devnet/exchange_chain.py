@@ -58,7 +58,7 @@ class ExchangeChain:
                 book.credit(deposit)
         book.advance(head.timestamp)
         for withdrawal in book.withdrawals:
-            if withdrawal.status is WithdrawalStatus.PROCESSING:
+            if withdrawal.status is WithdrawalStatus.PROCESSING and not book.faults.frozen:
                 # One payment that cannot be sent now must not stop the others, nor the reads.
                 with suppress(ChainError):
                     await self._pay(book, withdrawal)

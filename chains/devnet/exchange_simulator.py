@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
@@ -95,11 +95,19 @@ class Exchange:
 
     def _route(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def serve(request: web.Request) -> web.Response:
+            call, faults = request.path.rsplit("/", 1)[-1], self.book.faults
             try:
                 parameters = await self._authenticated(request)
+                if faults.fails(call):
+                    return _json({"code": -1001, "msg": "Internal error."}, 503)
+                if call in faults.refused:
+                    raise Refused(-6018, "The product is not open to this account.")
                 async with self.lock:
                     await self.chain.sync(self.book)
-                    return _json(handler(parameters))
+                    answer = _json(handler(parameters))
+                if faults.loses(call):
+                    hang_up(request)
+                return answer
             except Refused as refused:
                 status = 401 if refused.code in (-2014, -2015) else 400
                 return _json({"code": refused.code, "msg": refused.message}, status)
@@ -136,7 +144,7 @@ class Exchange:
 
     def _products(self, parameters: dict[str, str]) -> Any:
         rows = [
-            wire.product_row(p, self.book.coin(p.coin))
+            wire.product_row(p, self.book.coin(p.coin), self.book.faults.rate_factor)
             for p in self.book.products.values()
             if parameters.get("asset", p.coin) == p.coin
         ]
@@ -156,13 +164,16 @@ class Exchange:
 
     def _subscribe(self, parameters: dict[str, str]) -> Any:
         product = self.book.product(wire.required(parameters, "productId"))
-        self.book.subscribe(product.product_id, self._amount(parameters, product.coin))
+        amount = self.book.faults.filled(self._amount(parameters, product.coin))
+        self.book.subscribe(product.product_id, amount)
         return {"purchaseId": self._next_id(), "success": True}
 
     def _redeem(self, parameters: dict[str, str]) -> Any:
         product = self.book.product(wire.required(parameters, "productId"))
         everything = parameters.get("redeemAll", "false").lower() == "true"
         amount = None if everything else self._amount(parameters, product.coin)
+        if amount is not None:
+            amount = self.book.faults.filled(amount)
         self.book.redeem(product.product_id, amount)
         return {"redeemId": self._next_id(), "success": True}
 
@@ -176,6 +187,8 @@ class Exchange:
             raise Refused(-4012, "The withdrawal address is not valid.") from None
         order_id = wire.required(parameters, "withdrawOrderId")
         amount = self._amount(parameters, coin.symbol)
+        if self.book.faults.suspended or self.book.faults.insolvent:
+            raise Refused(-4019, "The current currency is not open for withdrawal.")
         return {"id": self.book.apply(order_id, coin.symbol, address, amount).withdrawal_id}
 
     def _withdrawals(self, parameters: dict[str, str]) -> Any:
@@ -207,10 +220,10 @@ def default_products(coins: Mapping[str, Coin]) -> dict[str, Product]:
     }
 
 
-async def open_exchange(
-    rpc_url: str, world: World, *, api_key: str, api_secret: str, confirmations: int = 2
-) -> Exchange:
-    """Books and chain side, hot wallet stocked; nothing listens yet. Raises ChainError."""
+async def open_chain(
+    rpc_url: str, world: World, *, api_key: str, hot_wallet: str, confirmations: int
+) -> ExchangeChain:
+    """The chain side of an exchange, its hot wallet stocked. Raises ChainError."""
     coins = {"ETH": Coin("ETH", 18, None)}
     coins |= {t.symbol: Coin(t.symbol, t.decimals, t.address) for t in world.tokens.values()}
     client = EvmClient(world.chain_id, [rpc_url])
@@ -219,18 +232,40 @@ async def open_exchange(
         client=client,
         coins=coins,
         address=deposit_address(api_key),
-        hot_wallet=checksum(world.accounts.exchange_hot),
+        hot_wallet=checksum(hot_wallet),
         confirmations=confirmations,
         scanned=(await client.block("latest")).number,
     )
     stock = {s: n * 10 ** coins[s].decimals for s, n in STOCK_COINS.items() if s in coins}
     await chain.stock_up(world.accounts.whale, stock)
-    book = Book(coins, default_products(coins), withdrawal_fees={})
+    return chain
+
+
+async def open_exchange(
+    rpc_url: str, world: World, *, api_key: str, api_secret: str, confirmations: int = 2
+) -> Exchange:
+    """Books and chain side; nothing listens yet. Raises ChainError."""
+    chain = await open_chain(
+        rpc_url, world, api_key=api_key, hot_wallet=world.accounts.exchange_hot,
+        confirmations=confirmations,
+    )  # fmt: skip
+    book = Book(dict(chain.coins), default_products(chain.coins), withdrawal_fees={})
     return Exchange(api_key, api_secret, book, chain)
 
 
+class Served(Protocol):
+    """A simulated exchange, whatever its wire format."""
+
+    @property
+    def chain(self) -> ExchangeChain: ...
+
+    def app(self) -> web.Application: ...
+
+    async def sync_forever(self) -> None: ...
+
+
 @contextlib.asynccontextmanager
-async def serving(exchange: Exchange, port: int = 0) -> AsyncIterator[str]:
+async def serving(exchange: Served, port: int = 0) -> AsyncIterator[str]:
     """Listen on the loopback interface while the block runs; yields the address."""
     runner = web.AppRunner(exchange.app(), access_log=None, shutdown_timeout=1)
     await runner.setup()
@@ -276,6 +311,12 @@ def main() -> None:
     key, secret = os.environ["MOORAGE_EXCHANGE_KEY"], os.environ["MOORAGE_EXCHANGE_SECRET"]
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(arguments.rpc, world, arguments.port, api_key=key, api_secret=secret))
+
+
+def hang_up(request: web.Request) -> None:
+    """Close the connection: the order was taken, its answer never arrives."""
+    if request.transport is not None:
+        request.transport.close()
 
 
 def _check_network(parameters: dict[str, str]) -> None:

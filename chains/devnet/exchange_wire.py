@@ -100,21 +100,22 @@ def rate(value: int) -> str:
     return to_decimal(value, len(str(RATE_SCALE)) - 1)
 
 
-def tiers(product: Product, coin: Coin) -> dict[str, str]:
+def tiers(product: Product, coin: Coin, factor: int = 1) -> dict[str, str]:
     """`0-200000USDC` -> bonus rate. Bounds are whole coins."""
     rows, below = {}, 0
     for bound, bonus in product.tiers:
         upper = bound // 10**coin.decimals
-        rows[f"{below}-{upper}{coin.symbol}"] = rate(bonus)
+        rows[f"{below}-{upper}{coin.symbol}"] = rate(bonus * factor)
         below = upper
     return rows
 
 
-def product_row(product: Product, coin: Coin) -> dict[str, Any]:
+def product_row(product: Product, coin: Coin, factor: int = 1) -> dict[str, Any]:
+    """`factor` other than 1 is a lie about the rates."""
     return {
         "asset": coin.symbol,
-        "latestAnnualPercentageRate": rate(product.base_rate),
-        "tierAnnualPercentageRate": tiers(product, coin),
+        "latestAnnualPercentageRate": rate(product.base_rate * factor),
+        "tierAnnualPercentageRate": tiers(product, coin, factor),
         "airDropPercentageRate": rate(0),
         "canPurchase": True,
         "canRedeem": True,
@@ -189,14 +190,14 @@ def coins(book: Book, network: str) -> list[dict[str, Any]]:
         {
             "coin": coin.symbol,
             "depositAllEnable": True,
-            "withdrawAllEnable": True,
+            "withdrawAllEnable": not book.faults.suspended,
             "networkList": [
                 {
                     "coin": coin.symbol,
                     "network": network,
                     "isDefault": True,
                     "depositEnable": True,
-                    "withdrawEnable": True,
+                    "withdrawEnable": not book.faults.suspended,
                     "withdrawFee": to_decimal(
                         book.withdrawal_fees.get(coin.symbol, 0), coin.decimals
                     ),

@@ -50,7 +50,8 @@ class Installation:
 
     @property
     def exchanges(self) -> Mapping[str, Mapping[str, str]]:
-        """name -> {url, key_file}: where an exchange is and which file holds its API key."""
+        """name -> {url, key_file, kind}: where an exchange is, which file holds its API key, and
+        whose wire format it speaks ("binance" if it isn't said, or "kraken")."""
         return dict(self.body["exchanges"])
 
     @property

@@ -16,9 +16,11 @@ VENUE_KINDS = {
     "staking": ("token", "queue", "guard_venue"),
     "exchange": ("exchange", "product", "asset", "network", "deposit_address"),
 }
-"""The fields each kind's config must have; an exchange's `withdraw_fee`, a decimal string of its
-asset, is used where the exchange doesn't publish one. `protocol`, `issuer` and `oracle` say who is
-behind a venue; `curve` and `maturity_s` of an erc4626 are in router/venues/evidence.py."""
+"""The fields each kind's config must have. An exchange's `withdraw_fee`, a decimal string of its
+asset, is used where the exchange doesn't publish one, and its `network` is the exchange's name of
+the way out: a network at Binance, the name of the enrolled address at Kraken. `protocol`, `issuer`
+and `oracle` say who is behind a venue; `curve` and `maturity_s` of an erc4626 are in
+router/venues/evidence.py."""
 VAULTS = ("stata", "metamorpho", "compound", "erc4626", "erc7540")
 """Kinds whose receipt is an ERC-4626 share: to the guard and to the ledger they are one."""
 

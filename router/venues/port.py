@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from chains.types import BlockRef
 from router.curves import Curve
+from router.rates.units import Quote
 
 WAD = 10**18
 UTILISATION_MAX_WAD = WAD * 97 // 100
@@ -25,6 +26,10 @@ class VenueState:
     back, `liquidity` what everybody together can withdraw now, `supply` what all others have there,
     `utilisation_wad` the part of all that is lent out. `facts` name protocol, issuer, oracle, chain
     and kind ("" where the listing does not say).
+
+    `quotes` are the rate as its sources gave it, where it is quoted and not computed from the
+    chain. Without `rate_known` the curve says nothing: no plan moves anything, people are still
+    paid from here.
     """
 
     curve: Curve
@@ -40,6 +45,8 @@ class VenueState:
     supply: int | None = None
     utilisation_wad: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    quotes: tuple[Quote, ...] = ()
+    rate_known: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -2,7 +2,19 @@
 
 from hypothesis import strategies as st
 
-from router.curves import RAY, WAD, Curve, FixedPot, Flat, Kinked, Queued, Sampled, Slot, Tiered
+from router.curves import (
+    RAY,
+    WAD,
+    Curve,
+    FixedPot,
+    Flat,
+    Kinked,
+    Queued,
+    Sampled,
+    Slot,
+    Tiered,
+    WholeTiered,
+)
 
 RATES = st.integers(0, 30 * RAY // 100)
 
@@ -50,8 +62,13 @@ def queued(draw: st.DrawFn, size_max: int) -> Queued:
     return Queued(others, draw(st.integers(WAD // 2, WAD)), tuple(slots))
 
 
+@st.composite
+def whole_tiered(draw: st.DrawFn, size_max: int) -> WholeTiered:
+    marginal = draw(tiered(size_max))
+    return WholeTiered(marginal.tiers, marginal.rest_ray)
+
+
 def curves(size_max: int) -> st.SearchStrategy[Curve]:
     pots = st.builds(FixedPot, st.integers(0, size_max * RAY // 10), st.integers(0, size_max))
-    return st.one_of(
-        st.builds(Flat, RATES), pots, *(c(size_max) for c in (tiered, kinked, sampled, queued))
-    )
+    kinds = (tiered, kinked, sampled, queued, whole_tiered)
+    return st.one_of(st.builds(Flat, RATES), pots, *(c(size_max) for c in kinds))

@@ -17,6 +17,7 @@ from router.curves import (
     Shape,
     Slot,
     Tiered,
+    WholeTiered,
     from_json,
     income_down,
     income_up,
@@ -112,3 +113,19 @@ def test_a_vault_that_has_one_market_to_itself_and_no_fee_earns_what_the_market_
     alone = replace(market, supply=0)
     vault = Queued(market.supply, WAD, (Slot(0, market.supply, 0, alone),))
     assert Fraction(*vault.income(x)) == Fraction(*market.income(x))
+
+
+def test_whole_balance_tiers_pay_one_rate_on_everything_and_jump_at_a_bound() -> None:
+    """8 % to 500, 5 % to 1000, 3 % above: the 501st unit costs 15 a year, it does not earn 0.05."""
+    percent = RAY // 100
+    tiers = ((500, 8 * percent), (1000, 5 * percent))
+    whole, marginal = WholeTiered(tiers, 3 * percent), Tiered(tiers, 3 * percent)
+    assert [income_down(whole, x) // percent for x in (500, 501, 1000, 1001)] == [
+        4000, 2505, 5000, 3003,
+    ]  # fmt: skip
+    assert income_down(marginal, 501) // percent == 4005
+    assert rate_ray_down(whole, 501) == 5 * percent
+    assert [(r.lo, r.hi) for r in whole.ranges(2000)] == [(0, 500), (501, 1000), (1001, 2000)]
+    assert marginal_down(whole, 501) == -1495 * percent
+    rising = WholeTiered(((500, 3 * percent),), 8 * percent)
+    assert marginal_down(rising, 501) == (501 * 8 - 1500) * percent

@@ -131,12 +131,14 @@ async def test_failed_withdrawal_is_asked_again_under_another_id(world: World) -
     leg = await leg_of(world, id_)
     assert (leg.state, leg.order_id, leg.attempt) == ("redeemed", f"{id_.hex}x1", 1)
     await age(world, 60)
-    await steps(world, 2)
+    await steps(world, 1)
     world.earn.fail_order(f"{id_.hex}x1")
     await steps(world, 1)
     assert (await leg_of(world, id_)).order_id == f"{id_.hex}x2"
     await age(world, 60)
-    world.earn.free = PLACED
+    await steps(world, 2)
+    assert world.earn.calls.count("withdraw") == 2, "the second pause is twice as long"
+    await age(world, 60)
     await steps(world, 10)
     assert (await leg_of(world, id_)).state == "done"
     await assert_sound(world)
@@ -146,7 +148,7 @@ async def test_arrival_follows_the_exchange_to_another_transaction(world: World)
     await funded(world)
     await run(world)
     id_ = await exiting(world, PLACED)
-    await steps(world, 5)
+    await steps(world, 4)
     [order] = world.earn.orders
     real = world.earn.orders[order]
     lost = type(real)(order, real.amount, 0, "0x" + "ee" * 32, False)

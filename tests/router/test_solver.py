@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.curves import RAY, WAD, Curve, FixedPot, Flat, Kinked, Queued, Sampled, Slot, Tiered
+from router.curves import (
+    RAY,
+    WAD,
+    Curve,
+    FixedPot,
+    Flat,
+    Kinked,
+    Queued,
+    Sampled,
+    Slot,
+    Tiered,
+    WholeTiered,
+)
 from router.pieces import Cap, Item, Option, whole
 from router.solver import Solution, solve
 from tests.router.markets import curves
@@ -151,6 +163,8 @@ def scaled(curve: Curve, times: int) -> Any:
             return FixedPot(pot * times, supply * times)
         case Tiered(tiers, rest):
             return Tiered(tuple((bound * times, rate) for bound, rate in tiers), rest)
+        case WholeTiered(tiers, rest):
+            return WholeTiered(tuple((bound * times, rate) for bound, rate in tiers), rest)
         case Sampled(points):
             return Sampled(tuple((x * times, y * times) for x, y in points))
         case Kinked():

@@ -23,7 +23,15 @@ from router.curves import RAY, YEAR_S, Curve, FixedPot, Flat, Tiered, income_dow
 from router.deps import RouterDeps
 from router.objections import Objection
 from router.tiers import Tier
-from router.venues.cefi.port import Credit, EarnRefused, EarnUnavailable, Offer, Withdrawal
+from router.venues.cefi.port import (
+    Credit,
+    EarnRefused,
+    EarnSuspended,
+    EarnUnavailable,
+    Offer,
+    Order,
+    Withdrawal,
+)
 from router.venues.port import VenueState
 from tests.router.pool_world import START, UNIT, PoolWorld, Site
 
@@ -139,6 +147,8 @@ class FakeVenue:
 class FakeEarn:
     """An exchange that loses answers: with `drop`, the order is taken and the answer lost."""
 
+    own_ids = True
+
     def __init__(self, world: "World") -> None:
         self.world = world
         self.free, self.subscribed, self.drop = 0, 0, False
@@ -147,7 +157,7 @@ class FakeEarn:
         self.calls: list[str] = []
         self.fee = 0
         self.refuses: set[str] = set()
-        self.late, self.slow = 0, False
+        self.late, self.slow, self.suspended = 0, False, False
 
     async def offer(self, asset: str, product: str, decimals: int) -> Offer:
         return Offer(Tiered((), 7 * PERCENT), 1, None, True, True)
@@ -178,26 +188,43 @@ class FakeEarn:
             self.free += amount
         self._answer()
 
-    async def withdraw(
-        self, asset: str, network: str, address: str, amount: int, decimals: int, order_id: str
-    ) -> None:
+    async def leaving(self, asset: str, product: str, decimals: int) -> int:
+        return 0
+
+    async def busy(self, product: str) -> bool:
+        return False
+
+    async def known(self, order: Order) -> str:
+        return ""
+
+    async def withdraw(self, order: Order, fee: int) -> None:
         self.calls.append("withdraw")
-        if order_id not in self.orders:
-            if amount + self.fee > self.free:
+        self._refuse("withdraw")
+        if order.id not in self.orders:
+            amount = order.amount - fee
+            if order.amount > self.free:
                 raise EarnRefused("insufficient balance")
-            self.free -= amount + self.fee
-            tx = self.world.pay_guard(address, amount)
-            self.orders[order_id] = Withdrawal(order_id, amount, self.fee, tx, False)
+            self.free -= order.amount
+            tx = self.world.pay_guard(order.address, amount)
+            self.orders[order.id] = Withdrawal(order.id, amount, fee, tx, False)
         self._answer()
 
-    async def withdrawal_fee(self, asset: str, network: str, decimals: int) -> int:
+    async def withdrawal_fee(self, order: Order) -> int:
+        if self.suspended:
+            raise EarnSuspended("closed for maintenance")
         return self.fee
 
-    async def withdrawal(self, order_id: str, asset: str, decimals: int) -> Withdrawal | None:
-        return self.orders.get(order_id)
+    async def withdrawal(self, order: Order) -> Withdrawal | None:
+        return self.orders.get(order.id)
+
+    async def close(self) -> None:
+        pass
 
     def fail_order(self, order_id: str) -> None:
         """The next look at this order finds it failed; its money is in spot again."""
+        order = self.orders[order_id]
+        self.free += order.amount + order.fee
+        self.world.idle -= order.amount  # it never came
         self.orders[order_id] = Withdrawal(order_id, 0, 0, "", True)
 
     def _refuse(self, call: str) -> None:

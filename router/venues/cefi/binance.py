@@ -8,21 +8,32 @@ the part of the balance inside its range.
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import orjson
 
+from custody.core.clock import from_timestamp
 from router.curves import Tiered
-from router.rates.units import BadRate, ray_from_decimal
-from router.venues.cefi.port import Credit, EarnRefused, EarnUnavailable, Offer, Withdrawal
+from router.rates.units import BadRate, Quote, ray_from_decimal
+from router.venues.cefi.amounts import to_text, to_units_down, to_units_up, understood
+from router.venues.cefi.port import (
+    Credit,
+    EarnRefused,
+    EarnSuspended,
+    EarnUnavailable,
+    Offer,
+    Order,
+    Withdrawal,
+)
 
 RECV_WINDOW_MS = 5_000
 DEPOSIT_CREDITED = ("1", "6")
 """1 success; 6 credited but cannot withdraw yet."""
+UNSURE = (-1000, -1001, -1006, -1007)
+"""Unknown, disconnected, unexpected response, timeout: what came of the order is not known."""
 WITHDRAW_FAILED = (1, 3, 5)
 """cancelled, rejected, failure."""
 _TIER = re.compile(r"([0-9.]+)-([0-9.]+)([A-Z]+)")
@@ -37,6 +48,8 @@ class Binance:
         self._base_url, self._key, self._secret, self._now_ms = base_url, key, secret, now_ms
         self._client = httpx.AsyncClient(base_url=base_url, timeout=timeout_s)
 
+    own_ids = True
+
     def __repr__(self) -> str:
         return f"Binance({self._base_url})"
 
@@ -48,34 +61,43 @@ class Binance:
         row = next((r for r in _rows(body) if r.get("productId") == product), None)
         if row is None:
             raise EarnUnavailable(f"no flexible product {product}")
-        try:
+        with understood("offer"):
             curve = curve_of(row, asset, decimals)
-        except (BadRate, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise EarnUnavailable(f"offer not understood: {error}") from error
+        best = max(rate for _, rate in (*curve.tiers, (0, curve.rest_ray)))
+        asked_at = from_timestamp(self._now_ms() // 1000)
         return Offer(
             curve=curve,
             minimum=to_units_up(row.get("minPurchaseAmount", "0"), decimals),
             capacity=None,
             redeemable=bool(row.get("canRedeem", False)),
             open=bool(row.get("canPurchase", False)) and not row.get("isSoldOut", False),
+            quote=Quote(f"binance/{product}", best, is_estimate=True, as_of=asked_at),
         )
 
     async def position(self, asset: str, product: str, decimals: int) -> int:
         query = {"asset": asset, "productId": product}
         body = await self._get("/sapi/v1/simple-earn/flexible/position", query)
         rows = [r for r in _rows(body) if r.get("productId") == product]
-        with _understood("position"):
+        with understood("position"):
             return sum(to_units_down(r["totalAmount"], decimals) for r in rows)
+
+    async def leaving(self, asset: str, product: str, decimals: int) -> int:
+        """Nothing: a fast redemption leaves the position at once."""
+        return 0
+
+    async def busy(self, product: str) -> bool:
+        """Orders are worked on while the call lasts."""
+        return False
 
     async def spot(self, asset: str, decimals: int) -> int:
         body = await self._get("/api/v3/account", {})
-        with _understood("account"):
+        with understood("account"):
             rows = [b for b in _list(body["balances"]) if b.get("asset") == asset]
             return sum(to_units_down(b["free"], decimals) for b in rows)
 
     async def deposits(self, asset: str, decimals: int) -> list[Credit]:
         body = await self._get("/sapi/v1/capital/deposit/hisrec", {"coin": asset})
-        with _understood("deposits"):
+        with understood("deposits"):
             return [
                 Credit(
                     str(row["txId"]).lower(),
@@ -95,40 +117,43 @@ class Binance:
         }  # fmt: skip
         await self._post("/sapi/v1/simple-earn/flexible/redeem", query)
 
-    async def withdraw(
-        self, asset: str, network: str, address: str, amount: int, decimals: int, order_id: str
-    ) -> None:
+    async def known(self, order: Order) -> str:
+        return ""
+
+    async def withdraw(self, order: Order, fee: int) -> None:
         query = {
-            "coin": asset,
-            "network": network,
-            "address": address,
-            "amount": to_text(amount, decimals),
-            "withdrawOrderId": order_id,
+            "coin": order.asset,
+            "network": order.network,
+            "address": order.address,
+            "amount": to_text(order.amount - fee, order.decimals),
+            "withdrawOrderId": order.id,
         }
         await self._post("/sapi/v1/capital/withdraw/apply", query)
 
-    async def withdrawal_fee(self, asset: str, network: str, decimals: int) -> int:
+    async def withdrawal_fee(self, order: Order) -> int:
         body = await self._get("/sapi/v1/capital/config/getall", {})
-        with _understood("coins"):
-            for coin in _list(body):
-                if coin["coin"] != asset:
+        with understood("coins"):
+            coins = [c for c in _list(body) if c["coin"] == order.asset]
+            networks = [n for c in coins for n in _list(c["networkList"])]
+            for row in networks:
+                if row["network"] != order.network:
                     continue
-                for row in _list(coin["networkList"]):
-                    if row["network"] == network:
-                        return to_units_up(row["withdrawFee"], decimals)
-        raise EarnRefused(f"no withdrawal fee for {asset} on {network}")
+                if row["withdrawEnable"] is not True:
+                    raise EarnSuspended(f"{order.asset} can't be withdrawn over {order.network}")
+                return to_units_up(row["withdrawFee"], order.decimals)
+        raise EarnRefused(f"no withdrawal fee for {order.asset} on {order.network}")
 
-    async def withdrawal(self, order_id: str, asset: str, decimals: int) -> Withdrawal | None:
-        query = {"coin": asset, "withdrawOrderId": order_id}
+    async def withdrawal(self, order: Order) -> Withdrawal | None:
+        query = {"coin": order.asset, "withdrawOrderId": order.id}
         body = await self._get("/sapi/v1/capital/withdraw/history", query)
-        row = next((r for r in _list(body) if r.get("withdrawOrderId") == order_id), None)
+        row = next((r for r in _list(body) if r.get("withdrawOrderId") == order.id), None)
         if row is None:
             return None
-        with _understood("withdrawals"):
+        with understood("withdrawals"):
             return Withdrawal(
-                order_id,
-                to_units_down(row["amount"], decimals),
-                to_units_up(row.get("transactionFee", "0"), decimals),
+                order.id,
+                to_units_down(row["amount"], order.decimals),
+                to_units_up(row.get("transactionFee", "0"), order.decimals),
                 str(row.get("txId") or "").lower(),
                 int(row["status"]) in WITHDRAW_FAILED,
             )
@@ -159,18 +184,11 @@ class Binance:
             body = orjson.loads(answer.content)
         except orjson.JSONDecodeError as error:
             raise EarnUnavailable(f"{method} {path}: not JSON") from error
+        if answer.status_code >= 400 and isinstance(body, dict) and body.get("code") in UNSURE:
+            raise EarnUnavailable(f"{method} {path}: {body}")
         if answer.status_code >= 400:
             raise EarnRefused(f"{method} {path}: {body}")
         return body
-
-
-@contextmanager
-def _understood(what: str) -> Iterator[None]:
-    """A field that is missing or of another type: an answer that can't be trusted."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EarnUnavailable(f"{what} not understood: {error!r}") from error
 
 
 def curve_of(row: Mapping[str, Any], asset: str, decimals: int) -> Tiered:
@@ -193,32 +211,6 @@ def curve_of(row: Mapping[str, Any], asset: str, decimals: int) -> Tiered:
         bounds.append((upper, rate))
         reached = upper
     return Tiered(tuple(bounds), base)
-
-
-def to_units_down(text: object, decimals: int) -> int:
-    """Base units of a decimal string; what is finer than a base unit is cut off."""
-    return _units(text, decimals)[0]
-
-
-def to_units_up(text: object, decimals: int) -> int:
-    whole, rest = _units(text, decimals)
-    return whole + (rest > 0)
-
-
-def _units(text: object, decimals: int) -> tuple[int, int]:
-    if not isinstance(text, str) or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-        raise EarnUnavailable(f"not a decimal amount: {text!r}")
-    whole, _, places = text.partition(".")
-    kept, rest = places[:decimals].ljust(decimals, "0"), places[decimals:]
-    return int(whole + kept), int(rest or "0")
-
-
-def to_text(amount: int, decimals: int) -> str:
-    """The exact decimal string of base units, without trailing zeros."""
-    if decimals == 0:
-        return str(amount)
-    whole, places = divmod(amount, 10**decimals)
-    return f"{whole}.{places:0{decimals}d}".rstrip("0").rstrip(".")
 
 
 def _rows(body: Any) -> list[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,12 +12,14 @@ import pytest
 
 from router.curves import RAY
 from router.rates.units import BadRate
-from router.venues.cefi.binance import Binance, curve_of, to_text, to_units_down, to_units_up
-from router.venues.cefi.port import EarnRefused, EarnUnavailable
+from router.venues.cefi.amounts import to_text, to_units_down, to_units_up
+from router.venues.cefi.binance import Binance, curve_of
+from router.venues.cefi.port import EarnRefused, EarnSuspended, EarnUnavailable, Order
 
 pytestmark = pytest.mark.unit
 
 SECRET = b"throw-away"
+ORDER = Order("a", "USDC", "ETH", "0x" + "ab" * 20, 5_000_000, 6)
 
 
 def client(answer: Any, status: int = 200) -> tuple[Binance, list[httpx.Request]]:
@@ -79,6 +82,7 @@ async def test_request_is_signed_over_its_query() -> None:
         ({}, 503, EarnUnavailable),
         ({}, 429, EarnUnavailable),
         ({"code": -4026}, 400, EarnRefused),
+        ({"code": -1007}, 400, EarnUnavailable),
         ({"rows": 5}, 200, EarnUnavailable),
     ],
 )
@@ -109,15 +113,41 @@ async def test_answer_with_a_missing_or_wrong_field_is_not_trusted() -> None:
     for row in ({"withdrawOrderId": "a"}, {"withdrawOrderId": "a", "amount": "1", "status": "?"}):
         exchange, _ = client([row])
         with pytest.raises(EarnUnavailable):
-            await exchange.withdrawal("a", "USDC", 6)
+            await exchange.withdrawal(ORDER)
+
+
+def network(name: str, fee: str, enabled: bool = True) -> dict[str, Any]:
+    return {"network": name, "withdrawFee": fee, "withdrawEnable": enabled}
 
 
 async def test_withdrawal_fee_is_the_networks() -> None:
-    networks = [{"network": "BSC", "withdrawFee": "9"}, {"network": "ETH", "withdrawFee": "1.5"}]
-    exchange, _ = client([{"coin": "USDC", "networkList": networks}])
-    assert await exchange.withdrawal_fee("USDC", "ETH", 6) == 1_500_000
+    coins = [{"coin": "USDC", "networkList": [network("BSC", "9", False), network("ETH", "1.5")]}]
+    exchange, _ = client(coins)
+    assert await exchange.withdrawal_fee(ORDER) == 1_500_000
     with pytest.raises(EarnRefused):
-        await exchange.withdrawal_fee("USDC", "SOL", 6)
+        await exchange.withdrawal_fee(replace(ORDER, network="SOL"))
+    with pytest.raises(EarnSuspended):
+        await exchange.withdrawal_fee(replace(ORDER, network="BSC"))
     exchange, _ = client({}, 404)
     with pytest.raises(EarnRefused):
-        await exchange.withdrawal_fee("USDC", "ETH", 6)
+        await exchange.withdrawal_fee(ORDER)
+
+
+async def test_withdrawal_sends_the_amount_less_its_fee_under_our_id() -> None:
+    exchange, seen = client({"id": "1"})
+    await exchange.withdraw(ORDER, 1_500_000)
+    sent = dict(parse_qsl(seen[0].url.query.decode()))
+    assert (sent["amount"], sent["withdrawOrderId"]) == ("3.5", "a")
+
+
+async def test_quote_is_the_best_rate_and_an_estimate() -> None:
+    row = {
+        "productId": "USDC001", "latestAnnualPercentageRate": "0.02", "canRedeem": True,
+        "canPurchase": True, "tierAnnualPercentageRate": {"0-500USDC": "0.08"},
+    }  # fmt: skip
+    exchange, _ = client({"rows": [row], "total": 1})
+    quote = (await exchange.offer("USDC", "USDC001", 6)).quote
+    assert quote is not None
+    assert (quote.rate_ray, quote.is_estimate, quote.source) == (
+        RAY // 10, True, "binance/USDC001",
+    )  # fmt: skip
