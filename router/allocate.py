@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from router.bounds import Bounds, bounds_of
+from router.bounds import Bounds, bounds_of, slowed
 from router.curves import income_down, marginal_down
 from router.moves import Move, explain, settle
 from router.problem import AllocationInput
@@ -52,6 +52,9 @@ def allocate(problem: AllocationInput) -> Allocation:
     venues = problem.venues
     now = [v.position for v in venues]
     best = solve(bounds.items, [c.cap for c in bounds.caps], start=now)
+    if problem.rule.turnover_max is not None and _moved(problem, best) > problem.rule.turnover_max:
+        bounds = slowed(problem, bounds, best.amounts)
+        best = solve(bounds.items, [c.cap for c in bounds.caps], start=now)
     settled = settle(problem, bounds, best.amounts)
     return Allocation(
         total=bounds.total,
@@ -67,6 +70,10 @@ def allocate(problem: AllocationInput) -> Allocation:
         prices=_prices(problem, bounds, best),
         nodes=best.nodes,
     )
+
+
+def _moved(problem: AllocationInput, best: Solution) -> int:
+    return sum(abs(x - v.position) for v, x in zip(problem.venues, best.amounts, strict=True))
 
 
 def _income(problem: AllocationInput, amounts: Sequence[int]) -> int:

@@ -5,9 +5,9 @@ wide as that at least, so that the problem always has an answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from router.curves import RAY, YEAR_S
+from router.curves import RAY, YEAR_S, marginal_down
 from router.pieces import Cap, Item, Option
 from router.problem import AllocationInput, VenueInput
 from router.tiers import Limits, share_down, share_up
@@ -58,6 +58,35 @@ def bounds_of(problem: AllocationInput) -> Bounds:
         if members
     )
     return Bounds(total, buffer, rooms, items, caps)
+
+
+def slowed(problem: AllocationInput, bounds: Bounds, wanted: Sequence[int]) -> Bounds:
+    """The same with no more entries than the turnover allows, those that earn most first.
+
+    Idle money moves once, all else twice: out of one venue and into another. Exits that a limit
+    demands are not entries, so they go on.
+    """
+    most = problem.rule.turnover_max
+    assert most is not None
+    idle = max(bounds.total - bounds.buffer - sum(v.position for v in problem.venues), 0)
+    left = most if most <= idle else (most + idle) // 2
+    rooms = list(bounds.rooms)
+    entering = [i for i, v in enumerate(problem.venues) if wanted[i] > v.position]
+    for i in sorted(
+        entering, key=lambda i: (-marginal_down(problem.venues[i].curve, wanted[i]), i)
+    ):
+        venue = problem.venues[i]
+        taken = min(wanted[i] - venue.position, left)
+        left -= taken
+        rooms[i] = Room(rooms[i].lo, max(venue.position + taken, rooms[i].lo), "turnover")
+    for i, venue in enumerate(problem.venues):
+        if i not in entering and rooms[i].hi > venue.position:
+            rooms[i] = Room(rooms[i].lo, venue.position, "turnover")
+    items = tuple(
+        Item(v.curve, options(v, room, problem))
+        for v, room in zip(problem.venues, rooms, strict=True)
+    )
+    return replace(bounds, rooms=tuple(rooms), items=items)
 
 
 def _room(venue: VenueInput, limits: Limits, total: int) -> Room:

@@ -5,10 +5,12 @@ bound that is met exactly passes, except a jump: half as much again, or half, is
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from router.curves import BPS, Curve, Kinked, marginal_down, rate_ray_down
 from router.objections import Code, Objection
 from router.price_watch import PriceLook, price_objections
+from router.rates.check import RateRule, check
 from router.tiers import WAD
 from router.venues.port import VenueState
 
@@ -127,7 +129,7 @@ def _rates(entry: Entry, rule: GuardRule) -> list[Objection]:
         if before is not None and jumped(before, state.curve, x, rule.jump_bps):
             reason = f"the rate has jumped since {name}: {rates_text(before, state.curve, x)}"
             found.append(Objection(Code.RATE_JUMP, reason))
-    return found + _own_word(state, rule)
+    return found + _own_word(state, rule) + quoted(state, entry.now_s)
 
 
 def _share_price(now: int, before: int, rule: GuardRule) -> list[Objection]:
@@ -149,6 +151,14 @@ def _own_word(state: VenueState, rule: GuardRule) -> list[Objection]:
         return []
     reason = f"the venue states {_rate(theirs)}, its state gives {_rate(ours)}"
     return [Objection(Code.RATE_DISAGREES, reason)]
+
+
+def quoted(state: VenueState, now_s: int) -> list[Objection]:
+    """What speaks against a rate that is quoted by somebody and not computed from the chain."""
+    if not state.quotes:
+        return []
+    reasons = check(state.quotes, RateRule(), datetime.fromtimestamp(now_s, UTC))
+    return [Objection(Code.RATE_DOUBTED, reason) for reason in reasons]
 
 
 def jumped(before: Curve, now: Curve, x: int, jump_bps: int) -> bool:

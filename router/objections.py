@@ -22,6 +22,7 @@ class Code(StrEnum):
     RATE_MOVED = "rate-moved"
     RATE_JUMP = "rate-jump"
     RATE_DISAGREES = "rate-disagrees"
+    RATE_DOUBTED = "rate-doubted"  # quoted, and stale, out of bounds or contradicted
     SHARE_JUMP = "share-price-jump"
     PRICE_UNKNOWN = "price-unknown"  # missing, stale, or two sources that disagree
     PRICE_JUMP = "price-jump"

@@ -19,7 +19,19 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import NotFound, Refused, Unavailable
 from custody.core.ids import PlanId, PoolId, TenantId, format_id, new_uuid7
 from custody.ledger import chart
-from router import bars, books, halts, legs, live_guard, models, outflows, owed, policies
+from router import (
+    bars,
+    books,
+    guard,
+    halts,
+    legs,
+    live_guard,
+    models,
+    outflows,
+    owed,
+    policies,
+    stuck,
+)
 from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
 from router.curves import Flat, rate_ray_down
@@ -61,6 +73,8 @@ class Snapshot:
     failed: frozenset[str]
     """Venues where an exit has just failed or waits."""
     barred: Mapping[str, tuple[Objection, ...]]
+    stuck: frozenset[str]
+    """Exchanges that do not give back what was asked for: no yield of theirs is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,7 @@ async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Snap
         moving=tuple(await legs.unfinished(s, pool_id)),
         failed=frozenset(await legs.failed_exits(s, pool_id)),
         barred=await bars.bars(s, pool_id),
+        stuck=frozenset(x.venue for x in await stuck.of_pool(s, pool_id)),
     )
 
 
@@ -160,7 +175,7 @@ def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) 
         # While money moves, venue and exchange may or may not count it already; the books count
         # it exactly once.
         value = snap.posted[row.id] + _flying(snap, row)
-        curve = Flat(0) if state is None else state.curve
+        curve = Flat(0) if state is None or row.id in snap.stuck else state.curve
         reason = "a move is under way" if busy else "could not be read"
         return VenueInput(row.id, row.tier, curve, value, 0, None, reason)
     if not state.rate_known:
@@ -212,6 +227,10 @@ async def read(
     states = await read_venues(deps, snap.pool, snap.venues, block)
     async with deps.db.read() as s:
         doubts = {row.id: await live_guard.doubts(s, deps, snap.pool, row) for row in snap.venues}
+    now_s = int(deps.clock.now().timestamp())
+    for venue_id, state in states.items():
+        if state is not None:
+            doubts[venue_id] = (*doubts[venue_id], *guard.quoted(state, now_s))
     return Reading(snap, block, states, problem_of(snap, states, needs, doubts))
 
 

@@ -161,6 +161,21 @@ def test_an_exit_that_costs_more_than_it_brings_is_not_made() -> None:
     assert move_of(answer, "b")[:2] == (Action.ENTER, 1000)
 
 
+def test_a_plan_moves_no_more_than_the_turnover_and_what_earns_most_first() -> None:
+    asked = problem(flat("a", 3, 1000), flat("b", 9), flat("c", 8), idle=100, turnover_max=500)
+    answer = allocate(asked)
+    assert sum(m.amount for m in answer.moves) <= 500
+    assert answer.targets == {"a": 800, "b": 300, "c": 0}
+    only_idle = allocate(replace(asked, rule=replace(asked.rule, turnover_max=60)))
+    assert only_idle.targets == {"a": 1000, "b": 60, "c": 0}
+
+
+def test_a_forced_exit_is_no_turnover() -> None:
+    asked = problem(flat("a", 9, 800), idle=0, turnover_max=10)
+    limits = replace(asked.limits, venues={"a": VenueLimit(100, WAD)})
+    assert move_of(allocate(replace(asked, limits=limits)), "a")[:2] == (Action.EXIT, 700)
+
+
 def test_cap_below_the_position_forces_the_exit_of_what_can_leave() -> None:
     asked = problem(VenueInput("a", Tier.CASH, Flat(9 * PERCENT), 800, 300), idle=0)
     limits = replace(asked.limits, venues={"a": VenueLimit(100, WAD)})
