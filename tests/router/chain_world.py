@@ -4,6 +4,7 @@
 what each intent says.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from chains.devnet.deploy import deploy_installation
@@ -22,7 +23,7 @@ from custody.core.money import AssetId
 from router.deps import RouterDeps
 from router.tiers import Tier
 from router.venues.cefi.port import Earn
-from tests.router.pool_world import START, UNIT, PoolWorld, Site
+from tests.router.pool_world import UNIT, PoolWorld, Site
 
 CONFIRMATIONS = 2
 ETHER = 10**18
@@ -125,7 +126,7 @@ class ChainWorld(PoolWorld):
         ]  # fmt: skip
         info = ChainInfo(site.chain_id, "devnet", (self.url,), CONFIRMATIONS, {}, True)
         registry = Registry({site.chain_id: info}, {i.asset_id: i for i in infos})
-        clock = FixedClock(START)
+        clock = FixedClock(datetime.now(UTC))  # exchanges' quotes are of the real time
         deps = RouterDeps(db, {site.chain_id: self.evm}, registry, clock, exchanges)
         super().__init__(db, site, deps, clock)
 

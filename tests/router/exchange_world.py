@@ -5,7 +5,6 @@ paid to the guard. Time stands still in its book, so that no reward blurs an amo
 """
 
 import base64
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -70,7 +69,7 @@ class ExchangeWorld(World):
         config = {**EXCHANGE, "product": self.product, "network": WAYS[kind]}
         kinds = {**SITE.venues, VENUE: ("exchange", SITE.venues[VENUE][1], config)}
         self.site: Site = replace(SITE, venues=kinds)
-        self.extra = 0
+        self.extra = self._asked = 0
         self.sent: list[tuple[str, int]] = []
         self.taken: Counter[str] = Counter()
         chain = cast(Any, WorldChain(self))
@@ -78,12 +77,20 @@ class ExchangeWorld(World):
         self.book = Book(COINS, products, {}, free=dict.fromkeys(COINS, 0))
         self.exchange: Exchange | KrakenExchange
         if kind == "binance":
-            self.exchange = Exchange(KEY, SECRET, self.book, chain)
+            self.exchange = Exchange(KEY, SECRET, self.book, chain, wall_ms=self._now_ms)
         else:
             secret, keys = base64.b64encode(SECRET.encode()).decode(), {"guard": GUARD}
             self.exchange = KrakenExchange(
                 KEY, secret, self.book, chain, keys, Earnings(self.book, lag=9)
             )
+
+    def _now_ms(self) -> int:
+        return int(self.clock.now().timestamp()) * 1_000
+
+    def _now_us(self) -> int:
+        """Never the same twice: it is a nonce."""
+        self._asked += 1
+        return self._now_ms() * 1_000 + self._asked
 
     @property
     def faults(self) -> Faults:
@@ -99,9 +106,9 @@ class ExchangeWorld(World):
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         client: Binance | Kraken
         if isinstance(self.exchange, KrakenExchange):
-            client = Kraken(url, KEY, self.exchange.api_secret, lambda: time.time_ns() // 1_000)
+            client = Kraken(url, KEY, self.exchange.api_secret, self._now_us)
         else:
-            client = Binance(url, KEY, SECRET.encode(), lambda: time.time_ns() // 1_000_000)
+            client = Binance(url, KEY, SECRET.encode(), self._now_ms)
         self.client_of_exchange = client
         self.deps = replace(self.deps, exchanges={"simulated": client})
         try:
