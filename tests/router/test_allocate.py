@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.allocate import Allocation, allocate
-from router.curves import RAY, FixedPot, Flat
+from router.curves import RAY, FixedPot, Flat, Kinked
 from router.moves import Action
 from router.plan_json import allocation_to_json, problem_from_json, problem_to_json
 from router.policy import RebalanceRule
@@ -203,6 +203,18 @@ def test_entry_is_trimmed_when_the_exit_that_paid_for_it_is_dropped() -> None:
     answer = allocate(problem(flat("a", 2, 5), flat("b", 9), idle=100, ticket=10))
     assert move_of(answer, "a") == (Action.HOLD, 0, "hold:below-ticket")
     assert move_of(answer, "b") == (Action.ENTER, 100, "enter:pays-more")
+
+
+def test_a_pool_without_venues_keeps_its_money() -> None:
+    answer = allocate(problem(idle=7))
+    assert (answer.targets, answer.moves, answer.total) == ({}, (), 7)
+
+
+def test_a_market_that_is_all_lent_out_and_has_no_kink_is_held() -> None:
+    """Its last unit but one would leave less than is owed: where a second slope would begin."""
+    market = Kinked(900, 1000, 0, 4 * PERCENT, 60 * PERCENT, RAY, 0)
+    stuck = VenueInput("a", Tier.CASH, market, 100, 0, refusal="too much of it is lent")
+    assert move_of(allocate(problem(stuck, idle=0)), "a") == (Action.HOLD, 0, "hold:entry-refused")
 
 
 def test_redemptions_are_kept_free() -> None:

@@ -242,7 +242,7 @@ def test_a_least_size_is_held_or_nothing() -> None:
 @pytest.mark.parametrize("short", [1, 5, 14])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_least_size_that_a_cap_misses_by_a_unit_is_not_held(short: int, count: int) -> None:
-    """What a search puts at a chord's end may be a least amount, of which nothing can be taken back."""
+    """At the end of a chord may lie a least amount, of which nothing can be taken back."""
     size = 10**9
     pot = Item(FixedPot(10**8 * RAY, size), (Option(0, 0), Option(size, 3 * size)))
     every = tuple(range(count))
