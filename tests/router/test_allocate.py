@@ -170,6 +170,27 @@ def test_a_plan_moves_no_more_than_the_turnover_and_what_earns_most_first() -> N
     assert only_idle.targets == {"a": 1000, "b": 60, "c": 0}
 
 
+def test_a_ticket_that_is_more_than_the_turnover_leaves_moves_nothing_more() -> None:
+    asked = problem(flat("a", 3, 1000), flat("b", 9), idle=20, ticket=60, turnover_max=100)
+    assert sum(m.amount for m in allocate(asked).moves) <= 100
+    market = Kinked(100, 90, 0, 4 * PERCENT, 60 * PERCENT, 9 * RAY // 10, 0)
+    past_its_crest = VenueInput("a", Tier.CASH, market, 900, 900)
+    answer = allocate(problem(past_its_crest, idle=0, turnover_max=10))
+    assert sum(m.amount for m in answer.moves) <= 10
+
+
+def test_turnover_too_small_for_one_venue_goes_to_the_next() -> None:
+    asked = problem(flat("b", 9, size_min=500, capacity=600), flat("c", 8), turnover_max=100)
+    assert allocate(asked).targets == {"b": 0, "c": 100}
+
+
+def test_a_limit_that_is_reached_under_a_turnover_keeps_its_name() -> None:
+    own = flat("b", 9, amount_max=50, limit="supply_share_max")
+    answer = allocate(problem(own, flat("c", 8), turnover_max=100))
+    assert move_of(answer, "b") == (Action.ENTER, 50, "enter:at-limit:supply_share_max")
+    assert move_of(answer, "c") == (Action.ENTER, 50, "enter:at-limit:turnover")
+
+
 def test_a_forced_exit_is_no_turnover() -> None:
     asked = problem(flat("a", 9, 800), idle=0, turnover_max=10)
     limits = replace(asked.limits, venues={"a": VenueLimit(100, WAD)})
