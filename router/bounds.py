@@ -146,7 +146,7 @@ def _room(venue: VenueInput, limits: Limits, total: int) -> Room:
 
 def options(venue: VenueInput, room: Room, problem: AllocationInput) -> tuple[Option, ...]:
     """Leaving by a ticket or more, staying, entering by a ticket or more; never less than the least
-    size. Staying is not among them where it is over the limit and can be helped."""
+    size. Staying is not among them where it is over the limit, by a ticket, and can be helped."""
     held, ticket, least = venue.position, problem.rule.ticket, venue.size_min
     found: list[Option] = []
     out, into = _yearly(venue.exit_cost, problem), _yearly(venue.enter_cost, problem)
@@ -156,7 +156,7 @@ def options(venue: VenueInput, room: Room, problem: AllocationInput) -> tuple[Op
             found.append(Option(room.lo, room.lo, out))
         if max(room.lo, least) <= leaving:
             found.append(Option(max(room.lo, least), leaving, out))
-    if held <= room.hi or not found:
+    if held - room.hi < ticket or not found:
         found.append(Option(held, held))
     entering = max(held + ticket, least)
     if entering <= room.hi:

@@ -220,6 +220,14 @@ def test_a_cap_passed_by_less_than_a_ticket_is_left_alone() -> None:
     assert move_of(answer, "a") == (Action.HOLD, 0, "hold:below-ticket")
 
 
+def test_a_cap_passed_by_less_than_a_ticket_holds_up_no_other_venue() -> None:
+    """Yield lifts a position over its cap all the time."""
+    over = flat("a", 9, 10_001, amount_max=10_000)
+    answer = allocate(problem(over, flat("c", 1), ticket=1000))
+    assert answer.targets == {"a": 10_001, "c": 1000}
+    assert answer.income_ray <= answer.bound_ray
+
+
 def test_entry_is_trimmed_when_the_exit_that_paid_for_it_is_dropped() -> None:
     answer = allocate(problem(flat("a", 2, 5), flat("b", 9), idle=100, ticket=10))
     assert move_of(answer, "a") == (Action.HOLD, 0, "hold:below-ticket")
