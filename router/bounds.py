@@ -61,32 +61,69 @@ def bounds_of(problem: AllocationInput) -> Bounds:
 
 
 def slowed(problem: AllocationInput, bounds: Bounds, wanted: Sequence[int]) -> Bounds:
-    """The same with no more entries than the turnover allows, those that earn most first.
+    """The same with no more moves than the turnover allows, those that earn most first.
 
     Idle money moves once, all else twice: out of one venue and into another. Exits that a limit
-    demands are not entries, so they go on.
+    demands are no turnover, so they go on.
     """
     most = problem.rule.turnover_max
     assert most is not None
     idle = max(bounds.total - bounds.buffer - sum(v.position for v in problem.venues), 0)
-    left = most if most <= idle else (most + idle) // 2
-    rooms = list(bounds.rooms)
-    entering = [i for i, v in enumerate(problem.venues) if wanted[i] > v.position]
-    for i in sorted(
-        entering, key=lambda i: (-marginal_down(problem.venues[i].curve, wanted[i]), i)
-    ):
-        venue = problem.venues[i]
-        taken = min(wanted[i] - venue.position, left)
-        left -= taken
-        rooms[i] = Room(rooms[i].lo, max(venue.position + taken, rooms[i].lo), "turnover")
-    for i, venue in enumerate(problem.venues):
-        if i not in entering and rooms[i].hi > venue.position:
-            rooms[i] = Room(rooms[i].lo, venue.position, "turnover")
+    rooms, entered = _fewer_entries(
+        problem, bounds, wanted, most if most <= idle else (most + idle) // 2
+    )
+    rooms = _fewer_exits(problem, bounds, rooms, wanted, most - entered)
     items = tuple(
         Item(v.curve, options(v, room, problem))
         for v, room in zip(problem.venues, rooms, strict=True)
     )
     return replace(bounds, rooms=tuple(rooms), items=items)
+
+
+def _fewer_entries(
+    problem: AllocationInput, bounds: Bounds, wanted: Sequence[int], left: int
+) -> tuple[list[Room], int]:
+    """Entries that sum up to `left` at most, and what they sum up to. What is left for one but less
+    than a ticket or than the least size goes to the next."""
+    rooms, entered, venues = list(bounds.rooms), 0, problem.venues
+    entering = {i for i, v in enumerate(venues) if wanted[i] > v.position}
+    for i in sorted(entering, key=lambda i: (-marginal_down(venues[i].curve, wanted[i]), i)):
+        held, taken = venues[i].position, min(wanted[i] - venues[i].position, left - entered)
+        if taken < problem.rule.ticket or held + taken < venues[i].size_min:
+            taken = 0
+        entered += taken
+        if taken < wanted[i] - held or held + taken < rooms[i].hi:
+            rooms[i] = Room(rooms[i].lo, max(held + taken, rooms[i].lo), "turnover")
+    for i, venue in enumerate(venues):
+        if i not in entering and rooms[i].hi > venue.position:
+            rooms[i] = Room(rooms[i].lo, venue.position, "turnover")
+    return rooms, entered
+
+
+def _fewer_exits(
+    problem: AllocationInput,
+    bounds: Bounds,
+    rooms: Sequence[Room],
+    wanted: Sequence[int],
+    left: int,
+) -> list[Room]:
+    """Exits that no limit demands sum up to `left` at most, those of what earns least first."""
+    found, venues = list(rooms), problem.venues
+    demanded = {i for i, v in enumerate(venues) if v.position > bounds.rooms[i].hi}
+    for named in bounds.caps:
+        members = named.cap.members
+        if sum(venues[i].position for i in members) > named.cap.room:
+            demanded.update(members)
+    free = [i for i, v in enumerate(venues) if i not in demanded and v.position > 0]
+    for i in sorted(free, key=lambda i: (marginal_down(venues[i].curve, venues[i].position), i)):
+        held = venues[i].position
+        lo = max(rooms[i].lo, held - left, min(wanted[i], held))
+        too_small = rooms[i].lo < lo < venues[i].size_min  # to keep what is left of it
+        if held - lo < problem.rule.ticket or too_small:
+            lo = held
+        left -= held - lo
+        found[i] = Room(lo, rooms[i].hi, rooms[i].name)
+    return found
 
 
 def _room(venue: VenueInput, limits: Limits, total: int) -> Room:
@@ -109,7 +146,7 @@ def _room(venue: VenueInput, limits: Limits, total: int) -> Room:
 
 def options(venue: VenueInput, room: Room, problem: AllocationInput) -> tuple[Option, ...]:
     """Leaving by a ticket or more, staying, entering by a ticket or more; never less than the least
-    size. Staying is not among them where it is over the limit and can be helped."""
+    size. Staying is not among them where it is over the limit, by a ticket, and can be helped."""
     held, ticket, least = venue.position, problem.rule.ticket, venue.size_min
     found: list[Option] = []
     out, into = _yearly(venue.exit_cost, problem), _yearly(venue.enter_cost, problem)
@@ -119,7 +156,7 @@ def options(venue: VenueInput, room: Room, problem: AllocationInput) -> tuple[Op
             found.append(Option(room.lo, room.lo, out))
         if max(room.lo, least) <= leaving:
             found.append(Option(max(room.lo, least), leaving, out))
-    if held <= room.hi or not found:
+    if held - room.hi < ticket or not found:
         found.append(Option(held, held))
     entering = max(held + ticket, least)
     if entering <= room.hi:

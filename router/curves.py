@@ -176,13 +176,19 @@ class Kinked:
     optimal_ray: int
     reserve_factor_bps: int
 
+    def __post_init__(self) -> None:
+        if self.supply < 0 or self.debt < 0:
+            raise ValueError("supply, debt: must not be below zero")
+        if not 0 < self.optimal_ray <= RAY:
+            raise ValueError("optimal_ray: must be above 0, and 1 at most")
+
     def income(self, x: int) -> Rational:
         """x * borrow rate(U) * U * (1 - reserve factor) with U = debt / (supply + x)."""
         size = self.supply + x
         if x == 0 or self.debt == 0:
             return 0, 1
         kept = BPS - self.reserve_factor_bps
-        if self.debt * RAY <= self.optimal_ray * size:
+        if x >= self.kink:
             rate = self.base_ray * self.optimal_ray * size + self.slope1_ray * self.debt * RAY
             return x * self.debt * kept * rate, BPS * self.optimal_ray * size * size
         room = RAY - self.optimal_ray
@@ -203,7 +209,10 @@ class Kinked:
 
     @property
     def kink(self) -> int:
-        """The least deposit that brings utilisation to the optimum; 0 or less if it is there."""
+        """The least deposit that brings utilisation to the optimum; 0 or less if it is there, or if
+        the optimum is all of it: then there is no second slope."""
+        if self.optimal_ray == RAY:
+            return -self.supply
         return -(-self.debt * RAY // self.optimal_ray) - self.supply
 
     def polynomials(
@@ -231,7 +240,7 @@ class Kinked:
             supply=self.supply,
         )
         kink, room = self.kink, RAY - self.optimal_ray
-        if kink <= 0 or room == 0:
+        if kink <= 0:
             return (below,)
         at_once = (self.base_ray + self.slope1_ray) * room - self.slope2_ray * self.optimal_ray
         above = Term(

@@ -5,7 +5,7 @@ each item's best value less its prices are together above every allocation (Lagr
 and they are added up in integers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from router.curves import RAY, Shape
 from router.envelope import Segment, envelope, form_of
 from router.interior import Floats, Rows, Segments, maximise
-from router.pieces import Best, Cap, Item, Piece, best_in
+from router.pieces import Best, Cap, Item, Piece, best_in, holding
 
 Choice = tuple[tuple[Piece, ...], ...]
 """For each item the pieces it may still use, ascending."""
@@ -153,6 +153,7 @@ class Relaxation:
         taken: Floats,
     ) -> tuple[tuple[int, ...], dict[int, Segment]]:
         chords: dict[int, Segment] = {}
+        raised: dict[int, tuple[int, Segment]] = {}
         sums = np.bincount(np.array(owners, dtype=np.int64), taken, len(choice)).tolist()
         amounts = [
             min(pieces[0].lo + int(y * self.unit + 0.5), pieces[-1].hi)
@@ -165,9 +166,28 @@ class Relaxation:
                     amounts[owner] = segment.x0
                 elif segment.x1 - x <= near:
                     amounts[owner] = segment.x1
+                    raised[owner] = x, segment
                 else:
                     chords[owner] = segment
+        for owner in self._too_much(choice, amounts, raised):
+            amounts[owner], chords[owner] = raised[owner]
         return tuple(amounts), chords
+
+    def _too_much(
+        self, choice: Choice, amounts: Sequence[int], raised: Collection[int]
+    ) -> Iterable[int]:
+        """Of those put on the far side of a chord, where less is not allowed: all that share a cap
+        which that breaks, be it by a unit."""
+        if not raised:
+            return []
+        least = [
+            piece.lo if (piece := holding(pieces, x)) else pieces[0].lo
+            for pieces, x in zip(choice, amounts, strict=True)
+        ]
+        broken = {
+            n for n, cap in enumerate(self.caps) if sum(least[i] for i in cap.members) > cap.room
+        }
+        return [i for i in raised if not broken.isdisjoint(self._of[i])]
 
     def _prove(self, choice: Choice, prices: Sequence[int]) -> tuple[tuple[int, ...], int]:
         own = [sum(prices[cap] for cap in caps) for caps in self._of]
@@ -188,6 +208,8 @@ class Relaxation:
     def _guesses(self, choice: Choice, own: Sequence[int]) -> list[int]:
         """Where each piece's slope meets its item's price, all pieces at once."""
         pieces = [(p, own[i]) for i, chosen in enumerate(choice) for p in chosen]
+        if not pieces:
+            return []
         forms = [form_of(p, self.unit) for p, _ in pieces]
         table = np.array(
             [

@@ -78,6 +78,9 @@ class _Search:
         return self.relaxation.solve(choice)
 
     def offer(self, amounts: Sequence[int]) -> None:
+        """Whatever a search may have found: what breaks a cap is no answer."""
+        if not self.fits(amounts):
+            return
         value = self.value_of(amounts)
         if self.best is None or value > self.value:
             self.best, self.value = tuple(amounts), value
@@ -103,7 +106,7 @@ class _Search:
         first = self.relax(self.root)
         assert first is not None
         self.offer([pieces[0].lo for pieces in self.root])
-        if start is not None and self.fits(start):
+        if start is not None:
             self.offer(start)
         open_nodes = [_Node(-first.bound, 0, self.root, first)]
         closed = 0

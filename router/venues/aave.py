@@ -52,9 +52,10 @@ class AaveVenue:
 
 
 def curve_of(reserve: AaveReserve, own: int) -> Kinked:
-    """The pool without us: what is there and lent out, less our own deposit."""
+    """The pool without us: what is there and lent out, less our own deposit. Where we are alone in
+    it, roundings may make that less than nothing."""
     return Kinked(
-        supply=reserve.available + reserve.total_debt - own,
+        supply=max(reserve.available + reserve.total_debt - own, 0),
         debt=reserve.total_debt,
         base_ray=reserve.strategy.base_ray,
         slope1_ray=reserve.strategy.slope1_ray,

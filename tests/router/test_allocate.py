@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.allocate import Allocation, allocate
-from router.curves import RAY, FixedPot, Flat
+from router.curves import RAY, FixedPot, Flat, Kinked
 from router.moves import Action
 from router.plan_json import allocation_to_json, problem_from_json, problem_to_json
 from router.policy import RebalanceRule
@@ -170,6 +170,27 @@ def test_a_plan_moves_no_more_than_the_turnover_and_what_earns_most_first() -> N
     assert only_idle.targets == {"a": 1000, "b": 60, "c": 0}
 
 
+def test_a_ticket_that_is_more_than_the_turnover_leaves_moves_nothing_more() -> None:
+    asked = problem(flat("a", 3, 1000), flat("b", 9), idle=20, ticket=60, turnover_max=100)
+    assert sum(m.amount for m in allocate(asked).moves) <= 100
+    market = Kinked(100, 90, 0, 4 * PERCENT, 60 * PERCENT, 9 * RAY // 10, 0)
+    past_its_crest = VenueInput("a", Tier.CASH, market, 900, 900)
+    answer = allocate(problem(past_its_crest, idle=0, turnover_max=10))
+    assert sum(m.amount for m in answer.moves) <= 10
+
+
+def test_turnover_too_small_for_one_venue_goes_to_the_next() -> None:
+    asked = problem(flat("b", 9, size_min=500, capacity=600), flat("c", 8), turnover_max=100)
+    assert allocate(asked).targets == {"b": 0, "c": 100}
+
+
+def test_a_limit_that_is_reached_under_a_turnover_keeps_its_name() -> None:
+    own = flat("b", 9, amount_max=50, limit="supply_share_max")
+    answer = allocate(problem(own, flat("c", 8), turnover_max=100))
+    assert move_of(answer, "b") == (Action.ENTER, 50, "enter:at-limit:supply_share_max")
+    assert move_of(answer, "c") == (Action.ENTER, 50, "enter:at-limit:turnover")
+
+
 def test_a_forced_exit_is_no_turnover() -> None:
     asked = problem(flat("a", 9, 800), idle=0, turnover_max=10)
     limits = replace(asked.limits, venues={"a": VenueLimit(100, WAD)})
@@ -199,10 +220,30 @@ def test_a_cap_passed_by_less_than_a_ticket_is_left_alone() -> None:
     assert move_of(answer, "a") == (Action.HOLD, 0, "hold:below-ticket")
 
 
+def test_a_cap_passed_by_less_than_a_ticket_holds_up_no_other_venue() -> None:
+    """Yield lifts a position over its cap all the time."""
+    over = flat("a", 9, 10_001, amount_max=10_000)
+    answer = allocate(problem(over, flat("c", 1), ticket=1000))
+    assert answer.targets == {"a": 10_001, "c": 1000}
+    assert answer.income_ray <= answer.bound_ray
+
+
 def test_entry_is_trimmed_when_the_exit_that_paid_for_it_is_dropped() -> None:
     answer = allocate(problem(flat("a", 2, 5), flat("b", 9), idle=100, ticket=10))
     assert move_of(answer, "a") == (Action.HOLD, 0, "hold:below-ticket")
     assert move_of(answer, "b") == (Action.ENTER, 100, "enter:pays-more")
+
+
+def test_a_pool_without_venues_keeps_its_money() -> None:
+    answer = allocate(problem(idle=7))
+    assert (answer.targets, answer.moves, answer.total) == ({}, (), 7)
+
+
+def test_a_market_that_is_all_lent_out_and_has_no_kink_is_held() -> None:
+    """Its last unit but one would leave less than is owed: where a second slope would begin."""
+    market = Kinked(900, 1000, 0, 4 * PERCENT, 60 * PERCENT, RAY, 0)
+    stuck = VenueInput("a", Tier.CASH, market, 100, 0, refusal="too much of it is lent")
+    assert move_of(allocate(problem(stuck, idle=0)), "a") == (Action.HOLD, 0, "hold:entry-refused")
 
 
 def test_redemptions_are_kept_free() -> None:

@@ -129,3 +129,21 @@ def test_whole_balance_tiers_pay_one_rate_on_everything_and_jump_at_a_bound() ->
     assert marginal_down(whole, 501) == -1495 * percent
     rising = WholeTiered(((500, 3 * percent),), 8 * percent)
     assert marginal_down(rising, 501) == (501 * 8 - 1500) * percent
+
+
+@given(kinked(10**12), st.integers(1, 10**12))
+def test_where_the_optimum_is_all_of_it_there_is_one_slope_only(market: Kinked, x: int) -> None:
+    """Even where more is lent out than there is: an own deposit that only just covers the debt."""
+    curve = replace(market, optimal_ray=RAY)
+    used = Fraction(curve.debt, curve.supply + x)
+    rate = (curve.base_ray + curve.slope1_ray * used) * (10_000 - curve.reserve_factor_bps) / 10_000
+    assert Fraction(*curve.income(x)) == x * used * rate
+    assert {r.hi for r in curve.ranges(x)} >= {x}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("optimal_ray", 0), ("optimal_ray", RAY + 1), ("supply", -1), ("debt", -1)]
+)
+def test_a_market_that_cannot_be_is_refused(field: str, value: int) -> None:
+    with pytest.raises(ValueError, match=field):
+        replace(Kinked(10, 5, 0, 1, 1, RAY // 2, 0), **{field: value})

@@ -239,6 +239,24 @@ def test_a_least_size_is_held_or_nothing() -> None:
     assert solve([small, other], [Cap((0, 1), 1000), Cap((0,), 700)]).amounts == (700, 300)
 
 
+@pytest.mark.parametrize("short", [1, 5, 14])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_least_size_that_a_cap_misses_by_a_unit_is_not_held(short: int, count: int) -> None:
+    """At the end of a chord may lie a least amount, of which nothing can be taken back."""
+    size = 10**9
+    pot = Item(FixedPot(10**8 * RAY, size), (Option(0, 0), Option(size, 3 * size)))
+    every = tuple(range(count))
+    answer = solve([pot] * count, [Cap(every, 3 * size), Cap(every, size - short)])
+    assert answer.amounts == (0,) * count
+    assert answer.gap_ray >= 0
+    answer = solve([pot, Item(Flat(PERCENT), whole(0, size))], [Cap((0, 1), size - short)])
+    assert answer.amounts == (0, size - short)
+
+
+def test_no_venue_at_all_has_an_empty_answer() -> None:
+    assert solve([], []).amounts == ()
+
+
 def test_least_amounts_that_break_a_cap_are_refused() -> None:
     with pytest.raises(ValueError, match="least amounts"):
         solve([Item(Flat(1), whole(5, 9))], [Cap((0,), 4)])
