@@ -2,14 +2,22 @@
 
 import pytest
 
-from router import accrual, rebalance
+from router import accrual, funding, owed, rebalance, recall
 from router.states import LegState
 from tests.router.books_check import assert_sound
 from tests.router.pool_world import UNIT
+from tests.router.test_exits import DAY, HOUR, SHARES, K, pay, queue, short_pool
+from tests.router.test_products import leave
+from tests.router.test_recall import balance
 from tests.router.test_venue_exits import AAVE, ask, exits_of, settled
 from tests.router.world import World
 
 pytestmark = pytest.mark.postgres
+
+
+async def reserved(world: World) -> int:
+    async with world.db.snapshot() as s:
+        return await owed.reserved(s, await world.pool_row(s))
 
 
 async def test_a_loss_counts_at_a_venue_where_an_exit_waits(world: World) -> None:
@@ -26,4 +34,47 @@ async def test_a_loss_counts_at_a_venue_where_an_exit_waits(world: World) -> Non
     world.advance(60, 3)
     await accrual.step(world.deps)
     assert (await world.view()).totals.assets == 950_000 * UNIT
+    await assert_sound(world)
+
+
+async def test_the_rest_of_an_exit_stays_reserved_while_its_part_is_paid(world: World) -> None:
+    """Money that comes home meanwhile is his, and the recall for it goes on."""
+    ann, _ = await short_pool(world)
+    await leave(world, ann, 400 * K * SHARES)
+    aave = world.venues[AAVE]
+    aave.withdrawable, aave.liquidity = None, 0
+    await recall.step(world.deps)
+    await rebalance.step(world.deps)
+    assert [leg.state for leg in await exits_of(world)] == [LegState.WAITING]
+    world.advance(HOUR)
+    await recall.step(world.deps)
+    assert [intent.amount for _, intent in await world.intents()] == [100 * K]
+    assert await reserved(world) == 300 * K
+    await recall.step(world.deps)
+    assert [leg.state for leg in await exits_of(world)] == [LegState.WAITING]
+    await world.mine()
+    assert await balance(world, ann) == 100 * K
+    assert await reserved(world) == 300 * K
+    await assert_sound(world)
+
+
+async def test_nobody_is_overtaken_while_a_part_is_paid(world: World) -> None:
+    ann, bob = await short_pool(world)
+    await leave(world, ann, 400 * K * SHARES)
+    world.advance(DAY)
+    await leave(world, bob, 50 * K * SHARES)
+    await recall.step(world.deps)
+    [(_, part)] = await world.intents()
+    carl = await world.customer("carl", 60 * K)
+    await world.join(carl, 60 * K)
+    await funding.step(world.deps)
+    [fund] = [i for _, i in await world.intents() if i.id != part.id]
+    receipt = world._receipt(world._logs(fund), 1)
+    world.client.receipts[receipt.tx_hash] = receipt
+    await world.settle_intent(fund, receipt)
+    await recall.step(world.deps)
+    assert [w.set_aside for w in await queue(world)] == [0], "ann's turn is kept"
+    await world.mine()
+    await pay(world)
+    assert (await balance(world, ann), await balance(world, bob)) == (160 * K, 0)
     await assert_sound(world)
