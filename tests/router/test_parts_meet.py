@@ -2,11 +2,11 @@
 
 import pytest
 
-from router import accrual, funding, owed, rebalance, recall
+from router import accrual, funding, outflows, owed, rebalance, recall
 from router.states import LegState
 from tests.router.books_check import assert_sound
-from tests.router.pool_world import UNIT
-from tests.router.test_exits import DAY, HOUR, SHARES, K, pay, queue, short_pool
+from tests.router.pool_world import START, UNIT
+from tests.router.test_exits import DAY, HOUR, SHARES, K, liquidity, pay, queue, short_pool
 from tests.router.test_products import leave
 from tests.router.test_recall import balance
 from tests.router.test_venue_exits import AAVE, ask, exits_of, settled
@@ -78,3 +78,28 @@ async def test_nobody_is_overtaken_while_a_part_is_paid(world: World) -> None:
     await pay(world)
     assert (await balance(world, ann), await balance(world, bob)) == (160 * K, 0)
     await assert_sound(world)
+
+
+async def test_a_day_counts_all_that_was_asked_for_where_it_is_paid_in_parts(world: World) -> None:
+    ann, _ = await short_pool(world)
+    await leave(world, ann, 400 * K * SHARES)
+
+    async def first_day() -> int:
+        async with world.db.snapshot() as s:
+            found = await outflows.days(s, await world.pool_row(s), START, world.clock.now())
+        return found[0].net_flow
+
+    world.advance(DAY)
+    assert await first_day() == 600 * K
+    await recall.step(world.deps)
+    assert await first_day() == 600 * K, "a part is on its way"
+    await world.mine()
+    assert await first_day() == 600 * K, "a part is paid"
+    liquidity(world, None)
+    for _ in range(4):
+        world.advance(20, 2)
+        await recall.step(world.deps)
+        await rebalance.step(world.deps)
+        await world.mine()
+    assert await balance(world, ann) == 400 * K
+    assert await first_day() == 600 * K, "the last part is paid"
