@@ -136,7 +136,8 @@ async def _start_entry(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) ->
     async with deps.db.write() as s:
         item = await books.pool(s, pool.tenant_id, pool.id, lock=True)
         against = (await bars.bars(s, pool.id)).get(row.id, ())
-        if against or item.state != PoolState.OPEN:
+        changed = await policies.overtaken(s, pool.id, leg.plan_id)
+        if against or changed or item.state != PoolState.OPEN:
             return False  # barred since the look: the next one says why
         return await _enter(s, deps, item, row, leg, verdict.shares_min)
 

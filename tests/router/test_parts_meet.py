@@ -1,13 +1,16 @@
 """Where parts meet that were made apart: exits that wait, plans, recalls, accrual, the forecast."""
 
+from typing import Any
+
 import pytest
 
-from router import accrual, funding, outflows, owed, rebalance, recall
+from router import accrual, funding, outflows, owed, policies, rebalance, recall
 from router.states import LegState
 from tests.router.books_check import assert_sound
 from tests.router.pool_world import START, UNIT
 from tests.router.test_exits import DAY, HOUR, SHARES, K, liquidity, pay, queue, short_pool
 from tests.router.test_products import leave
+from tests.router.test_rebalance import funded
 from tests.router.test_recall import balance
 from tests.router.test_venue_exits import AAVE, ask, exits_of, settled
 from tests.router.world import World
@@ -103,3 +106,29 @@ async def test_a_day_counts_all_that_was_asked_for_where_it_is_paid_in_parts(wor
         await world.mine()
     assert await balance(world, ann) == 400 * K
     assert await first_day() == 600 * K, "the last part is paid"
+
+
+async def test_an_entry_of_a_plan_under_an_overtaken_policy_is_not_made(world: World) -> None:
+    """One person may tighten at once, and at once it binds."""
+    await funded(world)
+    world.advance(2, 2)
+    await rebalance.step(world.deps)
+    async with world.db.write() as s:
+        last = await policies.current(s, world.pool_id)
+        assert last is not None
+        document = world.risk_policy(version=2, previous=last.hash)
+        document["venues"] = [{**v, "cap": "0"} for v in document["venues"]]
+        await policies.load(
+            s, world.tenant, world.pool_id, document, loaded_by="t", at=world.clock.now()
+        )
+    world.advance(2, 2)
+    await rebalance.step(world.deps)
+    assert await world.intents() == []
+    assert {(leg.state, leg.code) for leg in await legs_of(world)} == {
+        ("cancelled", "policy-changed")
+    }
+
+
+async def legs_of(world: World) -> Any:
+    async with world.db.read() as s:
+        return await s.all("SELECT venue_id, amount, state, code FROM legs ORDER BY id")
