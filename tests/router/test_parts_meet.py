@@ -11,7 +11,8 @@ from tests.router.pool_world import START, UNIT
 from tests.router.test_exits import DAY, HOUR, SHARES, K, liquidity, pay, queue, short_pool
 from tests.router.test_products import leave
 from tests.router.test_rebalance import funded
-from tests.router.test_recall import balance
+from tests.router.test_recall import balance, holder
+from tests.router.test_risk_plan import governed
 from tests.router.test_venue_exits import AAVE, ask, exits_of, settled
 from tests.router.world import World
 
@@ -132,3 +133,18 @@ async def test_an_entry_of_a_plan_under_an_overtaken_policy_is_not_made(world: W
 async def legs_of(world: World) -> Any:
     async with world.db.read() as s:
         return await s.all("SELECT venue_id, amount, state, code FROM legs ORDER BY id")
+
+
+async def test_an_entry_leaves_what_the_ladder_wants_at_hand(world: World) -> None:
+    """A plan for half of it; then two fifths leave: the entries are smaller by that."""
+    rung = {"horizon_s": 3600, "share_min": "0.5"}
+    await governed(world, liquidity={"quantile": "0.99", "ladder": [rung]}, groups=[])
+    await funded(world)
+    world.advance(2, 2)
+    await rebalance.step(world.deps)
+    assert sum(leg.amount for leg in await legs_of(world)) == 500 * K
+    await leave(world, await holder(world), 400 * K * SHARES)
+    world.advance(2, 2)
+    await rebalance.step(world.deps)
+    entering = sum(intent.amount for _, intent in await world.intents())
+    assert 1_000 * K - entering - 400 * K >= 300 * K, "half of what stays is at hand"
