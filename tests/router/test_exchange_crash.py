@@ -13,7 +13,18 @@ from typing import Any, cast
 import pytest
 
 from custody.core.db import Database, WriteSession
-from router import accrual, exchange, funding, legs, plan, pool, rebalance, recall
+from router import (
+    accrual,
+    exchange,
+    funding,
+    legs,
+    live_guard,
+    plan,
+    pool,
+    rebalance,
+    recall,
+    venue_exits,
+)
 from router.venues.cefi.port import Earn
 from tests.router.books_check import assert_sound
 from tests.router.exchange_world import VENUE, ExchangeWorld
@@ -171,8 +182,9 @@ async def made(
     kind: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ExchangeWorld]:
     world = ExchangeWorld(database, kind)
-    for module in (plan, rebalance, accrual):
+    for module in (plan, live_guard, venue_exits, accrual):
         monkeypatch.setattr(module, "adapter", world.adapter)
+    monkeypatch.setattr(live_guard, "guard_objections", world.guard_objections)
     await world.set_up()
     async with world.connected():
         yield world
