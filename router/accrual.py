@@ -41,8 +41,9 @@ MANAGEMENT_CODE = "fee.management"
 EVERY_S = 30
 """Seconds of chain time between two accruals of a pool; a waiting redemption wants one now."""
 EPOCH = from_timestamp(0)
-STILL = (LegState.PLANNED, LegState.QUEUED)
-"""A leg here has not moved what the books say lies at the venue."""
+STILL = (LegState.PLANNED, LegState.WAITING, LegState.QUEUED)
+"""A leg here has not moved what the books say lies at the venue. An exit may wait for days, and
+what is lost meanwhile is everybody's."""
 
 
 @dataclass(frozen=True, slots=True)

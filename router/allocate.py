@@ -24,7 +24,8 @@ class Allocation:
 
     `income_ray` is that of the targets. `optimum_ray` is the solver's, less the costs of getting
     there as if they were paid every year, and before the minimum gain; `bound_ray` what no
-    allocation under these limits, tickets and costs can exceed.
+    allocation under these limits, tickets and costs can exceed. Under a turnover both are of the
+    problem with the entries that the turnover left.
     """
 
     total: int

@@ -38,9 +38,11 @@ class Bounds:
     rooms: tuple[Room, ...]
     items: tuple[Item, ...]
     caps: tuple[NamedCap, ...]
+    of: tuple[tuple[int, ...], ...]
+    """For each venue, which of the caps it is under."""
 
-    def caps_of(self, venue: int) -> list[int]:
-        return [n for n, c in enumerate(self.caps) if venue in c.cap.members]
+    def caps_of(self, venue: int) -> tuple[int, ...]:
+        return self.of[venue]
 
 
 def bounds_of(problem: AllocationInput) -> Bounds:
@@ -57,7 +59,11 @@ def bounds_of(problem: AllocationInput) -> Bounds:
         for name, members, room in _caps(problem, total, buffer)
         if members
     )
-    return Bounds(total, buffer, rooms, items, caps)
+    of: list[list[int]] = [[] for _ in venues]
+    for n, named in enumerate(caps):
+        for i in named.cap.members:
+            of[i].append(n)
+    return Bounds(total, buffer, rooms, items, caps, tuple(map(tuple, of)))
 
 
 def slowed(problem: AllocationInput, bounds: Bounds, wanted: Sequence[int]) -> Bounds:

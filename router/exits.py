@@ -6,7 +6,7 @@ most the shares that it holds, and is paid only whole, since nobody can send hal
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,12 @@ WAITING = (
     " FROM redemptions r WHERE pool_id = :pool AND state IN ('requested', 'recalling')"
 )
 _ORDER = " ORDER BY (due_at AT TIME ZONE 'UTC')::date, created_at, id"
+_RESTS = (
+    "SELECT id, hold_shares - shares AS hold_shares, withdrawal_id, 0 AS set_aside, due_at,"
+    " created_at, true AS held FROM redemptions WHERE pool_id = :pool AND state = 'releasing'"
+    " AND withdrawal_id IS NULL AND shares < hold_shares AND due_at <= :at"
+)
+"""What is left of exits of which a part is on its way: they keep their turn meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +119,13 @@ async def allot_due(s: WriteSession, item: Pool, at: datetime) -> list[Any]:
     if not rows:
         return []
     totals, terms = await books.totals(s, item), await products.current(s, item)
-    claims = [_claim(totals, terms, row, at) for row in rows]
+    rests = await s.all(_RESTS, {"pool": item.id, "at": at})
+    every = sorted([*rows, *rests], key=_turn)
+    claims = [_claim(totals, terms, row, at) for row in every]
     free = await books.available(s, item, chart.guard(item.id))
     after = allot(free - sum(c.set_aside for c in claims), claims)
-    await _store(s, rows, after)
+    given = {row.id: aside for row, aside in zip(every, after, strict=True)}
+    await _store(s, rows, [given[row.id] for row in rows])
     found = await _due(s, item.id, at)
     return [row for row in found if row.ready and _to_look_at(totals, terms, row, at)]
 
@@ -124,6 +133,11 @@ async def allot_due(s: WriteSession, item: Pool, at: datetime) -> list[Any]:
 async def _due(s: ReadSession, pool_id: PoolId, at: datetime) -> Sequence[Any]:
     query = f"{WAITING} AND due_at <= :at{_ORDER}"
     return await s.all(query, {"pool": pool_id, "at": at})
+
+
+def _turn(row: Any) -> tuple[date, datetime, UUID]:
+    """As `_ORDER`."""
+    return row.due_at.astimezone(UTC).date(), row.created_at, row.id
 
 
 def _claim(totals: Totals, terms: Terms, row: Any, at: datetime) -> Claim:

@@ -6,7 +6,7 @@ place earn nothing one by one, and the price of a unit says nothing about a step
 those of the optimum, before tickets and the minimum gain.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router.allocate import Allocation, allocate
 from router.curves import BPS, RAY
@@ -48,7 +48,11 @@ class Priced:
 
 
 def priced(problem: AllocationInput) -> Priced:
-    """Every limit of the problem that binds, with what it costs. Solves once, and twice a limit."""
+    """Every limit of the problem that binds, with what it costs. Solves once, and twice a limit.
+
+    Without the turnover, which bounds a plan and not what the pool may hold.
+    """
+    problem = replace(problem, rule=replace(problem.rule, turnover_max=None))
     answer, total = allocate(problem), total_of(problem)
     known = {b.name: b for b in bounds(problem)}
     found = [

@@ -14,7 +14,7 @@ from custody.core.money import AssetId
 from custody.core.prices import PriceFault
 from custody.parties import places
 from custody.policy import reference
-from router import bars, books, curves, guard_limits, halts, orders
+from router import bars, books, curves, guard_limits, halts, orders, policies
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.guard import Entry, GuardRule, Planned, objections
@@ -79,6 +79,9 @@ def _unreadable(known: _Books, reason: str) -> Verdict:
 
 async def _known(s: ReadSession, deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> _Books:
     barred = (await bars.bars(s, pool.id)).get(row.id, ())
+    if await policies.overtaken(s, pool.id, leg.plan_id):
+        changed = Objection(Code.POLICY, "another risk policy is in force since the plan")
+        barred = (changed, *barred)
     if (await books.pool(s, pool.tenant_id, pool.id)).state != PoolState.OPEN:
         barred = (Objection(Code.POOL_NOT_OPEN, "the pool is not open"), *barred)
     return _Books(

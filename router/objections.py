@@ -9,6 +9,7 @@ class Code(StrEnum):
     """In the order in which reasons are looked for and shown."""
 
     POOL_NOT_OPEN = "pool-not-open"
+    POLICY = "policy-changed"  # another risk policy is in force than the plan was made under
     LEAVING = "leaving"  # a person ordered to leave the venue
     FLAGGED = "flagged"  # it cannot be left
     HALTED = "halted"  # its rate or price has jumped

@@ -150,7 +150,8 @@ async def _net_flows(
     """Midnight -> what was brought less what was asked for that day.
 
     Money that a cancelled withdrawal left behind comes back as a funding; a redemption that failed
-    took nothing. One without an amount is worth its shares.
+    took nothing beyond the parts that were paid. One without an amount is worth its shares; of one
+    that is paid in parts, what was paid and what the shares that are left are worth.
     """
     span = {"pool": pool_id, "first": first, "end": end}
     found: Counter[datetime] = Counter()
@@ -168,10 +169,14 @@ GROUP BY day
 """
 _IN = _DAILY.format(sums="sum(amount) AS amount", table="pool_fundings", more="")
 _OUT = _DAILY.format(
-    sums="coalesce(sum(amount), 0) AS amount,"
-    " coalesce(sum(hold_shares) FILTER (WHERE amount IS NULL), 0) AS shares",
+    sums="sum(CASE state WHEN 'failed' THEN paid"
+    " WHEN 'settled' THEN greatest(coalesce(amount, 0), paid)"
+    " ELSE paid + coalesce(amount, 0) END) AS amount,"
+    " sum(CASE WHEN state = 'failed' THEN 0 WHEN amount IS NULL THEN hold_shares"
+    " WHEN state = 'releasing' AND withdrawal_id IS NULL THEN hold_shares - shares"
+    " ELSE 0 END) AS shares",
     table="redemptions",
-    more=" AND state <> 'failed'",
+    more="",
 )
 
 

@@ -6,11 +6,16 @@ from router.books import Pool
 
 
 async def reserved(s: ReadSession, pool: Pool) -> int:
-    """What waiting redemptions will take out of the guard (not yet under a hold there)."""
+    """What waiting redemptions will take out of the guard (not yet under a hold there).
+
+    While a part of one is on its way, the rest of its shares waits on.
+    """
     totals = await books.totals(s, pool)
     rows = await s.all(
         "SELECT amount, hold_shares FROM redemptions WHERE pool_id = :pool"
-        " AND state IN ('requested', 'recalling')",
+        " AND state IN ('requested', 'recalling')"
+        " UNION ALL SELECT NULL, hold_shares - shares FROM redemptions WHERE pool_id = :pool"
+        " AND state = 'releasing' AND withdrawal_id IS NULL AND shares < hold_shares",
         {"pool": pool.id},
     )
     return sum(

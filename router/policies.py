@@ -11,7 +11,7 @@ from typing import Any
 from custody.audit import log
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Conflict, InvalidInput, Refused
-from custody.core.ids import PoolId, TenantId, format_id
+from custody.core.ids import PlanId, PoolId, TenantId, format_id
 from router import books, models
 from router.policy import RiskPolicy, parse
 from router.risk.compare import Change, loosened
@@ -139,6 +139,16 @@ async def current(s: ReadSession, pool_id: PoolId) -> RiskPolicy | None:
         {"pool": pool_id},
     )
     return None if document is None else parse(document)
+
+
+async def overtaken(s: ReadSession, pool_id: PoolId, plan_id: PlanId | None) -> bool:
+    """Whether another version is in force than the one that this plan was made under."""
+    hash_ = await s.scalar("SELECT policy_hash FROM plans WHERE id = :id", {"id": plan_id})
+    now = await s.scalar(
+        "SELECT hash FROM risk_policies WHERE pool_id = :pool ORDER BY version DESC LIMIT 1",
+        {"pool": pool_id},
+    )
+    return hash_ is not None and hash_ != now
 
 
 async def history(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Sequence[Any]:

@@ -5,8 +5,10 @@ state; a job that dies before that commit has done nothing, and after it everyth
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from chains.errors import ChainError
 from chains.evm.contracts.staking import Staking
@@ -136,7 +138,8 @@ async def _start_entry(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) ->
     async with deps.db.write() as s:
         item = await books.pool(s, pool.tenant_id, pool.id, lock=True)
         against = (await bars.bars(s, pool.id)).get(row.id, ())
-        if against or item.state != PoolState.OPEN:
+        changed = await policies.overtaken(s, pool.id, leg.plan_id)
+        if against or changed or item.state != PoolState.OPEN:
             return False  # barred since the look: the next one says why
         return await _enter(s, deps, item, row, leg, verdict.shares_min)
 
@@ -176,20 +179,24 @@ async def _enter(
 
 
 async def _affordable(s: WriteSession, pool: Pool, leg: Leg) -> int:
-    """The entry, or what of it is free now: without holds, redemptions and the plan's buffer.
+    """The entry, or what of it is free now: without holds, redemptions and what the plan left idle.
 
-    An exit that brought less than planned makes its entries smaller; it never makes them eat the
-    buffer. Raises InsufficientFunds below a ticket.
+    That is the buffer at least, and what ladders and frozen venues ask for. An exit that brought
+    less than planned makes its entries smaller; it never makes them eat it. Raises
+    InsufficientFunds below a ticket.
     """
     policy = await policies.current(s, pool.id)
-    buffer = await s.scalar(
-        "SELECT output ->> 'buffer' FROM plans WHERE id = :id", {"id": leg.plan_id}
-    )
+    output = await s.scalar("SELECT output FROM plans WHERE id = :id", {"id": leg.plan_id})
     free = await books.available(s, pool, chart.guard(pool.id)) - await owed.reserved(s, pool)
-    free -= int(buffer or 0)
+    free -= 0 if output is None else _left_idle(output)
     if policy is None or free < min(leg.amount, policy.rebalance.ticket):
         raise InsufficientFunds("amount", "redemptions and the buffer need the idle money")
     return min(leg.amount, free)
+
+
+def _left_idle(output: Mapping[str, Any]) -> int:
+    """What a plan leaves in the guard once all its legs have ended, redemptions paid."""
+    return max(int(output["total"]) - sum(map(int, output["targets"].values())), 0)
 
 
 async def _hold(s: WriteSession, pool: Pool, row: VenueRow, leg: Leg, now: datetime) -> None:

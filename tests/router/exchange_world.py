@@ -25,11 +25,13 @@ from chains.devnet.exchange_simulator import Exchange, default_products
 from chains.devnet.kraken_book import Earnings
 from chains.devnet.kraken_simulator import KrakenExchange, default_strategies
 from chains.evm.address import checksum
+from chains.types import BlockRef
 from custody.core.db import Database
 from router.deps import RouterDeps
 from router.venues.cefi.binance import Binance
 from router.venues.cefi.kraken import Kraken
 from router.venues.exchange import ExchangeVenue
+from router.venues.port import VenueState
 from tests.router.pool_world import Site
 from tests.router.world import EXCHANGE, EXCHANGE_IN, GUARD, SITE, TOKEN, TREASURY, World
 
@@ -58,6 +60,20 @@ class WorldChain:
             if withdrawal.status is WithdrawalStatus.PROCESSING and not book.faults.frozen:
                 withdrawal.tx_hash = self.world.pay_guard(withdrawal.address, withdrawal.amount)
                 withdrawal.status = WithdrawalStatus.COMPLETED
+
+
+class QuotedNow:
+    """The exchange's venue; what it quotes is of the world's time, as its clients' clock is not."""
+
+    def __init__(self, world: "ExchangeWorld") -> None:
+        self.clock = world.clock
+        self.venue = ExchangeVenue(world.client_of_exchange, "USDC", world.product, 6)
+        self.value, self.shares_for = self.venue.value, self.venue.shares_for
+
+    async def read(self, block: BlockRef) -> VenueState:
+        state = await self.venue.read(block)
+        now = self.clock.now()
+        return replace(state, quotes=tuple(replace(q, as_of=now) for q in state.quotes))
 
 
 class ExchangeWorld(World):
@@ -129,7 +145,7 @@ class ExchangeWorld(World):
 
     def adapter(self, deps: RouterDeps, pool: Any, row: Any) -> Any:
         if row.id == VENUE:
-            return ExchangeVenue(self.client_of_exchange, "USDC", self.product, 6)
+            return QuotedNow(self)
         return super().adapter(deps, pool, row)
 
     def _release(self, payee: str, amount: int) -> None:

@@ -78,6 +78,8 @@ def downgrade() -> None:
     script.run(
         """
         DROP TABLE venue_flags, venue_halts, venue_departures;
+        -- The older program knows no such state, and asks again by itself.
+        UPDATE legs SET state = 'planned' WHERE state = 'waiting';
         ALTER TABLE legs
             DROP COLUMN code, DROP COLUMN retry_of, DROP COLUMN attempts, DROP COLUMN retry_at;
         """
