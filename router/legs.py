@@ -242,7 +242,7 @@ async def advance(
         "pool": format_id("pool", leg.pool_id),
         "venue": leg.venue_id,
         "action": leg.action.value,
-        "amount": str(leg.amount),
+        "amount": str(columns.get("amount", leg.amount)),
         "from": leg.state.value,
         "to": new.value,
         "intent": None if intent is None else format_id("intent", UUID(str(intent))),

@@ -160,6 +160,7 @@ fundings = Table(
     Column("retry_at", TIME),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False, server_default=func.now()),
+    Index("ix_pool_fundings_pool_id_created_at", "pool_id", "created_at"),
     Index("ix_pool_fundings_state", "state"),
     Index("ix_pool_fundings_intent_id", "intent_id"),
 )
@@ -302,6 +303,7 @@ redemptions = Table(
     Column("updated_at", TIME, nullable=False, server_default=func.now()),
     UniqueConstraint("hold_id"),
     Index("ix_redemptions_pool_id_due_at", "pool_id", "due_at"),
+    Index("ix_redemptions_pool_id_created_at", "pool_id", "created_at"),
     Index("ix_redemptions_state", "state"),
     Index("ix_redemptions_intent_id", "intent_id"),
 )

@@ -13,6 +13,7 @@ from api.routes.pools import pool_id_of
 from api.routing import Routes
 from api.writes import MoneyWrite
 from custody.core.db import WriteSession
+from custody.core.errors import Refused
 from custody.core.ids import format_id
 from router import departures
 
@@ -72,12 +73,16 @@ async def leave(
 async def reopen(
     pool_id: str, body: Reopening, who: Who, deps: UseDeps, write: MoneyWrite
 ) -> Response:
-    """Let money into a venue again that was left by order. It takes a second person's word."""
+    """Let money into a venue again that was left by order. It takes a second person's word, so the
+    token has to be a person's: one human may have many that are not."""
     id_ = pool_id_of(pool_id)
+    if who.person_id is None:
+        raise Refused("token", "must be bound to a person: two have to agree")
+    by = format_id("person", who.person_id)
 
     async def work(s: WriteSession) -> dict[str, Any]:
         state = await departures.reopen(
-            s, who.tenant_id, id_, body.venue, by=who.idempotency_principal, at=deps.clock.now()
+            s, who.tenant_id, id_, body.venue, by=by, at=deps.clock.now()
         )
         return _view(format_id("pool", id_), body.venue, state.value)
 
