@@ -53,6 +53,8 @@ from router.venues.port import VenueState
 logger = logging.getLogger(__name__)
 
 READ_EVERY_S = 10
+SILENCE_S = 600
+"""So long a venue that does not answer is waited for; after that plans are made without it."""
 STARTING = (LegState.PLANNED, LegState.EXECUTING)
 """While a leg is here, amounts are about to change: no new plan."""
 PATIENCE = timedelta(minutes=10)
@@ -255,6 +257,27 @@ async def draft(
     found = await read(deps, tenant_id, pool_id, again=again)
     answer = allocate(found.problem)
     return Draft(found.snapshot, found.block, found.states, found.problem, answer)
+
+
+async def fallen_silent(s: ReadSession, deps: RouterDeps, made: Draft) -> list[str]:
+    """Venues with money of ours that answered a while ago and do not now.
+
+    A ladder counts what cannot be read as not home in time, and would pull money out of all others
+    for one answer that did not come.
+    """
+    if made.snapshot.policy.terms is None:
+        return []
+    mute = [v for v, state in made.states.items() if state is None and made.snapshot.posted[v]]
+    rows = await s.all(
+        "SELECT venue_id FROM rate_reads WHERE pool_id = :pool AND venue_id = ANY(:mute)"
+        " GROUP BY venue_id HAVING max(at) > :since",
+        {
+            "pool": made.snapshot.pool.id,
+            "mute": mute,
+            "since": deps.clock.now() - timedelta(seconds=SILENCE_S),
+        },
+    )
+    return sorted(row.venue_id for row in rows)
 
 
 async def store(s: WriteSession, deps: RouterDeps, made: Draft) -> PlanId | None:

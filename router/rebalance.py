@@ -65,6 +65,10 @@ async def _plan(deps: RouterDeps, pool: Pool) -> bool:
         logger.warning("no plan", extra={"pool": pool.id, "error": error})
         return False
     async with deps.db.write() as s:
+        mute = await plan.fallen_silent(s, deps, made)
+        if mute:
+            logger.warning("no plan: a venue does not answer", extra={"venues": mute})
+            return False
         return await plan.store(s, deps, made) is not None
 
 

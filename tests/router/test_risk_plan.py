@@ -107,3 +107,23 @@ async def test_an_incredible_rate_keeps_money_out(world: World) -> None:
     assert refused["vault-usdc"] == ""
     assert refused["exchange-usdc"] == "the rate is above what is credible"
     assert made.answer.targets["exchange-usdc"] == 0
+
+
+async def test_one_answer_that_does_not_come_pulls_no_money_out_of_the_others(
+    world: World,
+) -> None:
+    """A ladder counts a silent venue as not home: for ten minutes its answer is waited for."""
+    await governed(world)
+    await funded(world)
+    await run(world)
+    async with world.db.read() as s:
+        before = len(await plan.listing(s, world.tenant, world.pool_id, None, 50))
+    ladder = [{"horizon_s": 86_400, "share_min": "0.3"}]
+    await governed(world, version=3, liquidity={"quantile": "0.99", "ladder": ladder})
+    world.venues["vault-usdc"].broken = True
+    for seconds, more in ((60, False), (700, True)):
+        world.advance(seconds, 2)
+        await rebalance.step(world.deps)
+        async with world.db.read() as s:
+            made = await plan.listing(s, world.tenant, world.pool_id, None, 50)
+        assert (len(made) > before) is more
