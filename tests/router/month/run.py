@@ -97,6 +97,7 @@ class Run:
     async def settle(self) -> None:
         """Jobs until nothing moves any more, and nothing that has jumped waits to be calm."""
         await accrual.step(self.world.deps)
+        await flags.step(self.world.deps)
         for _ in range(ROUNDS_MAX):
             if not await self.round() and not await self._nervous():
                 return
@@ -106,10 +107,9 @@ class Run:
         """One look of every job, and what it wants sent is mined."""
         world = self.world
         world.warp(ROUND_S)
-        moved = await flags.step(world.deps)
+        moved = await rebalance.claim_step(world.deps)
         for job in JOBS:
             moved += await job.step(world.deps)
-        moved += await rebalance.claim_step(world.deps)
         return moved + await world.mine()
 
     async def _nervous(self) -> bool:

@@ -14,7 +14,7 @@ from chains.devnet.world import DevnetChain
 from custody.core.db import Database
 from router import accrual
 from tests.router.chain_world import ETHER
-from tests.router.month import checks, others
+from tests.router.month import checks, figures, others
 from tests.router.month.figures import Figures
 from tests.router.month.run import Run
 from tests.router.month.script import draw
@@ -49,14 +49,17 @@ async def test_lending_pool_through_a_month(
     await checks.assert_chain_has_it(world)
     await checks.assert_statements(run)
     await checks.assert_not_entered(run)
-    earned = (await checks.report(world)).totals
+    earned, lost = (await checks.report(world)).totals, await checks.lost(world)
     await run.everybody_leaves()
     assert await checks.assert_plans_again(world) > 0
     await checks.assert_statements(run)
     await checks.assert_nothing_left(world)
     await world.close()
-    found = Figures(script, earned.net, earned.gross, world.gas, world.sent, alone, chasing)
-    record_property("month", found.to_json())
+    month = Figures(
+        script, earned.net, earned.gross, lost, world.gas, world.sent, alone, chasing
+    ).to_json()
+    figures.assert_worth_it(month)
+    record_property("month", month)
 
 
 @pytest.mark.parametrize("seed", SEEDS[:4])

@@ -20,7 +20,7 @@ from tests.router.risk.documents import GOOD, RULES, card
 TICKET = 10_000 * UNIT
 MIN_GAIN = 25 * UNIT
 LENDING = {
-    **RULES, "supply_share_max": "0.4", "liquidity_share_max": "0.5", "utilisation_max": "0.95",
+    **RULES, "supply_share_max": "0.4", "liquidity_share_max": "0.75", "utilisation_max": "0.95",
     "rate_max": "0.25",
 }  # fmt: skip
 POT = {**RULES, "supply_share_max": "0.4", "rate_max": "0.25"}
