@@ -96,9 +96,25 @@ def _thin(entry: Entry, rule: GuardRule) -> list[Objection]:
         ours, free = state.position + entry.amount, state.liquidity
     else:
         ours, free = state.position, state.withdrawable
-    if free * WAD >= ours * rule.cover_wad:
+    if not _thin_by(free, ours, rule):
         return []
     return [Objection(Code.THIN, f"{free} can leave now, {ours} would be ours")]
+
+
+def room_down(state: VenueState, rule: GuardRule) -> int | None:
+    """The most that may enter at once before the venue is too thin; None: no such limit.
+
+    For plans: what the guard would refuse anyway must not be planned, again and again. A hundredth
+    less than `_thin` allows, since interest and others move what is compared until the entry.
+    """
+    if state.liquidity is None:
+        return 0 if _thin_by(state.withdrawable, state.position, rule) else None
+    most = state.liquidity * WAD // rule.cover_wad
+    return max(most - most // 100 - state.position, 0)
+
+
+def _thin_by(free: int, ours: int, rule: GuardRule) -> bool:
+    return free * WAD < ours * rule.cover_wad
 
 
 def utilisation_after_wad(state: VenueState, amount: int) -> int | None:

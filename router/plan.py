@@ -37,6 +37,7 @@ from router.books import Pool, VenueRow
 from router.curves import Flat, rate_ray_down
 from router.deps import RouterDeps
 from router.facts import facts_of
+from router.guard import GuardRule, room_down
 from router.legs import Leg
 from router.limits import limited
 from router.moves import Action
@@ -188,13 +189,17 @@ def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) 
         curve=state.curve,
         position=state.position,
         withdrawable=0 if row.id in snap.failed else state.withdrawable,
-        capacity=state.capacity,
+        capacity=_least(state.capacity, room_down(state, GuardRule())),
         refusal=state.refusal,
     )
     if snap.pool.state != PoolState.OPEN:
         return replace(found, refusal="the pool is not open")
     against = snap.barred.get(row.id, ())
     return replace(found, refusal=bars.refusal_of(against, state.refusal))
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((x for x in limits if x is not None), default=None)
 
 
 def _flying(snap: Snapshot, row: VenueRow) -> int:

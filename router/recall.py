@@ -27,6 +27,7 @@ from custody.settlement import intents
 from custody.withdrawals import redeem
 from router import bars, books, claims, exits, journals, legs, orders, owed, plan, products
 from router.books import Pool, VenueRow
+from router.departures import ELSEWHERE
 from router.deps import RouterDeps
 from router.exits import Offer
 from router.legs import Leg
@@ -169,7 +170,9 @@ async def _recall(deps: RouterDeps, pool: Pool) -> int:
     async with deps.db.write() as s:
         await books.pool(s, pool.tenant_id, pool.id, lock=True)
         short = await _shortage(s, deps, pool, rows)
-        busy = {leg.venue_id for leg in await legs.unfinished(s, pool.id)}
+        # What is in a venue's queue already holds up nobody: the rest is asked for beside it.
+        every = await legs.unfinished(s, pool.id)
+        busy = {leg.venue_id for leg in every if leg.state not in ELSEWHERE}
         busy |= await legs.failed_exits(s, pool.id)  # what has just reverted would do so again
         made = 0
         for row, most in _quickest(rows, states):

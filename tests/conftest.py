@@ -21,6 +21,7 @@ from custody.core import embedded
 from custody.core.db import Database
 from custody.ledger import fsck
 from tests import canary
+from tests.router.month import figures
 
 TEMPLATE = f"moorage_template_{os.getpid()}"
 
@@ -44,9 +45,20 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How often each action of random sequences was done, all workers together."""
+    """What random runs did, all workers together."""
+    passed = terminalreporter.stats.get("passed", [])
+    months = [
+        value
+        for report in passed
+        for name, value in report.user_properties
+        if name == "month" and report.when == "call"
+    ]
+    if months:
+        terminalreporter.section(f"scripted months: net yield of {len(months)}")
+        for line in figures.lines(months):
+            terminalreporter.write_line(line)
     total: Counter[str] = Counter()
-    for report in terminalreporter.stats.get("passed", []):
+    for report in passed:
         for name, value in report.user_properties:
             if name == "money_in" and report.when == "call":
                 total.update(value)

@@ -53,6 +53,7 @@ class PoolWorld:
     def __init__(self, db: Database, site: Site, deps: RouterDeps, clock: FixedClock) -> None:
         self.db, self.site, self.deps, self.clock = db, site, deps, clock
         self.registry: Registry = deps.registry
+        self.start = clock.now()
         self.effects = effects.table(deps)
         self.tenant = TenantId(new_uuid7())
         self.pool_id = PoolId(new_uuid7())
@@ -61,7 +62,7 @@ class PoolWorld:
     async def set_up(self) -> None:
         site, info = self.site, self.registry.asset(self.site.asset_id)
         async with self.db.write() as s:
-            self.tenant = (await tenants.create(s, "Harbour", 0, "xpub-none", at=START)).id
+            self.tenant = (await tenants.create(s, "Harbour", 0, "xpub-none", at=self.start)).id
             await assets.register(s, site.asset_id, info.symbol, info.decimals, site.chain_id)
             for role, address in (("treasury", site.treasury), ("allocator", site.allocator)):
                 path = places.PATHS[role]
@@ -71,16 +72,16 @@ class PoolWorld:
             code = chart.treasury(site.chain_id)
             await accounts.ensure(s, self.tenant, code, site.asset_id, "asset", location=where)
             signed = {"policy": self._custody_policy(), "signature": "00" * 64}
-            await custody_policies.install(s, signed, at=START)
+            await custody_policies.install(s, signed, at=self.start)
             item = await pool.create(
                 s, self.registry, tenant_id=self.tenant, pool_id=self.pool_id,
                 chain_id=site.chain_id, asset_id=site.asset_id, name="the pool",
-                guard=site.guard, tier=site.tier, terms=TERMS, spread_bps=1000, at=START,
+                guard=site.guard, tier=site.tier, terms=TERMS, spread_bps=1000, at=self.start,
             )  # fmt: skip
             for id_, (venue_kind, tier, config) in site.venues.items():
-                await pool.add_venue(s, item, id_, venue_kind, tier, config, at=START)
+                await pool.add_venue(s, item, id_, venue_kind, tier, config, at=self.start)
             await policies.load(
-                s, self.tenant, self.pool_id, self.risk_policy(), loaded_by="test", at=START
+                s, self.tenant, self.pool_id, self.risk_policy(), loaded_by="test", at=self.start
             )
 
     def _custody_policy(self) -> dict[str, Any]:
@@ -133,7 +134,7 @@ class PoolWorld:
         """A holder with a swept deposit."""
         site = self.site
         async with self.db.write() as s:
-            made = await customers.create(s, self.tenant, name, at=START)
+            made = await customers.create(s, self.tenant, name, at=self.start)
             account = await accounts.ensure(
                 s, self.tenant, chart.customer(made.id), site.asset_id, "liability",
                 owner_id=made.id,
@@ -141,7 +142,9 @@ class PoolWorld:
             code = chart.treasury(site.chain_id)
             treasury = await accounts.by_code(s, self.tenant, code, site.asset_id)
             id_ = TransferId(new_uuid7())
-            paid = Transfer(id_, self.tenant, treasury, account, amount, "deposit", event_at=START)
+            paid = Transfer(
+                id_, self.tenant, treasury, account, amount, "deposit", event_at=self.start
+            )
             await post_or_raise(s, [paid])
         await self.pay_treasury(amount)
         return made.id

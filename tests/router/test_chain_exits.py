@@ -29,6 +29,7 @@ from router import (
     legs,
     live_guard,
     orders,
+    pool,
     rebalance,
     recall,
 )
@@ -285,6 +286,35 @@ async def test_staking_queue_is_left_by_order(
     await run(world, 4)
     assert await left(world, "staking-eth") <= 2, "shares round"
     assert await world.guard_idle() >= 100 * ETHER - 2
+    await assert_sound(world)
+    await world.close()
+
+
+async def test_a_small_exit_in_the_queue_holds_up_no_holder(
+    database: Database, chain: DevnetChain, places: dict[str, str]
+) -> None:
+    world = ChainWorld(database, chain, eth_site(chain, places), {})
+    await world.set_up()
+    ann = await world.customer("ann", 100 * ETHER)
+    await world.customer("bob", ETHER)
+    await world.join(ann, 100 * ETHER)
+    await run(world, 4)
+    async with world.db.write() as s:
+        item, at = await world.pool_row(s), world.clock.now()
+        await legs.add(s, item, None, "staking-eth", Action.EXIT, ETHER, at=at)
+    await run(world, 2)
+    assert {leg.state for leg in await exits_of(world, "staking-eth")} == {LegState.QUEUED}
+    async with world.db.write() as s:
+        held = await pool.mine(s, world.tenant, world.pool_id, ann)
+        at = world.clock.now()
+        await pool.leave(s, world.tenant, world.pool_id, ann, held.shares, at=at)
+    await run(world, 3)
+    asked = await exits_of(world, "staking-eth")
+    assert [leg.state for leg in asked] == [LegState.QUEUED] * 2
+    assert sum(leg.amount for leg in asked) >= 90 * ETHER - 2
+    world.warp(2 * 86_400)
+    await run(world, 5)
+    assert (await world.view()).totals.assets <= 2, "shares round"
     await assert_sound(world)
     await world.close()
 

@@ -14,7 +14,15 @@ from custody.core.money import AssetId
 from custody.core.prices import Price, PriceFault, ReferencePrice, agree
 from custody.policy.reference import BOUND
 from router.curves import RAY, FixedPot, Flat, Kinked
-from router.guard import Entry, GuardRule, Planned, jumped, objections, utilisation_after_wad
+from router.guard import (
+    Entry,
+    GuardRule,
+    Planned,
+    jumped,
+    objections,
+    room_down,
+    utilisation_after_wad,
+)
 from router.guard_limits import (
     GuardBook,
     PayeeBook,
@@ -227,3 +235,28 @@ def test_guards_own_limits(of: GuardBook, amount: int, codes: str) -> None:
 )
 def test_guards_payee_limits(of: PayeeBook, codes: str) -> None:
     assert codes_of(release_objections(of, 500, ME)) == codes
+
+
+@pytest.mark.parametrize(
+    ("changes", "room"),
+    [
+        ({"liquidity": 10_000}, 8_900),
+        ({"liquidity": 1_000}, 0),
+        ({"liquidity": 0}, 0),
+        ({"withdrawable": 1_000}, None),
+        ({"withdrawable": 999}, 0),
+        ({"withdrawable": 0, "position": 0}, None),
+    ],
+)
+def test_what_a_plan_may_bring(changes: dict[str, Any], room: int | None) -> None:
+    assert room_down(state(**changes), RULE) == room
+
+
+@given(st.integers(0, 10**15), st.integers(0, 10**15), st.integers(1, 4 * WAD))
+def test_what_a_plan_may_bring_is_never_too_thin(liquidity: int, position: int, k: int) -> None:
+    rule = replace(RULE, cover_wad=k)
+    venue = state(liquidity=liquidity, position=position)
+    room = room_down(venue, rule)
+    assert room is not None
+    found = objections(entry(venue, amount=room, planned=None, last=None), rule)
+    assert room == 0 or Code.THIN not in {o.code for o in found}

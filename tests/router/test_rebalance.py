@@ -164,6 +164,17 @@ async def test_live_guard_refuses_an_entry_that_the_plan_allowed(world: World) -
     assert rows["aave-usdc"].state == "executing"
 
 
+async def test_thin_venue_is_entered_in_parts_that_the_guard_lets_in(world: World) -> None:
+    """A plan for more would be refused as often as it is made, and the money would lie idle."""
+    world.venues["aave-usdc"].shared = 200_000 * UNIT
+    await funded(world)
+    await run(world)
+    v = await world.view()
+    assert v.venues["aave-usdc"] > 200_000 * UNIT
+    assert v.idle == v.totals.assets * 10 // 100
+    assert {r.state for r in await leg_rows(world)} == {"done"}
+
+
 async def test_broken_venue_blocks_no_other(world: World) -> None:
     world.venues["vault-usdc"].broken = True
     await funded(world)

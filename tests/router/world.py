@@ -123,14 +123,17 @@ class FakeVenue:
     broken: bool = False
     liquidity: int | None = None
     """What it really pays out; None is everything."""
+    shared: int | None = None
+    """What it says that others have there for everybody to withdraw; None: it does not say."""
 
     async def read(self, block: BlockRef) -> VenueState:
         if self.broken:
             raise EarnUnavailable("down")
         free = self.position if self.withdrawable is None else self.withdrawable
         return VenueState(
-            self.curve, self.position, self.capacity, free, "instant", self.refusal, block
-        )
+            self.curve, self.position, self.capacity, free, "instant", self.refusal, block,
+            liquidity=None if self.shared is None else self.shared + self.position,
+        )  # fmt: skip
 
     async def value(self, block: BlockRef) -> int:
         if self.broken:
