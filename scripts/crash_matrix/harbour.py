@@ -169,13 +169,17 @@ def _devnet(anvil: Anvil, world: World) -> dict[str, Any]:
 
 
 def point_at(home: Path, rpc_url: str) -> None:
-    """Let an installation use another node, and wait for more blocks than a devnet does."""
+    """Let an installation use another node, and wait for more blocks than a devnet does.
+
+    It watches no prices: there is no exchange here to ask for the second of the two that must
+    agree, and without it the router enters nothing.
+    """
     file = home / "installation.json"
     body = json.loads(file.read_text())
     for chain in body["registry"]["chains"]:
         chain["rpc_urls"] = [rpc_url]
         chain["confirmations"] = CONFIRMATIONS
-    file.write_text(json.dumps(body))
+    file.write_text(json.dumps(body | {"prices": {}}))
 
 
 def serve_signer(
