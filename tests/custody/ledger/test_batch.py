@@ -251,13 +251,16 @@ async def test_a_client_in_disorder_is_a_lost_connection(
 async def test_gives_up_in_time(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was sent has an unknown outcome; what never was, has none, and its callers are told."""
 
+    tried = asyncio.Event()
+
     async def connect(url: str, **options: Any) -> Any:
+        tried.set()
         raise ConnectionRefusedError
 
     monkeypatch.setattr(batch, "connect", connect)
     made = Batcher(books.database.url, retry_s=1, connections=1)
     first = asyncio.create_task(made.post([books.transfer("cash", "bob", 1)]))
-    await asyncio.sleep(0.01)
+    await tried.wait()
     second = asyncio.create_task(made.post([books.transfer("cash", "bob", 1)]))
     with pytest.raises(Unavailable, match="same ids"):
         await first
@@ -335,7 +338,7 @@ async def test_sessions_killed_under_load(
                 " WHERE datname = $1 AND pid <> pg_backend_pid() AND query LIKE '%ledger_post%'",
                 database_name,
             )
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)  # a busy machine needs some time for a new connection
         return killed
 
     killer = asyncio.create_task(kill())
