@@ -14,7 +14,7 @@ from tests.flows.inside import breaks, deposits, look, pay_inside, submit_inside
 
 pytestmark = [pytest.mark.chain, pytest.mark.timeout(300)]
 
-SEQUENCES = 40 if os.environ.get("MOORAGE_DEEP") else 4
+SEQUENCES = 40 if os.environ.get("MOORAGE_DEEP") else 2
 SEED = int(os.environ.get("MOORAGE_SEED", "1")) * 1_000
 ACTS = ("ordinary", "inside", "several", "one block", "mine", "look", "sweep", "reorg")
 

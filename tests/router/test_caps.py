@@ -20,7 +20,7 @@ from tests.router.risk.worlds import RULE, Market, markets
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(1200)]
 
-MARKETS = 10_000 if os.environ.get("MOORAGE_DEEP") else 300
+MARKETS = 10_000 if os.environ.get("MOORAGE_DEEP") else 100
 
 
 def _one(group: Group | None, amount_max: int | None) -> int:

@@ -200,7 +200,7 @@ async def test_story_without_a_death_counts_its_points(made: ExchangeWorld) -> N
 
 
 @KINDS
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 async def test_story_ends_the_same_wherever_the_job_dies(made: ExchangeWorld, seed: int) -> None:
     rng = random.Random(seed)
     await story(made, Death(rng.randint(1, 30), rng.random() < 0.5), (1, 1, 1))
@@ -218,7 +218,7 @@ async def test_story_ends_the_same_at_every_point(
 
 @KINDS
 @pytest.mark.parametrize("which", range(3), ids=["subscribe", "redeem", "withdraw"])
-@pytest.mark.parametrize("fault", ["lose", "fail"])
+@pytest.mark.parametrize("fault", ["lose", pytest.param("fail", marks=pytest.mark.deep)])
 async def test_lost_answer_and_server_error_make_no_second_order(
     made: ExchangeWorld, which: int, fault: str
 ) -> None:

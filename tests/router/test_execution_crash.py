@@ -74,7 +74,7 @@ async def story(world: World, point: int, after: bool) -> int:
     return dying.count
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 async def test_story_ends_the_same_wherever_a_job_dies(world: World, seed: int) -> None:
     rng = random.Random(seed)
     await story(world, rng.randint(1, 90), rng.random() < 0.5)

@@ -63,6 +63,7 @@ async def test_lending_pool_through_a_month(
     record_property("month", month)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("seed", SEEDS[:4])
 async def test_staking_pool_through_a_month_with_a_slashing(
     database: Database, afresh: Callable[[], DevnetChain], places: dict[str, str], seed: int
