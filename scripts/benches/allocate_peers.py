@@ -9,7 +9,6 @@ import numpy as np
 from scipy import optimize, sparse
 
 from router.curves import RAY, income_down
-from router.pieces import holding, pieces_of
 from scripts.benches.allocate_markets import Market
 
 SEGMENTS = 100
@@ -24,10 +23,10 @@ def value(market: Market, amounts: Amounts) -> int:
     """Yearly income less yearly costs, in ray. Amounts in a gap are brought to its nearer side."""
     total = 0
     for item, x in zip(market.items, amounts, strict=True):
-        piece = holding(pieces_of(item), x)
-        if piece is None:
+        option = next((o for o in item.options if o.lo <= x <= o.hi), None)
+        if option is None:
             raise ValueError(f"{x} is in a gap")
-        total += income_down(item.curve, x) - piece.cost_ray
+        total += income_down(item.curve, x) - option.cost_ray
     return total
 
 
