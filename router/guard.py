@@ -7,7 +7,8 @@ bound that is met exactly passes, except a jump: half as much again, or half, is
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from router.curves import BPS, Curve, Kinked, marginal_down, rate_ray_down
+from router.curves import BPS, Curve, marginal_down, rate_ray_down
+from router.lending_curves import Kinked
 from router.objections import Code, Objection
 from router.price_watch import PriceLook, price_objections
 from router.rates.check import RateRule, check

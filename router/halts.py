@@ -14,7 +14,7 @@ from chains.types import BlockRef
 from custody.audit import log
 from custody.core.db import ReadSession, WriteSession
 from custody.core.ids import format_id, new_uuid7
-from router import curves, guard, models
+from router import curve_json, guard, models
 from router.books import Pool
 from router.curves import Curve
 from router.objections import Code, Objection
@@ -45,7 +45,7 @@ async def last_curve(s: ReadSession, pool_id: UUID, venue_id: str) -> Curve | No
         " ORDER BY at DESC, id DESC LIMIT 1",
         {"pool": pool_id, "venue": venue_id},
     )
-    return None if found is None else curves.from_json(found)
+    return None if found is None else curve_json.from_json(found)
 
 
 async def halt(

@@ -14,7 +14,7 @@ from custody.core.money import AssetId
 from custody.core.prices import PriceFault
 from custody.parties import places
 from custody.policy import reference
-from router import bars, books, curves, guard_limits, halts, orders, policies
+from router import bars, books, curve_json, curves, guard_limits, halts, orders, policies
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.guard import Entry, GuardRule, Planned, objections
@@ -101,7 +101,7 @@ async def _planned(s: ReadSession, leg: Leg) -> tuple[curves.Curve, int, int] | 
     )
     venue = next(v for v in row.input["venues"] if v["id"] == leg.venue_id)
     target = int(row.output["targets"][leg.venue_id])
-    return curves.from_json(venue["curve"]), target, row.block_number
+    return curve_json.from_json(venue["curve"]), target, row.block_number
 
 
 async def doubts(

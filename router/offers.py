@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from custody.core.db import ReadSession
+from custody.core.facts import DAY_S
 from custody.core.ids import TenantId, format_id
 from custody.core.money import AssetId
 from custody.ledger.prices import daily_prices
@@ -14,7 +15,7 @@ from router import books, products
 from router.advice import History, Offer
 from router.books import Pool
 from router.states import PoolState
-from router.terms import DAY_S, Terms
+from router.terms import Terms
 from router.tiers import ORDER, Tier
 
 HISTORY_DAYS = 1_095

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from custody.core.db import ReadSession
+from custody.core.facts import DAY_S
 from custody.core.ids import PoolId
 from custody.ledger import balances, chart
 from router import books, owed
@@ -20,7 +21,6 @@ from router.forecast import ONE_DAY, SEVEN_DAYS, Day, Forecast, Rule, buffer_up,
 from router.shares import Totals
 
 DAY = timedelta(days=1)
-DAY_S = 86_400
 DAYS_MAX = 730
 """How far back history is read: two years."""
 HORIZONS = (ONE_DAY, SEVEN_DAYS)

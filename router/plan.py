@@ -34,7 +34,7 @@ from router import (
 )
 from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
-from router.curves import Flat, rate_ray_down
+from router.curves import rate_ray_down
 from router.deps import RouterDeps
 from router.facts import facts_of
 from router.guard import GuardRule, room_down
@@ -45,6 +45,7 @@ from router.objections import Objection
 from router.plan_json import allocation_to_json, problem_to_json
 from router.policy import RiskPolicy
 from router.problem import AllocationInput, VenueInput
+from router.stated_curves import Flat
 from router.states import LegState, PlanState, PoolState
 from router.tiers import Limits, Tier, VenueLimit
 from router.venues.cefi.port import EarnRefused, EarnUnavailable

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from router import curves
+from router import curve_json
 from router.allocate import Allocation
 from router.moves import percent
 from router.policy import RebalanceRule
@@ -80,7 +80,7 @@ def problem_from_json(body: Mapping[str, Any]) -> AllocationInput:
             VenueInput(
                 id=v["id"],
                 tier=Tier(v["tier"]),
-                curve=curves.from_json(v["curve"]),
+                curve=curve_json.from_json(v["curve"]),
                 position=int(v["position"]),
                 withdrawable=int(v["withdrawable"]),
                 capacity=_number(v["capacity"]),

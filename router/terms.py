@@ -18,13 +18,13 @@ from typing import Any
 
 from custody.core import canonical
 from custody.core.errors import InvalidInput
+from custody.core.facts import DAY_S
 from custody.core.money import parse_amount
 from router.curves import BPS, RAY
 from router.fees import MANAGEMENT_BPS_MAX, SPREAD_BPS_MAX, FeeTerms
 
 SCHEMA = "moorage.terms/1"
 RATE_RAY_MAX = 10 * RAY
-DAY_S = 86_400
 STAY_S_MAX = 10 * 365 * DAY_S
 NOTICE_S_MAX = 365 * DAY_S
 EARLY_FEE_BPS_MAX = 2_000

@@ -7,7 +7,9 @@ accruals.
 from dataclasses import replace
 
 from chains.evm.contracts.vtoken import VTokenMarket
-from router.curves import RAY, WAD, YEAR_S, Kinked
+from router.curves import RAY, YEAR_S
+from router.lending_curves import Kinked
+from router.tiers import WAD
 
 SETTLE_S = 3600
 """Between a plan's block and the exit that it asks for."""

@@ -10,7 +10,9 @@ by 1.5 % in the first day; only reading again shows that.
 from dataclasses import replace
 
 from chains.evm.contracts.morpho_blue import MorphoMarket
-from router.curves import RAY, WAD, YEAR_S, Kinked
+from router.curves import RAY, YEAR_S
+from router.lending_curves import Kinked
+from router.tiers import WAD
 
 TARGET_WAD = WAD * 9 // 10
 STEEPNESS = 4

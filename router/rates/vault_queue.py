@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 
 from chains.evm.contracts.metamorpho import MetaMorphoState
 from chains.evm.contracts.morpho_blue import MorphoMarket
-from router.curves import WAD, Curve, Flat, Kinked, Queued, Slot, income_down
+from router.curves import Curve, income_down
+from router.lending_curves import Kinked, Queued, Slot
 from router.rates import morpho_blue
+from router.stated_curves import Flat
+from router.tiers import WAD
 
 
 @dataclass(frozen=True, slots=True)

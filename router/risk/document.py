@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from custody.core.errors import InvalidInput
+from router.curves import YEAR_S
 from router.risk import strict
 from router.risk.scoring import WEIGHTS_BPS, verdict
 from router.risk.strict import Reader, a_list_or_empty
@@ -34,7 +35,6 @@ FIELDS = (
     *("liquidity_buffer_share", "liquidity", "lockups", "stress", "rebalance"),
 )
 VENUE_FIELDS = ("id", "cap", "share_max", "card", "rules")
-YEAR_S = 31_536_000
 _READ = Reader(SCHEMA)
 _RULES = (
     *("size_min", "supply_share_max", "liquidity_share_max", "utilisation_max", "rate_max"),

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from chains.evm.client import EvmClient
 from chains.evm.contracts.aave_pool import AavePool, AaveReserve
 from chains.types import BlockRef
-from router.curves import RAY, Kinked
+from router.curves import RAY
+from router.lending_curves import Kinked
 from router.venues.port import UTILISATION_MAX_WAD, VenueState, lent_out_up
 
 

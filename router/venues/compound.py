@@ -10,7 +10,6 @@ from chains.evm.contracts.erc4626 import Erc4626
 from chains.evm.contracts.vtoken import VToken, VTokenMarket
 from chains.evm.contracts.vtoken_vault import VTokenVault
 from chains.types import BlockRef
-from router.curves import WAD
 from router.rates.jump_rate import (
     accrued,
     curve_of,
@@ -18,6 +17,7 @@ from router.rates.jump_rate import (
     liquidity_down,
     supply_of,
 )
+from router.tiers import WAD
 from router.venues.port import UTILISATION_MAX_WAD, VenueState, lent_out_up
 
 

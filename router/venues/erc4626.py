@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from chains.evm.client import EvmClient
 from chains.evm.contracts.erc4626 import Erc4626, RewardStream, VaultState
 from chains.types import BlockRef
-from router.curves import RAY, YEAR_S, Curve, FixedPot, Flat
+from router.curves import RAY, YEAR_S, Curve
+from router.stated_curves import FixedPot, Flat
 from router.venues.evidence import (
     FIXED_POT,
     ConstantEvidence,

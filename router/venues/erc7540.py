@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from chains.evm.client import EvmClient
 from chains.evm.contracts.erc7540 import AsyncVaultState, Erc7540
 from chains.types import BlockRef
-from router.curves import Flat
+from router.stated_curves import Flat
 from router.venues.port import VenueState
 
 REFUSAL = "asynchronous vaults are read, not entered"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from custody.core.errors import InvalidInput
-from router.curves import Sampled
 from router.rates.units import BadRate, ray_from_decimal
+from router.stated_curves import Sampled
 
 KINDS = ("fixed_pot", "constant", "sampled")
 WINDOW_MAX = 1_000_000

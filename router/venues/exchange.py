@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from chains.types import BlockRef
-from router.curves import Flat
+from router.stated_curves import Flat
 from router.venues.cefi.port import Earn, EarnUnavailable
 from router.venues.port import VenueState
 

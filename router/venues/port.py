@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from chains.types import BlockRef
 from router.curves import Curve
 from router.rates.units import Quote
+from router.tiers import WAD
 
-WAD = 10**18
 UTILISATION_MAX_WAD = WAD * 97 // 100
 """Above it a venue is as good as drained: no entry, whatever it pays."""
 

@@ -6,8 +6,8 @@ from chains.evm.client import EvmClient
 from chains.evm.contracts.staking import Staking
 from chains.evm.contracts.treasury_guard import TreasuryGuard
 from chains.types import BlockRef
-from router.curves import Flat
 from router.rates.units import ray_from_bps
+from router.stated_curves import Flat
 from router.venues.port import VenueState
 
 

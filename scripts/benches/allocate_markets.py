@@ -4,8 +4,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from router.curves import RAY, Curve, FixedPot, Flat, Kinked, Tiered
+from router.curves import RAY, Curve
+from router.lending_curves import Kinked
 from router.pieces import Cap, Item, Option, whole
+from router.stated_curves import FixedPot, Flat, Tiered
 
 MONEY = 10**13
 """Ten million of a token with six decimals."""

@@ -2,19 +2,10 @@
 
 from hypothesis import strategies as st
 
-from router.curves import (
-    RAY,
-    WAD,
-    Curve,
-    FixedPot,
-    Flat,
-    Kinked,
-    Queued,
-    Sampled,
-    Slot,
-    Tiered,
-    WholeTiered,
-)
+from router.curves import RAY, Curve
+from router.lending_curves import Kinked, Queued, Slot
+from router.stated_curves import FixedPot, Flat, Sampled, Tiered, WholeTiered
+from router.tiers import WAD
 
 RATES = st.integers(0, 30 * RAY // 100)
 

@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.allocate import Allocation, allocate
-from router.curves import RAY, FixedPot, Flat, Kinked
+from router.curves import RAY
+from router.lending_curves import Kinked
 from router.moves import Action
 from router.plan_json import allocation_to_json, problem_from_json, problem_to_json
 from router.policy import RebalanceRule
 from router.problem import AllocationInput, Group, VenueInput
+from router.stated_curves import FixedPot, Flat
 from router.tiers import WAD, Limits, Tier, VenueLimit, share_down
 from tests.router.markets import curves
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 
 from router.allocate import Allocation, allocate
-from router.curves import RAY, Flat
+from router.curves import RAY
 from router.levers import bounds
 from router.limits import stuck_of
 from router.problem import AllocationInput, Group, VenueInput
+from router.stated_curves import Flat
 from router.tiers import WAD, Limits, Tier, VenueLimit
 from tests.router.risk.worlds import RULE, Market, markets
 

@@ -7,24 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.curve_json import from_json
 from router.curves import (
     RAY,
-    WAD,
     Curve,
-    Kinked,
-    Queued,
-    Sampled,
     Shape,
-    Slot,
-    Tiered,
-    WholeTiered,
-    from_json,
     income_down,
     income_up,
     marginal_down,
     pays_at_least,
     rate_ray_down,
 )
+from router.lending_curves import Kinked, Queued, Slot
+from router.stated_curves import Sampled, Tiered, WholeTiered
+from router.tiers import WAD
 from tests.router.markets import curves, kinked, queued
 
 pytestmark = pytest.mark.unit

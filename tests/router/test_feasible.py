@@ -7,11 +7,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from router.curves import Flat
 from router.feasible import feasibility, relaxed
 from router.levers import BUFFER, Unit, bounds, value_for, with_value
 from router.limits import total_of
 from router.problem import AllocationInput, Group, VenueInput
+from router.stated_curves import Flat
 from router.tiers import WAD, Limits, Tier, VenueLimit
 from tests.router.risk.worlds import RULE, Market, markets
 

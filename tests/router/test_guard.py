@@ -13,7 +13,7 @@ from chains.types import BlockRef
 from custody.core.money import AssetId
 from custody.core.prices import Price, PriceFault, ReferencePrice, agree
 from custody.policy.reference import BOUND
-from router.curves import RAY, FixedPot, Flat, Kinked
+from router.curves import RAY
 from router.guard import (
     Entry,
     GuardRule,
@@ -29,8 +29,10 @@ from router.guard_limits import (
     entry_objections,
     release_objections,
 )
+from router.lending_curves import Kinked
 from router.objections import Code, Objection, codes_of
 from router.price_watch import Peg, PriceLook
+from router.stated_curves import FixedPot, Flat
 from router.tiers import WAD
 from router.venues.port import VenueState
 

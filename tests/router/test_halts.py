@@ -9,9 +9,9 @@ from custody.core.money import AssetId
 from custody.core.prices import Price
 from custody.policy import reference
 from router import bars, halts, policies, rebalance
-from router.curves import Flat
 from router.price_watch import Peg
 from router.rates.compare import compare
+from router.stated_curves import Flat
 from tests.router.books_check import assert_sound
 from tests.router.test_rebalance import funded, run
 from tests.router.world import ASSET, PERCENT, World

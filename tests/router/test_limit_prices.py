@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from router.curves import RAY, Flat
+from router.curves import RAY
 from router.limit_prices import Costs, priced
 from router.problem import AllocationInput, Group, VenueInput
+from router.stated_curves import Flat
 from router.tiers import WAD, Limits, Tier, VenueLimit
 from tests.router.risk.worlds import RULE, Market, markets
 from tests.router.test_caps import HONOURS_GROUPS, HONOURS_RULES

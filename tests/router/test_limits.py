@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from router.curves import Flat
 from router.limits import VenueFacts, limited, need_up, own_share_down, stuck_of, total_of
 from router.plan_json import problem_from_json, problem_to_json
 from router.problem import AllocationInput, VenueInput
 from router.risk.terms import EVERY, By, Depeg, EntryRules, GroupRule, LockUp, Rung
+from router.stated_curves import Flat
 from router.tiers import WAD, Limits, Tier, VenueLimit
 from tests.router.risk.worlds import (
     DAY,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.curves import RAY, Curve, Kinked, Queued, Shape
+from router.curves import RAY, Curve, Shape
+from router.lending_curves import Kinked, Queued
 from router.pieces import Item, Option, best_in, cut, holding, pieces_of, whole
 from tests.router.markets import curves
 

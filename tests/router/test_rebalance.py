@@ -7,9 +7,9 @@ import pytest
 from custody.core.errors import NotFound
 from router import exchange, funding, plan, policies, rebalance
 from router.allocate import allocate
-from router.curves import Flat
 from router.moves import Action
 from router.plan_json import allocation_to_json, problem_from_json
+from router.stated_curves import Flat
 from tests.router.books_check import assert_sound
 from tests.router.pool_world import UNIT
 from tests.router.world import PERCENT, World

@@ -9,21 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.curves import (
-    RAY,
-    WAD,
-    Curve,
-    FixedPot,
-    Flat,
-    Kinked,
-    Queued,
-    Sampled,
-    Slot,
-    Tiered,
-    WholeTiered,
-)
+from router.curves import RAY, Curve
+from router.lending_curves import Kinked, Queued, Slot
 from router.pieces import Cap, Item, Option, whole
 from router.solver import Solution, solve
+from router.stated_curves import FixedPot, Flat, Sampled, Tiered, WholeTiered
+from router.tiers import WAD
 from tests.router.markets import curves
 
 pytestmark = pytest.mark.unit

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from custody.core.errors import Unavailable
 from router import accrual, exchange, funding, legs, plan, rebalance, recall, venue_exits
-from router.curves import Flat
 from router.legs import Leg
 from router.moves import Action
+from router.stated_curves import Flat
 from router.venues.port import VenueState
 from tests.router.books_check import assert_sound
 from tests.router.pool_world import START, UNIT

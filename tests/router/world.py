@@ -19,9 +19,10 @@ from custody.core.db import Database
 from custody.core.intents import Intent, IntentKind
 from custody.core.money import AssetId
 from router.books import Pool
-from router.curves import RAY, YEAR_S, Curve, FixedPot, Flat, Tiered, income_down
+from router.curves import RAY, YEAR_S, Curve, income_down
 from router.deps import RouterDeps
 from router.objections import Objection
+from router.stated_curves import FixedPot, Flat, Tiered
 from router.tiers import Tier
 from router.venues.cefi.port import (
     Credit,

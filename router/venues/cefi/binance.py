@@ -16,8 +16,8 @@ import httpx
 import orjson
 
 from custody.core.clock import from_timestamp
-from router.curves import Tiered
 from router.rates.units import BadRate, Quote, ray_from_decimal
+from router.stated_curves import Tiered
 from router.venues.cefi.amounts import to_text, to_units_down, to_units_up, understood
 from router.venues.cefi.port import (
     Credit,

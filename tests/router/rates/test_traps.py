@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from router.curves import RAY, Tiered, WholeTiered, income_down
+from router.curves import RAY, income_down
 from router.rates.check import RateRule, check
 from router.rates.units import BadRate, Kind, Quote, Unit, simple_ray_down
+from router.stated_curves import Tiered, WholeTiered
 
 pytestmark = pytest.mark.unit
 

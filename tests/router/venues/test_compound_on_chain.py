@@ -13,8 +13,9 @@ from chains.evm.address import checksum
 from chains.evm.client import EvmClient
 from chains.evm.contracts.erc4626 import Erc4626
 from chains.evm.contracts.vtoken import VToken, VTokenMarket
-from router.curves import WAD, YEAR_S, rate_ray_down
+from router.curves import YEAR_S, rate_ray_down
 from router.rates.jump_rate import accrued, exchange_rate_down, supply_of
+from router.tiers import WAD
 from router.venues.compound import CompoundVenue, state_of
 from router.venues.port import VenueState
 from tests.router.venues.people import HOLDER, UNIT, close, head, whale_pays, yearly

@@ -11,7 +11,8 @@ import httpx
 import orjson
 import pytest
 
-from router.curves import RAY, Tiered
+from router.curves import RAY
+from router.stated_curves import Tiered
 from router.venues.cefi.kraken import Kraken, signature
 from router.venues.cefi.port import EarnRefused, EarnSuspended, EarnUnavailable, Order
 

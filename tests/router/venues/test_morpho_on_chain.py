@@ -13,9 +13,12 @@ from chains.evm.client import EvmClient
 from chains.evm.contracts.erc4626 import Erc4626
 from chains.evm.contracts.metamorpho import MetaMorpho
 from chains.evm.contracts.morpho_blue import MorphoBlue, MorphoMarket
-from router.curves import RAY, WAD, YEAR_S, Queued, from_json, rate_ray_down
+from router.curve_json import from_json
+from router.curves import RAY, YEAR_S, rate_ray_down
+from router.lending_curves import Queued
 from router.rates.morpho_blue import accrued, assets_down
 from router.rates.vault_queue import VaultBook, book_of
+from router.tiers import WAD
 from router.venues.metamorpho import MetaMorphoVenue
 from router.venues.morpho_blue import MorphoBlueVenue
 from tests.router.venues.people import HOLDER, UNIT, close, deposit, head, whale_pays, yearly

@@ -13,7 +13,8 @@ from chains.devnet.world import DevnetChain
 from chains.evm.client import EvmClient
 from chains.evm.contracts.aave_pool import AavePool
 from chains.evm.contracts.erc4626 import Erc4626
-from router.curves import RAY, Flat, rate_ray_down
+from router.curves import RAY, rate_ray_down
+from router.stated_curves import Flat
 from router.venues.aave import AaveVenue
 from router.venues.erc4626 import VaultVenue
 from router.venues.evidence import evidence_of
