@@ -4,10 +4,14 @@
 what each intent says.
 """
 
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from chains.devnet.deploy import deploy_installation
+from chains.devnet.exchange_simulator import open_exchange, serving
 from chains.devnet.outside import send_eth, send_usdc
 from chains.devnet.rpc import rpc, wait_receipt
 from chains.devnet.scenario.chain import warp
@@ -18,10 +22,14 @@ from chains.evm.contracts.guard_setup import venue_id
 from chains.registry import AssetInfo, ChainInfo, Registry, native_id, token_id
 from custody.core.clock import FixedClock
 from custody.core.db import Database
+from custody.core.ids import CustomerId
 from custody.core.intents import Intent, IntentKind
 from custody.core.money import AssetId
+from custody.ledger import accounts, balances, chart
+from router import departures, exchange, funding, pool, rebalance, recall
 from router.deps import RouterDeps
 from router.tiers import Tier
+from router.venues.cefi.binance import Binance
 from router.venues.cefi.port import Earn
 from tests.router.pool_world import UNIT, PoolWorld, Site
 
@@ -160,11 +168,48 @@ class ChainWorld(PoolWorld):
             await self.settle_intent(intent, receipt)
         return len(found)
 
+    async def run(self, rounds: int = 10) -> None:
+        """The worker's jobs, round after round, with settlement between."""
+        for _ in range(rounds):
+            self.clock.advance(11)
+            for job in (funding, departures, rebalance, exchange, recall):
+                await job.step(self.deps)
+            await rebalance.claim_step(self.deps)
+            await self.mine()
+            self.blocks()
+
+    async def balance(self, customer: CustomerId) -> int:
+        async with self.db.read() as s:
+            code = chart.customer(customer)
+            found = await accounts.find(s, self.tenant, code, self.site.asset_id)
+        return 0 if found is None else balances.balance_of(found).posted
+
+    async def leave_all(self) -> None:
+        for holding in (await self.view()).holdings:
+            async with self.db.write() as s:
+                await pool.leave(
+                    s, self.tenant, self.pool_id, holding.customer_id, holding.shares,
+                    at=self.clock.now(),
+                )  # fmt: skip
+
     async def guard_idle(self) -> int:
         if self.site.token is None:
             return await self.evm.balance(self.site.guard, await self.evm.block_number())
         head = await self.evm.block_number()
         return await self.evm.erc20_balance(self.site.token, self.site.guard, head)
+
+
+@asynccontextmanager
+async def binance_on(chain: DevnetChain, key: str) -> AsyncIterator[Binance]:
+    """A client of the simulated exchange, which watches this chain."""
+    secret = "not a secret: tests only"
+    simulated = await open_exchange(
+        chain.anvil.rpc_url, chain.world, api_key=key, api_secret=secret, confirmations=2
+    )
+    async with serving(simulated) as url:
+        client = Binance(url, key, secret.encode(), lambda: time.time_ns() // 1_000_000)
+        yield client
+        await client.close()
 
 
 def _transaction(intent: Intent) -> dict[str, Any]:

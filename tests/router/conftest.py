@@ -4,7 +4,10 @@ import pytest
 
 from custody.core.db import Database
 from router import accrual, flags, live_guard, plan, venue_exits
+from tests.fixtures.devnet import chain, running
 from tests.router.world import World
+
+__all__ = ["chain", "running", "world"]
 
 
 @pytest.fixture

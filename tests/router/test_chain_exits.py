@@ -1,18 +1,14 @@
 """Property 56 on the real contracts: every kind of venue left: paused, frozen, short of money."""
 
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chains.devnet.exchange_chain import deposit_address
-from chains.devnet.exchange_simulator import open_exchange, serving
-from chains.devnet.rpc import rpc
 from chains.devnet.scenario import aave, prices, usdc
-from chains.devnet.world import DevnetChain, start_chain
+from chains.devnet.world import DevnetChain
 from chains.evm.contracts.guard_setup import venue_id
 from custody.core.db import Database
 from custody.core.money import AssetId
@@ -23,7 +19,6 @@ from custody.policy.price_sources import step as poll_prices
 from router import (
     books,
     departures,
-    exchange,
     flags,
     funding,
     legs,
@@ -31,7 +26,6 @@ from router import (
     orders,
     pool,
     rebalance,
-    recall,
 )
 from router.legs import Leg
 from router.moves import Action
@@ -39,13 +33,12 @@ from router.price_watch import Peg
 from router.states import LegState
 from router.venues.cefi.binance import Binance
 from tests.router.books_check import assert_sound
-from tests.router.chain_world import ETHER, ChainWorld, eth_site, places_of, usdc_site
+from tests.router.chain_world import ETHER, ChainWorld, binance_on, eth_site, places_of, usdc_site
 from tests.router.pool_world import UNIT
 
 pytestmark = pytest.mark.chain
 
-REPO = Path(__file__).resolve().parents[2]
-KEY, SECRET = "router-exits", "not a secret: tests only"
+KEY = "router-exits"
 AAVE, VAULT, EXCHANGE = "aave-usdc", "vault-usdc", "exchange-usdc"
 MILLION = 10**6 * UNIT
 CRUMBS = UNIT // 100
@@ -53,34 +46,14 @@ CRUMBS = UNIT // 100
 
 
 @pytest.fixture(scope="module")
-def started() -> Iterator[DevnetChain]:
-    chain = start_chain(REPO / ".cache", 31337)
-    yield chain
-    chain.anvil.stop()
-
-
-@pytest.fixture(scope="module")
-def places(started: DevnetChain) -> dict[str, str]:
-    return places_of(started, deposit_address(KEY))
-
-
-@pytest.fixture
-def chain(started: DevnetChain, places: dict[str, str]) -> Iterator[DevnetChain]:
-    """As it was before the test, afterwards."""
-    before = rpc(started.anvil.rpc_url, "evm_snapshot")
-    yield started
-    rpc(started.anvil.rpc_url, "evm_revert", before)
+def places(running: DevnetChain) -> dict[str, str]:
+    return places_of(running, deposit_address(KEY))
 
 
 @pytest.fixture
 async def binance(chain: DevnetChain) -> AsyncIterator[Binance]:
-    simulated = await open_exchange(
-        chain.anvil.rpc_url, chain.world, api_key=KEY, api_secret=SECRET, confirmations=2
-    )
-    async with serving(simulated) as url:
-        client = Binance(url, KEY, SECRET.encode(), lambda: time.time_ns() // 1_000_000)
+    async with binance_on(chain, KEY) as client:
         yield client
-        await client.close()
 
 
 @pytest.fixture
@@ -93,16 +66,6 @@ async def world(
     await made.join(ann, MILLION)
     yield made
     await made.close()
-
-
-async def run(world: ChainWorld, rounds: int = 8) -> None:
-    for _ in range(rounds):
-        world.clock.advance(11)
-        for job in (funding, departures, rebalance, exchange, recall):
-            await job.step(world.deps)
-        await rebalance.claim_step(world.deps)
-        await world.mine()
-        world.blocks()
 
 
 async def order(world: ChainWorld, venue: str) -> None:
@@ -137,21 +100,21 @@ async def left(world: ChainWorld, venue: str) -> int:
 
 
 async def test_paused_aave_is_flagged_and_left_once_it_may_be(world: ChainWorld) -> None:
-    await run(world)
+    await world.run(8)
     assert await flags.step(world.deps) == 0, "all can be left"
     before = await left(world, AAVE)
     aave.set_paused(world.url, world.chain.world, "USDC", True)
     assert await flags.step(world.deps) == 1
     assert await notices(world) == {AAVE: "paused"}
     await order(world, AAVE)
-    await run(world, 2)
+    await world.run(2)
     assert [leg.state for leg in await exits_of(world, AAVE)] == [LegState.WAITING]
     assert await left(world, AAVE) == before > 0
     aave.set_paused(world.url, world.chain.world, "USDC", False)
     assert await flags.step(world.deps) == 1
     assert await notices(world) == {}
     world.clock.advance(300)
-    await run(world, 2)
+    await world.run(2)
     assert await left(world, AAVE) <= CRUMBS
     await assert_sound(world)
 
@@ -165,18 +128,18 @@ async def test_frozen_aave_is_not_entered_and_is_left(world: ChainWorld) -> None
     await rebalance.step(world.deps)
     assert (await codes(world))[AAVE] == "refused-by-venue"
     aave.set_frozen(world.url, world.chain.world, "USDC", False)
-    await run(world)
+    await world.run(8)
     assert await left(world, AAVE) > 0
     aave.set_frozen(world.url, world.chain.world, "USDC", True)
     assert await flags.step(world.deps) == 0
     await order(world, AAVE)
-    await run(world, 3)
+    await world.run(3)
     assert await left(world, AAVE) <= CRUMBS
     await assert_sound(world)
 
 
 async def test_drained_aave_gives_what_it_has_and_the_rest_later(world: ChainWorld) -> None:
-    await run(world)
+    await world.run(8)
     before = await left(world, AAVE)
     total = aave.usage(world.url, world.chain.world, "USDC").total
     part = before // 3
@@ -184,7 +147,7 @@ async def test_drained_aave_gives_what_it_has_and_the_rest_later(world: ChainWor
     aave.borrow_to_utilisation(world.url, world.chain.world, "USDC", bps)
     await flags.step(world.deps)
     await order(world, AAVE)
-    await run(world, 2)
+    await world.run(2)
     now = await left(world, AAVE)
     assert 0 < now < before
     assert before - now >= part * 9 // 10
@@ -194,7 +157,7 @@ async def test_drained_aave_gives_what_it_has_and_the_rest_later(world: ChainWor
     await flags.step(world.deps)
     assert set(await notices(world)) == {AAVE}
     aave.borrow_to_utilisation(world.url, world.chain.world, "USDC", 5_000)
-    await run(world, 4)
+    await world.run(4)
     assert await left(world, AAVE) <= CRUMBS
     await flags.step(world.deps)
     assert await notices(world) == {}
@@ -202,16 +165,16 @@ async def test_drained_aave_gives_what_it_has_and_the_rest_later(world: ChainWor
 
 
 async def test_paused_token_holds_the_vault_and_nothing_is_sent(world: ChainWorld) -> None:
-    await run(world)
+    await world.run(8)
     usdc.pause(world.url, world.chain.world)
     await flags.step(world.deps)
     assert (await notices(world))[VAULT] == "paused"
     await order(world, VAULT)
-    await run(world, 2)
+    await world.run(2)
     assert [leg.state for leg in await exits_of(world, VAULT)] == [LegState.WAITING]
     usdc.unpause(world.url, world.chain.world)
     world.clock.advance(300)
-    await run(world, 2)
+    await world.run(2)
     assert await left(world, VAULT) <= CRUMBS
     await flags.step(world.deps)
     assert await notices(world) == {}
@@ -219,10 +182,10 @@ async def test_paused_token_holds_the_vault_and_nothing_is_sent(world: ChainWorl
 
 
 async def test_exchange_is_left_by_order(world: ChainWorld) -> None:
-    await run(world, 10)
+    await world.run(10)
     assert await left(world, EXCHANGE) > 0
     await order(world, EXCHANGE)
-    await run(world, 14)
+    await world.run(14)
     assert await left(world, EXCHANGE) <= CRUMBS
     await assert_sound(world)
 
@@ -276,14 +239,14 @@ async def test_staking_queue_is_left_by_order(
     ann = await world.customer("ann", 100 * ETHER)
     await world.customer("bob", ETHER)
     await world.join(ann, 100 * ETHER)
-    await run(world, 4)
+    await world.run(4)
     assert await left(world, "staking-eth") == 90 * ETHER
     assert await flags.step(world.deps) == 0
     await order(world, "staking-eth")
-    await run(world, 3)
+    await world.run(3)
     assert {leg.state for leg in await exits_of(world, "staking-eth")} == {LegState.QUEUED}
     world.warp(2 * 86_400)
-    await run(world, 4)
+    await world.run(4)
     assert await left(world, "staking-eth") <= 2, "shares round"
     assert await world.guard_idle() >= 100 * ETHER - 2
     await assert_sound(world)
@@ -298,22 +261,22 @@ async def test_a_small_exit_in_the_queue_holds_up_no_holder(
     ann = await world.customer("ann", 100 * ETHER)
     await world.customer("bob", ETHER)
     await world.join(ann, 100 * ETHER)
-    await run(world, 4)
+    await world.run(4)
     async with world.db.write() as s:
         item, at = await world.pool_row(s), world.clock.now()
         await legs.add(s, item, None, "staking-eth", Action.EXIT, ETHER, at=at)
-    await run(world, 2)
+    await world.run(2)
     assert {leg.state for leg in await exits_of(world, "staking-eth")} == {LegState.QUEUED}
     async with world.db.write() as s:
         held = await pool.mine(s, world.tenant, world.pool_id, ann)
         at = world.clock.now()
         await pool.leave(s, world.tenant, world.pool_id, ann, held.shares, at=at)
-    await run(world, 3)
+    await world.run(3)
     asked = await exits_of(world, "staking-eth")
     assert [leg.state for leg in asked] == [LegState.QUEUED] * 2
     assert sum(leg.amount for leg in asked) >= 90 * ETHER - 2
     world.warp(2 * 86_400)
-    await run(world, 5)
+    await world.run(5)
     assert (await world.view()).totals.assets <= 2, "shares round"
     await assert_sound(world)
     await world.close()

@@ -1,78 +1,34 @@
 """Both pools of the demo on the real chain: in, routed, accrued, and everybody out again."""
 
-import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from chains.devnet.exchange_chain import deposit_address
-from chains.devnet.exchange_simulator import open_exchange, serving
-from chains.devnet.world import DevnetChain, start_chain
+from chains.devnet.world import DevnetChain
 from custody.core.db import Database
-from custody.core.ids import CustomerId
-from custody.ledger import accounts, balances, chart
-from router import accrual, exchange, funding, pool, rebalance, recall
+from router import accrual
 from router.rates.compare import compare
 from router.venues.cefi.binance import Binance
 from tests.router.books_check import assert_sound
-from tests.router.chain_world import ETHER, ChainWorld, eth_site, places_of, usdc_site
+from tests.router.chain_world import ETHER, ChainWorld, binance_on, eth_site, places_of, usdc_site
 from tests.router.pool_world import UNIT
 
 pytestmark = pytest.mark.chain
 
-REPO = Path(__file__).resolve().parents[2]
-KEY, SECRET = "router-tests", "not a secret: tests only"
+KEY = "router-tests"
 DAY = 86_400
 
 
 @pytest.fixture(scope="module")
-def chain() -> Iterator[DevnetChain]:
-    started = start_chain(REPO / ".cache", 31337)
-    yield started
-    started.anvil.stop()
-
-
-@pytest.fixture(scope="module")
-def places(chain: DevnetChain) -> dict[str, str]:
-    return places_of(chain, deposit_address(KEY))
+def places(running: DevnetChain) -> dict[str, str]:
+    return places_of(running, deposit_address(KEY))
 
 
 @pytest.fixture
 async def binance(chain: DevnetChain) -> AsyncIterator[Binance]:
-    simulated = await open_exchange(
-        chain.anvil.rpc_url, chain.world, api_key=KEY, api_secret=SECRET, confirmations=2
-    )
-    async with serving(simulated) as url:
-        client = Binance(url, KEY, SECRET.encode(), lambda: time.time_ns() // 1_000_000)
+    async with binance_on(chain, KEY) as client:
         yield client
-        await client.close()
-
-
-async def run(world: ChainWorld, rounds: int = 10) -> None:
-    for _ in range(rounds):
-        world.clock.advance(11)
-        for job in (funding, rebalance, exchange, recall):
-            await job.step(world.deps)
-        await rebalance.claim_step(world.deps)
-        await world.mine()
-        world.blocks()
-
-
-async def balance(world: ChainWorld, customer: CustomerId) -> int:
-    async with world.db.read() as s:
-        code = chart.customer(customer)
-        found = await accounts.find(s, world.tenant, code, world.site.asset_id)
-    return 0 if found is None else balances.balance_of(found).posted
-
-
-async def leave_all(world: ChainWorld) -> None:
-    for holding in (await world.view()).holdings:
-        async with world.db.write() as s:
-            await pool.leave(
-                s, world.tenant, world.pool_id, holding.customer_id, holding.shares,
-                at=world.clock.now(),
-            )  # fmt: skip
 
 
 async def test_usdc_pool_over_three_venues_and_back(
@@ -84,7 +40,7 @@ async def test_usdc_pool_over_three_venues_and_back(
     bob = await world.customer("bob", 400_000 * UNIT)
     await world.join(ann, 600_000 * UNIT)
     await world.join(bob, 400_000 * UNIT)
-    await run(world)
+    await world.run()
     rates = {row.venue: row for row in await compare(world.deps, world.tenant, world.pool_id)}
     assert set(rates) == set(world.site.venues)
     assert all(row.apr_now and not row.refusal for row in rates.values())
@@ -105,13 +61,13 @@ async def test_usdc_pool_over_three_venues_and_back(
     await assert_sound(world)
 
     owed = {h.customer_id: h.value for h in grown.holdings}
-    await leave_all(world)
-    await run(world, 24)
+    await world.leave_all()
+    await world.run(24)
     v = await world.view()
     assert v.totals.shares == 0
     # Both are paid their part of what the pool had when they were paid: no less than before.
-    assert await balance(world, ann) >= owed[ann]
-    assert await balance(world, bob) >= owed[bob]
+    assert await world.balance(ann) >= owed[ann]
+    assert await world.balance(bob) >= owed[bob]
     assert v.idle == await world.guard_idle()
     await assert_sound(world)
     await world.close()
@@ -125,7 +81,7 @@ async def test_eth_pool_stakes_and_leaves_through_the_queue(
     ann = await world.customer("ann", 100 * ETHER)
     await world.customer("bob", ETHER)  # the treasury pays its gas out of what lies in it
     await world.join(ann, 100 * ETHER)
-    await run(world, 4)
+    await world.run(4)
     v = await world.view()
     assert (v.idle, v.venues["staking-eth"]) == (10 * ETHER, 90 * ETHER)
     await accrual.step(world.deps)
@@ -136,12 +92,12 @@ async def test_eth_pool_stakes_and_leaves_through_the_queue(
     assert abs(v.totals.assets + v.spread - 100 * ETHER - earned) < earned // 1000
     await assert_sound(world)
 
-    await leave_all(world)
-    await run(world, 4)
-    assert await balance(world, ann) == 0, "the queue takes a day"
+    await world.leave_all()
+    await world.run(4)
+    assert await world.balance(ann) == 0, "the queue takes a day"
     world.warp(2 * DAY)
-    await run(world, 6)
-    assert await balance(world, ann) >= v.totals.assets
+    await world.run(6)
+    assert await world.balance(ann) >= v.totals.assets
     assert (await world.view()).totals.shares == 0
     await assert_sound(world)
     await world.close()

@@ -2,16 +2,15 @@
 
 import base64
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from chains.devnet.exchange_chain import deposit_address
 from chains.devnet.exchange_simulator import serving
 from chains.devnet.kraken_simulator import open_kraken
-from chains.devnet.world import DevnetChain, start_chain
+from chains.devnet.world import DevnetChain
 from custody.core.db import Database
 from router import accrual
 from router.rates.compare import compare
@@ -20,25 +19,16 @@ from router.venues.cefi.kraken import Kraken
 from tests.router.books_check import assert_sound
 from tests.router.chain_world import ChainWorld, places_of, usdc_site
 from tests.router.pool_world import UNIT, Site
-from tests.router.test_chain_journey import balance, leave_all, run
 
 pytestmark = pytest.mark.chain
 
-REPO = Path(__file__).resolve().parents[2]
 KEY, SECRET = "kraken-journey", base64.b64encode(b"not a secret: tests only").decode()
 VENUE, DAY = "exchange-usdc", 86_400
 
 
 @pytest.fixture(scope="module")
-def chain() -> Iterator[DevnetChain]:
-    started = start_chain(REPO / ".cache", 31337)
-    yield started
-    started.anvil.stop()
-
-
-@pytest.fixture(scope="module")
-def places(chain: DevnetChain) -> dict[str, str]:
-    return places_of(chain, deposit_address(KEY))
+def places(running: DevnetChain) -> dict[str, str]:
+    return places_of(running, deposit_address(KEY))
 
 
 @pytest.fixture
@@ -69,7 +59,7 @@ async def test_usdc_goes_to_the_strategy_earns_and_comes_back(
     await world.set_up()
     ann = await world.customer("ann", 1_000_000 * UNIT)
     await world.join(ann, 1_000_000 * UNIT)
-    await run(world)
+    await world.run()
     [row] = [r for r in await compare(world.deps, world.tenant, world.pool_id) if r.venue == VENUE]
     assert (row.apr_now, row.tier, row.refusal) == ("0.050000000000", Tier.STRATEGIES, "")
     assert (await world.view()).venues[VENUE] == 200_000 * UNIT
@@ -81,11 +71,11 @@ async def test_usdc_goes_to_the_strategy_earns_and_comes_back(
     assert 0 <= earned - expected < expected // 100
     await assert_sound(world)
 
-    await leave_all(world)
-    await run(world, 28)
+    await world.leave_all()
+    await world.run(28)
     v = await world.view()
     assert v.totals.shares == 0
-    assert await balance(world, ann) > 1_000_000 * UNIT
+    assert await world.balance(ann) > 1_000_000 * UNIT
     assert v.idle == await world.guard_idle()
     await assert_sound(world)
     await world.close()

@@ -1,15 +1,12 @@
 """One pool over Aave's wrapper, MetaMorpho and a market of Compound's shape: in, grown, out."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from chains.devnet.artifacts import OUT
 from chains.devnet.deploy import UnlockedNode
 from chains.devnet.rpc import call_uint, encode_call, rpc, send
 from chains.devnet.scenario.chain import warp
-from chains.devnet.world import DevnetChain, start_chain
+from chains.devnet.world import DevnetChain
 from chains.evm.address import checksum
 from chains.evm.contracts.guard_setup import VenueTerms, venue_id
 from chains.evm.contracts.treasury_guard import VenueKind
@@ -22,29 +19,13 @@ from router.tiers import Tier
 from tests.router.books_check import assert_sound
 from tests.router.chain_world import ChainWorld, places_of, usdc_site
 from tests.router.pool_world import UNIT, Site
-from tests.router.test_chain_journey import balance, leave_all, run
 
 pytestmark = pytest.mark.chain
 
-REPO = Path(__file__).resolve().parents[2]
 DAY = 86_400
 LISTING = "(bytes32,uint8,address,address,(uint256,uint256,uint256))"
 LIMITS = (5_000_000 * UNIT, 9_900, 5_000_000 * UNIT)
 PAYEE = checksum("0x" + "77" * 20)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[DevnetChain]:
-    started = start_chain(REPO / ".cache", 31337)
-    yield started
-    started.anvil.stop()
-
-
-@pytest.fixture
-def chain(running: DevnetChain) -> Iterator[DevnetChain]:
-    snapshot = running.anvil.snapshot()
-    yield running
-    running.anvil.revert(snapshot)
 
 
 def wrapper_of(chain: DevnetChain, guard: str) -> str:
@@ -127,24 +108,24 @@ async def test_what_a_drained_market_has_comes_home_and_the_rest_when_it_can(
     await world.set_up()
     ann = await world.customer("ann", 1_000_000 * UNIT)
     await world.join(ann, 1_000_000 * UNIT)
-    await run(world)
+    await world.run()
     entered = (await world.view()).venues["compound-usdc"]
     assert entered > 100_000 * UNIT
 
     borrowed = borrow_all_but(chain, 50_000 * UNIT)
     world.blocks()
-    await leave_all(world)
-    await run(world, 12)
+    await world.leave_all()
+    await world.run(12)
     left = dict((await world.view()).venues)
     stuck = left.pop("compound-usdc")
     assert 0 < entered - stuck <= 50_000 * UNIT
     assert sum(left.values()) < 10 * UNIT  # the others' interest since they were left
-    assert await balance(world, ann) == 0
+    assert await world.balance(ann) == 0
 
     repay(chain, borrowed)
     world.blocks()
-    await run(world, 12)
-    assert await balance(world, ann) >= 1_000_000 * UNIT - 10
+    await world.run(12)
+    assert await world.balance(ann) >= 1_000_000 * UNIT - 10
     await assert_sound(world)
     await world.close()
 
@@ -156,7 +137,7 @@ async def test_pool_over_three_lending_markets_and_back(
     await world.set_up()
     ann = await world.customer("ann", 1_000_000 * UNIT)
     await world.join(ann, 1_000_000 * UNIT)
-    await run(world)
+    await world.run()
     v = await world.view()
     assert sum(v.venues.values()) == 900_000 * UNIT
     assert all(amount > 0 for amount in v.venues.values()), v.venues
@@ -172,11 +153,11 @@ async def test_pool_over_three_lending_markets_and_back(
     await assert_sound(world)
 
     owed = grown.holdings[0].value
-    await leave_all(world)
-    await run(world, 24)
+    await world.leave_all()
+    await world.run(24)
     v = await world.view()
     assert v.totals.shares == 0
-    assert await balance(world, ann) >= owed
+    assert await world.balance(ann) >= owed
     assert v.idle == await world.guard_idle()
     await assert_sound(world)
     await world.close()

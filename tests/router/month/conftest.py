@@ -1,27 +1,18 @@
 """One chain a module; each month begins at the same block and the same second."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from chains.devnet.scenario.morpho import set_vault_cap
-from chains.devnet.world import DevnetChain, start_chain
+from chains.devnet.world import DevnetChain
 from chains.evm.address import checksum
 from tests.router.chain_world import places_of
 from tests.router.month.script import UNIT
 from tests.router.test_lending_journey import list_venues
 
-REPO = Path(__file__).resolve().parents[3]
 PAYEE = checksum("0x" + "77" * 20)
 VAULT_CAP = 20_000_000 * UNIT
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[DevnetChain]:
-    started = start_chain(REPO / ".cache", 31337)
-    yield started
-    started.anvil.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,11 @@
-"""The devnet's world, taken back to where it was after each test."""
+"""A client of the devnet, for readers of venues."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
-from chains.devnet.world import DevnetChain, start_chain
+from chains.devnet.world import DevnetChain
 from chains.evm.client import EvmClient
-
-REPO = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[DevnetChain]:
-    started = start_chain(REPO / ".cache", 31337)
-    yield started
-    started.anvil.stop()
-
-
-@pytest.fixture
-def chain(running: DevnetChain) -> Iterator[DevnetChain]:
-    snapshot = running.anvil.snapshot()
-    yield running
-    running.anvil.revert(snapshot)
 
 
 @pytest.fixture
