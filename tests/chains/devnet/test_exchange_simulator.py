@@ -4,9 +4,8 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,25 +16,17 @@ from chains.devnet.exchange_chain import deposit_address
 from chains.devnet.exchange_simulator import open_exchange, serving
 from chains.devnet.rpc import call_uint, send
 from chains.devnet.scenario.chain import warp
-from chains.devnet.world import DevnetChain, start_chain
+from chains.devnet.world import DevnetChain
 from chains.evm.address import checksum
 
 pytestmark = pytest.mark.chain
 
-REPO = Path(__file__).resolve().parents[3]
 KEY, SECRET = "tests-key", "not a secret: tests only"
 EARN = "/sapi/v1/simple-earn/flexible"
 CAPITAL = "/sapi/v1/capital"
 UNIT = 10**6
 YEAR_S = 365 * 24 * 3600
 TARGET = checksum("0x" + "e5" * 20)
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevnetChain]:
-    chain = start_chain(REPO / ".cache", 31337)
-    yield chain
-    chain.anvil.stop()
 
 
 @dataclass

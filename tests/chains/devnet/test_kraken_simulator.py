@@ -5,7 +5,6 @@ import base64
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,23 +17,15 @@ from chains.devnet.kraken_simulator import KrakenExchange, open_kraken
 from chains.devnet.kraken_wire import api_sign
 from chains.devnet.rpc import call_uint, send
 from chains.devnet.scenario.chain import warp
-from chains.devnet.world import DevnetChain, start_chain
+from chains.devnet.world import DevnetChain
 from chains.evm.address import checksum
 
 pytestmark = pytest.mark.chain
 
-REPO = Path(__file__).resolve().parents[3]
 KEY, SECRET = "kraken-tests", base64.b64encode(b"not a secret: tests only").decode()
 UNIT, DAY = 10**6, 86_400
 TARGET = checksum("0x" + "e6" * 20)
 USDC, ETH = "ESUSDC-INSTA-SIMUL1", "ESETH0-BONDE-SIMUL2"
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevnetChain]:
-    chain = start_chain(REPO / ".cache", 31337)
-    yield chain
-    chain.anvil.stop()
 
 
 @dataclass
