@@ -92,13 +92,9 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Reading):
     """A plan that is not stored yet."""
 
-    snapshot: Snapshot
-    block: BlockRef
-    states: Mapping[str, VenueState | None]
-    problem: AllocationInput
     answer: Allocation
 
 
