@@ -17,7 +17,8 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -153,8 +154,9 @@ class Kraken:
         )
 
     async def busy(self, product: str) -> bool:
-        if await self._pending("Earn/DeallocateStatus", product):
-            return True
+        with suppress(EarnRefused):  # the last redemption's failure stays there until the next one
+            if await self._pending("Earn/DeallocateStatus", product):
+                return True
         return await self._pending("Earn/AllocateStatus", product)
 
     async def known(self, order: Order) -> str:
@@ -229,7 +231,7 @@ class Kraken:
         with understood("status"):
             return body is not None and body["pending"] is not False
 
-    def _now(self) -> Any:
+    def _now(self) -> datetime:
         return from_timestamp(self._now_us() // 10**6)
 
     async def _ask(self, call: str, query: Mapping[str, str]) -> Any:

@@ -278,6 +278,14 @@ async def test_failed_allocation_is_a_refusal_and_a_pending_one_is_busy() -> Non
         await exchange.busy(ID)
 
 
+async def test_an_old_redemption_that_failed_says_nothing_about_a_subscription() -> None:
+    failed = no("EEarnings:Insufficient funds:Insufficient funds to complete the request")
+    exchange, _ = client([failed, ok({"pending": True})])
+    assert await exchange.busy(ID)
+    exchange, _ = client([failed, ok({"pending": False})])
+    assert not await exchange.busy(ID)
+
+
 def test_secret_is_in_no_repr_and_in_no_error() -> None:
     exchange, _ = client({})
     assert SECRET not in repr(exchange)
