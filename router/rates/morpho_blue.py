@@ -9,6 +9,7 @@ by 1.5 % in the first day; only reading again shows that.
 
 from dataclasses import replace
 
+from chains.evm.address import ZERO_ADDRESS
 from chains.evm.contracts.morpho_blue import MorphoMarket
 from router.curves import RAY, YEAR_S
 from router.lending_curves import Kinked
@@ -46,7 +47,9 @@ def accrued(market: MorphoMarket, now_s: int) -> MorphoMarket:
 
 def borrow_rate(market: MorphoMarket, elapsed_s: int) -> tuple[int, int]:
     """The mean rate a second over the time since the last accrual, and the rate at target after
-    it; both times 1e18."""
+    it; both times 1e18, and 0 where the market has no interest rate model."""
+    if market.irm == ZERO_ADDRESS:
+        return 0, 0
     usage_wad = market.borrow_assets * WAD // market.supply_assets if market.supply_assets else 0
     span = WAD - TARGET_WAD if usage_wad > TARGET_WAD else TARGET_WAD
     err_wad = _div((usage_wad - TARGET_WAD) * WAD, span)

@@ -1,20 +1,20 @@
 """Morpho Blue: isolated lending markets in one contract, each named by a bytes32 (0x hex here).
 
 Amounts are base units of the market's loan token, shares Morpho's own. Source: morpho-blue
-IMorpho.sol (order of the fields) and Morpho.sol.
+IMorpho.sol (order of the fields) and Morpho.sol, morpho-blue-irm AdaptiveCurveIrm.sol.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chains.evm.address import checksum
+from chains.evm.address import ZERO_ADDRESS, checksum
 from chains.evm.calldata import decode_answer, encode_call
 from chains.evm.client import At, EvmClient
-from chains.evm.contracts.adaptive_curve_irm import AdaptiveCurveIrm
 
 MARKET = "market(bytes32)"
 PARAMS = "idToMarketParams(bytes32)"
 POSITION = "position(bytes32,address)"
+RATE_AT_TARGET = "rateAtTarget(bytes32)"
 _MARKET = ("uint128",) * 6
 _PARAMS = ("address", "address", "address", "address", "uint256")
 _POSITION = ("uint256", "uint128", "uint128")
@@ -25,7 +25,9 @@ class MorphoMarket:
     """A market as of `last_update_s`, when interest was accrued last.
 
     `fee_wad` is the protocol's part of the interest; `rate_at_target_wad` a second, of the adaptive
-    curve. `own_shares` are the supply shares of the holder who was asked about.
+    curve, 0 before the first accrual. `irm` is ZERO_ADDRESS where nobody pays interest, as in the
+    market in which a vault lets money lie idle. `own_shares` are the supply shares of the holder
+    who was asked about.
     """
 
     id: str
@@ -64,13 +66,16 @@ class MorphoBlue:
                 (self.address, encode_call(POSITION, word, holder)),
             ]
         answers = await self.client.calls(targets, block)
-        found: dict[str, MorphoMarket] = {}
-        for at, id_ in enumerate(market_ids):
-            market = _market(id_, *answers[3 * at : 3 * at + 3])
-            model = AdaptiveCurveIrm(self.client, market.irm)
-            rate = (await model.rates_at_target([id_], block))[0]
-            found[id_] = replace(market, rate_at_target_wad=rate)
-        return found
+        found = [_market(id_, *answers[3 * at : 3 * at + 3]) for at, id_ in enumerate(market_ids)]
+        rates = await self._rates_at_target([m for m in found if m.irm != ZERO_ADDRESS], block)
+        return {m.id: replace(m, rate_at_target_wad=rates.get(m.id, 0)) for m in found}
+
+    async def _rates_at_target(self, markets: Sequence[MorphoMarket], block: At) -> dict[str, int]:
+        reads = [(m.irm, encode_call(RATE_AT_TARGET, bytes.fromhex(m.id[2:]))) for m in markets]
+        answers = await self.client.calls(reads, block)
+        return {
+            m.id: decode_answer(("int256",), a)[0] for m, a in zip(markets, answers, strict=True)
+        }
 
 
 def _market(id_: str, params: bytes, totals: bytes, position: bytes) -> MorphoMarket:
@@ -94,4 +99,3 @@ def _market(id_: str, params: bytes, totals: bytes, position: bytes) -> MorphoMa
         rate_at_target_wad=0,
         own_shares=decode_answer(_POSITION, position)[0],
     )
-

@@ -3,12 +3,14 @@
 from fractions import Fraction
 
 import pytest
+from eth_abi.abi import encode
 
 from chains.devnet.morpho import PARAMS
 from chains.devnet.rpc import call, send
 from chains.devnet.scenario import morpho
 from chains.devnet.scenario.chain import warp
 from chains.devnet.world import DevnetChain
+from chains.evm.address import ZERO_ADDRESS, keccak
 from chains.evm.client import EvmClient
 from chains.evm.contracts.erc4626 import Erc4626
 from chains.evm.contracts.metamorpho import MetaMorpho
@@ -132,6 +134,8 @@ def paid_to_holders(chain: DevnetChain, book: VaultBook) -> Fraction:
     """What the vault earns at the rates of the model itself, after its fee."""
     earned = Fraction(0)
     for id_, market in book.markets.items():
+        if market.irm == ZERO_ADDRESS:
+            continue
         earned += paid_to_suppliers(chain, market) * book.held[id_]
     return earned / book.total * Fraction(WAD - book.state.fee_wad, WAD)
 
@@ -152,6 +156,31 @@ async def test_a_vault_pays_after_our_deposit_what_was_predicted(
     close(rate_ray_down(again.curve, again.position), paid_to_holders(chain, book))
     assert again.position == await adapter.value(again.as_of)
     assert abs(again.position - amount * UNIT) <= 2
+
+
+async def test_money_of_a_vault_that_no_market_borrows_earns_nothing(
+    chain: DevnetChain, client: EvmClient
+) -> None:
+    """Vaults park what they do not lend in an idle market, which has no interest rate model."""
+    url, world, admin = chain.anvil.rpc_url, chain.world, chain.world.morpho.owner
+    idle = (world.tokens["USDC"].address, *(ZERO_ADDRESS,) * 3, 0)
+    send(url, admin, world.morpho.blue, "enableIrm(address)", ZERO_ADDRESS)
+    send(url, admin, world.morpho.blue, "enableLltv(uint256)", 0)
+    send(url, admin, world.morpho.blue, f"createMarket({PARAMS})", idle)
+    send(url, admin, world.morpho.vault, f"submitCap({PARAMS},uint256)", idle, 2**128)
+    warp(url, DAY)
+    send(url, admin, world.morpho.vault, f"acceptCap({PARAMS})", idle)
+    id_ = keccak(encode([PARAMS], [idle]))
+    send(url, admin, world.morpho.vault, "setSupplyQueue(bytes32[])", [id_])
+    adapter = vault(chain, client)
+    state = await adapter.read(await head(client))
+    deposit(chain, adapter.token, 1_000_000 * UNIT)
+    accrue(chain)
+    book = await adapter.book(await head(client))
+    assert abs(book.held["0x" + id_.hex()] - 1_000_000 * UNIT) <= 2
+    close(rate_ray_down(state.curve, 1_000_000 * UNIT), paid_to_holders(chain, book))
+    again = await adapter.read(await head(client))
+    assert again.position == await adapter.value(again.as_of)
 
 
 async def test_what_leaves_a_vault_leaves_it_as_predicted(
