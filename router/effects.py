@@ -19,9 +19,9 @@ from custody.core.db import WriteSession
 from custody.core.errors import Broken
 from custody.core.intents import Intent, IntentKind
 from custody.ledger import chart
-from custody.ledger.posting import Transfer, post_or_raise
+from custody.ledger.posting import post_or_raise
 from custody.settlement.effects import Effects
-from router import books, journals, legs, recall, venue_exits
+from router import books, journals, legs, realised, recall, venue_exits
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.funding import FundEffects
@@ -32,7 +32,6 @@ from router.states import LegState
 
 T = TypeVar("T")
 EXIT_CODE = "pool.deallocate"
-REALISED_CODE = "yield.realised"
 
 
 def table(deps: RouterDeps) -> dict[IntentKind, Effects]:
@@ -146,28 +145,13 @@ class GuardEffects:
     async def _post_exit(
         self, s: WriteSession, pool: Pool, row: VenueRow, leg: Leg, got: int, receipt: Receipt
     ) -> None:
-        """What came out beyond the books is yield that no accrual has seen yet."""
         if got == 0:
             return
         at, block = from_timestamp(receipt.block.timestamp), receipt.block.number
-        venue = await books.account(s, pool, books.venue_code(row))
         guard = await books.account(s, pool, chart.guard(pool.id))
-        surplus = got - await books.posted(s, pool, books.venue_code(row))
-        transfers: list[Transfer] = []
-        if surplus > 0:
-            owed = await books.account(s, pool, chart.pool(pool.id))
-            transfers.append(
-                journals.moved(
-                    pool, leg.id, "surplus", venue, owed, surplus, REALISED_CODE, at=at,
-                    block=block, reference=leg.reference,
-                )
-            )  # fmt: skip
-        transfers.append(
-            journals.moved(
-                pool, leg.id, "left", guard, venue, got, EXIT_CODE, at=at, block=block,
-                reference=leg.reference,
-            )
-        )  # fmt: skip
+        transfers = await realised.left(
+            s, pool, row, leg, guard, got, "left", EXIT_CODE, at=at, block=block
+        )
         await post_or_raise(s, transfers)
 
     async def _advance(

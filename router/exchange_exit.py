@@ -13,11 +13,10 @@ from chains.evm.calldata import topic_address
 from chains.evm.contracts.erc20 import TRANSFER_EVENT
 from chains.types import Receipt
 from custody.core.clock import from_timestamp
-from custody.core.db import WriteSession
 from custody.core.errors import Broken, Unavailable
 from custody.ledger import chart
-from custody.ledger.posting import Transfer, post_or_raise
-from router import books, journals, legs
+from custody.ledger.posting import post_or_raise
+from router import books, journals, legs, realised
 from router.exchange_leg import At
 from router.states import LegState
 from router.venues.cefi.amounts import to_units_up
@@ -28,7 +27,6 @@ logger = logging.getLogger(__name__)
 WITHDRAW_CODE = "exchange.withdraw"
 ARRIVE_CODE = "exchange.arrive"
 LOSS_CODE = "exchange.loss"
-REALISED_CODE = "yield.realised"
 PATIENCE_S = 600
 """How long a redemption that has left the position may take to show in spot, and a withdrawal that
 was asked for to be listed."""
@@ -159,29 +157,12 @@ async def withdraw(at: At) -> bool:
             s, leg, LegState.ARRIVING, at=now, tx_hash=found.tx_hash, reason=None
         ):
             return False
-        there = await books.account(s, at.pool, books.venue_code(at.row))
         flying = await books.in_flight(s, at.pool)
-        journal = journals.moved(
-            at.pool, leg.id, "withdrawn", flying, there, leg.amount, WITHDRAW_CODE, at=now,
-            reference=leg.reference,
-        )  # fmt: skip
-        await post_or_raise(s, [*await _surplus(s, at), journal])
-    return True
-
-
-async def _surplus(s: WriteSession, at: At) -> list[Transfer]:
-    """What leaves beyond the books are rewards that no accrual has seen yet: the holders'."""
-    more = at.leg.amount - await books.posted(s, at.pool, books.venue_code(at.row))
-    if more <= 0:
-        return []
-    there = await books.account(s, at.pool, books.venue_code(at.row))
-    owed = await books.account(s, at.pool, chart.pool(at.pool.id))
-    return [
-        journals.moved(
-            at.pool, at.leg.id, "surplus", there, owed, more, REALISED_CODE,
-            at=at.deps.clock.now(), reference=at.leg.reference,
+        transfers = await realised.left(
+            s, at.pool, at.row, leg, flying, leg.amount, "withdrawn", WITHDRAW_CODE, at=now
         )
-    ]  # fmt: skip
+        await post_or_raise(s, transfers)
+    return True
 
 
 async def _ask_again(at: At, order: Order) -> bool:
