@@ -164,7 +164,7 @@ class FakeEarn:
         self.late, self.slow, self.suspended = 0, False, False
 
     async def offer(self, asset: str, product: str, decimals: int) -> Offer:
-        return Offer(Tiered((), 7 * PERCENT), 1, None, True, True)
+        return Offer(Tiered((), 7 * PERCENT), None, True, True)
 
     async def position(self, asset: str, product: str, decimals: int) -> int:
         return self.subscribed

@@ -67,7 +67,6 @@ class Binance:
         asked_at = from_timestamp(self._now_ms() // 1000)
         return Offer(
             curve=curve,
-            minimum=to_units_up(row.get("minPurchaseAmount", "0"), decimals),
             capacity=None,
             redeemable=bool(row.get("canRedeem", False)),
             open=bool(row.get("canPurchase", False)) and not row.get("isSoldOut", False),

@@ -99,7 +99,6 @@ class Kraken:
             lock = row["lock_type"]
             return Offer(
                 curve=Tiered((), rate),
-                minimum=to_units_up(row.get("user_min_allocation") or "0", decimals),
                 capacity=None if cap is None else max(to_units_down(cap, decimals) - held, 0),
                 redeemable=row["can_deallocate"] is True,
                 open=not why,

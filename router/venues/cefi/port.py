@@ -27,14 +27,13 @@ class EarnSuspended(EarnRefused):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`minimum` is the smallest subscription; `capacity` what it still takes (None: no limit).
+    """`capacity` is what it still takes (None: no limit).
 
     `redeemable` says whether what is subscribed may be asked back; `exit_s` how long that takes
     by the product's terms. `why` tells why it isn't open. `quote` is the best rate on the curve.
     """
 
     curve: Curve
-    minimum: int
     capacity: int | None
     redeemable: bool
     open: bool

@@ -131,7 +131,7 @@ async def test_offer_counts_the_low_end_and_leaves_room_under_the_cap() -> None:
     exchange, _ = client([ok({"items": [strategy(user_cap="100")]}), allocated("40.5")])
     offer = await exchange.offer("USDC", ID, 6)
     assert offer.curve == Tiered((), 425 * RAY // 10_000)
-    assert (offer.minimum, offer.capacity, offer.exit_s) == (10_000, 59_500_000, 0)
+    assert (offer.capacity, offer.exit_s) == (59_500_000, 0)
     assert (offer.open, offer.redeemable) == (True, True)
     assert offer.quote is not None
     assert (offer.quote.is_estimate, offer.quote.rate_ray) == (True, 425 * RAY // 10_000)
