@@ -10,7 +10,6 @@ from chains.evm.client import At, EvmClient
 DEPOSIT = "deposit(uint256,address)"
 REDEEM = "redeem(uint256,address,address)"
 WITHDRAW = "withdraw(uint256,address,address)"
-_PROBE_SHARES = 10**18
 
 
 def encode_deposit(assets: int, receiver: str) -> bytes:
@@ -39,7 +38,6 @@ class VaultState:
     holder_assets: int
     max_deposit: int
     max_withdraw: int
-    assets_per_1e18_shares: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,6 @@ class Erc4626:
             encode_call("convertToAssets(uint256)", shares),
             encode_call("maxDeposit(address)", holder),
             encode_call("maxWithdraw(address)", holder),
-            encode_call("convertToAssets(uint256)", _PROBE_SHARES),
         ]
         answers = await self.client.calls([(self.address, r) for r in reads], block)
         numbers = [decode_answer(("uint256",), a)[0] for a in answers[1:]]
@@ -78,7 +75,6 @@ class Erc4626:
             holder_assets=numbers[2],
             max_deposit=numbers[3],
             max_withdraw=numbers[4],
-            assets_per_1e18_shares=numbers[5],
         )
 
     async def value(self, holder: str, block: At) -> int:

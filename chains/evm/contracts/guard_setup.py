@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chains.evm.address import ZERO_ADDRESS
-from chains.evm.contracts.treasury_guard import VenueKind
+from chains.evm.contracts.treasury_guard import GROUPS_MAX, VenueKind
 
 VENUES_MAX = 8
-GROUPS_MAX = 6
 GRAINS_MAX = 2**32 - 1
 
 

@@ -11,9 +11,6 @@ from chains.evm.address import checksum
 from chains.evm.calldata import decode_answer, encode_call
 from chains.evm.client import At, EvmClient
 
-MINT = "mint(uint256)"
-REDEEM = "redeem(uint256)"
-REDEEM_UNDERLYING = "redeemUnderlying(uint256)"
 ACTION_MINT, ACTION_REDEEM = 0, 1
 CAP_NONE = 2**256 - 1
 _NUMBERS = (
