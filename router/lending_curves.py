@@ -46,7 +46,7 @@ class Kinked:
         size = self.supply + x
         if x == 0 or self.debt == 0:
             return 0, 1
-        kept = BPS - self.reserve_factor_bps
+        kept = BPS - self.reserve_factor_bps  # `_rate` written out: searches ask nothing so often
         if x >= self.kink:
             rate = self.base_ray * self.optimal_ray * size + self.slope1_ray * self.debt * RAY
             return x * self.debt * kept * rate, BPS * self.optimal_ray * size * size
@@ -54,6 +54,15 @@ class Kinked:
         rate = (self.base_ray + self.slope1_ray) * room * size
         rate += self.slope2_ray * (self.debt * RAY - self.optimal_ray * size)
         return x * self.debt * kept * rate, BPS * room * size * size
+
+    def _rate(self, *, above: bool) -> tuple[int, int, int]:
+        """The borrow rate on one side of the kink, above it or not: (linear + constant / size) /
+        over, with the pool's `size`."""
+        if above:
+            over = RAY - self.optimal_ray
+            linear = (self.base_ray + self.slope1_ray) * over - self.slope2_ray * self.optimal_ray
+            return linear, self.slope2_ray * RAY * self.debt, over
+        return self.base_ray * self.optimal_ray, self.slope1_ray * RAY * self.debt, self.optimal_ray
 
     def ranges(self, hi: int) -> tuple[Range, ...]:
         if self.debt == 0:
@@ -80,48 +89,26 @@ class Kinked:
         """Numerator and denominator of the income of a deposit `y` in a pool of `size`, both
         polynomials of something; on the side of the kink on which a deposit of `at` is."""
         kept = (BPS - self.reserve_factor_bps) * self.debt
-        if at < self.kink:
-            over = RAY - self.optimal_ray
-            linear = (self.base_ray + self.slope1_ray) * over - self.slope2_ray * self.optimal_ray
-            constant = self.slope2_ray * RAY * self.debt
-        else:
-            over = self.optimal_ray
-            linear, constant = self.base_ray * over, self.slope1_ray * RAY * self.debt
+        linear, constant, over = self._rate(above=at < self.kink)
         rate = bends.add(bends.mul((kept * linear,), size), (kept * constant,))
         return bends.mul(y, rate), bends.mul((BPS * over,), bends.mul(size, size))
 
     def terms(self) -> tuple[Term, ...]:
-        kept, paid = BPS - self.reserve_factor_bps, self.debt * (BPS - self.reserve_factor_bps)
-        below = Term(
-            None,
-            b=(paid * self.base_ray, BPS),
-            c=(paid * self.debt * self.slope1_ray * RAY, BPS * self.optimal_ray),
-            supply=self.supply,
-        )
-        kink, room = self.kink, RAY - self.optimal_ray
-        if kink <= 0:
-            return (below,)
-        at_once = (self.base_ray + self.slope1_ray) * room - self.slope2_ray * self.optimal_ray
-        above = Term(
-            kink - 1,
-            b=(paid * at_once, BPS * room),
-            c=(self.debt * self.debt * kept * self.slope2_ray * RAY, BPS * room),
-            supply=self.supply,
-        )
-        return above, below
+        kink = self.kink
+        below = self._term(None, above=False)
+        return (below,) if kink <= 0 else (self._term(kink - 1, above=True), below)
+
+    def _term(self, hi: int | None, *, above: bool) -> Term:
+        linear, constant, over = self._rate(above=above)
+        paid, parts = self.debt * (BPS - self.reserve_factor_bps), BPS * over
+        return Term(hi, b=(paid * linear, parts), c=(paid * constant, parts), supply=self.supply)
 
     def _bends(self, lo: int, hi: int, *, above: bool) -> list[Range]:
         """Split lo..hi at the inflection of a1*x/S + a2*x/S^2, whose f'' has the sign of k*x - m.
 
-        a1 and a2 are taken times RAY-sized common factors: only signs and the ratio m/k matter.
+        a1 and a2 are the borrow rate's: of what they lack only signs and the ratio m/k matter.
         """
-        if above:
-            room = RAY - self.optimal_ray
-            a1 = (self.base_ray + self.slope1_ray) * room - self.slope2_ray * self.optimal_ray
-            a2 = self.slope2_ray * RAY * self.debt
-        else:
-            a1 = self.base_ray * self.optimal_ray
-            a2 = self.slope1_ray * RAY * self.debt
+        a1, a2, _ = self._rate(above=above)
         k = 2 * (a2 - a1 * self.supply)
         m = 2 * self.supply * (a1 * self.supply + 2 * a2)
         if k == 0:
