@@ -75,23 +75,15 @@ class Exchange:
         app.router.add_get("/api/v3/account", self._route(lambda _: wire.account(self.book)))
         return app
 
-    async def sync_forever(self) -> None:
-        """See the chain's progress also while nobody asks."""
-        while True:
-            with contextlib.suppress(ChainError):  # the node is away: the next round sees it
-                async with self.lock:
-                    await self.chain.sync(self.book)
-            await asyncio.sleep(POLL_S)
-
     async def _ticker(self, request: web.Request) -> web.Response:
         """Public: no key and no signature. Without a symbol, all of them."""
         symbol = request.rel_url.query.get("symbol")
         if symbol is None:
             rows = [{"symbol": name, "price": price} for name, price in self.tickers.items()]
-            return _json(rows)
+            return json_answer(rows)
         if symbol not in self.tickers:
-            return _json({"code": -1121, "msg": "Invalid symbol."}, 400)
-        return _json({"symbol": symbol, "price": self.tickers[symbol]})
+            return json_answer({"code": -1121, "msg": "Invalid symbol."}, 400)
+        return json_answer({"symbol": symbol, "price": self.tickers[symbol]})
 
     def _route(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def serve(request: web.Request) -> web.Response:
@@ -99,20 +91,22 @@ class Exchange:
             try:
                 parameters = await self._authenticated(request)
                 if faults.fails(call):
-                    return _json({"code": -1001, "msg": "Internal error."}, 503)
+                    return json_answer({"code": -1001, "msg": "Internal error."}, 503)
                 if call in faults.refused:
                     raise Refused(-6018, "The product is not open to this account.")
                 async with self.lock:
                     await self.chain.sync(self.book)
-                    answer = _json(handler(parameters))
+                    answer = json_answer(handler(parameters))
                 if faults.loses(call):
                     hang_up(request)
                 return answer
             except Refused as refused:
                 status = 401 if refused.code in (-2014, -2015) else 400
-                return _json({"code": refused.code, "msg": refused.message}, status)
+                return json_answer({"code": refused.code, "msg": refused.message}, status)
             except ChainError:
-                return _json({"code": -1001, "msg": "Internal error; unable to process."}, 503)
+                return json_answer(
+                    {"code": -1001, "msg": "Internal error; unable to process."}, 503
+                )
 
         return serve
 
@@ -256,12 +250,20 @@ async def open_exchange(
 class Served(Protocol):
     """A simulated exchange, whatever its wire format."""
 
-    @property
-    def chain(self) -> ExchangeChain: ...
+    book: Book
+    chain: ExchangeChain
+    lock: asyncio.Lock
 
     def app(self) -> web.Application: ...
 
-    async def sync_forever(self) -> None: ...
+
+async def _sync_forever(exchange: Served) -> None:
+    """See the chain's progress also while nobody asks."""
+    while True:
+        with contextlib.suppress(ChainError):  # the node is away: the next round sees it
+            async with exchange.lock:
+                await exchange.chain.sync(exchange.book)
+        await asyncio.sleep(POLL_S)
 
 
 @contextlib.asynccontextmanager
@@ -269,7 +271,7 @@ async def serving(exchange: Served, port: int = 0) -> AsyncIterator[str]:
     """Listen on the loopback interface while the block runs; yields the address."""
     runner = web.AppRunner(exchange.app(), access_log=None, shutdown_timeout=1)
     await runner.setup()
-    task = asyncio.create_task(exchange.sync_forever())
+    task = asyncio.create_task(_sync_forever(exchange))
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -324,7 +326,7 @@ def _check_network(parameters: dict[str, str]) -> None:
         raise Refused(-4018, "The network is not available for this coin.")
 
 
-def _json(body: Any, status: int = 200) -> web.Response:
+def json_answer(body: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
 
 

@@ -6,18 +6,16 @@ signed, and their nonces rise; errors come with status 200 in the list `error`.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from chains.devnet import kraken_wire as wire
 from chains.devnet.exchange_book import Book, Coin, Product, Refused
 from chains.devnet.exchange_chain import ExchangeChain
-from chains.devnet.exchange_simulator import POLL_S, hang_up, open_chain
+from chains.devnet.exchange_simulator import hang_up, json_answer, open_chain
 from chains.devnet.exchange_wire import to_decimal
 from chains.devnet.kraken_book import Earnings
 from chains.devnet.world import World
@@ -62,14 +60,6 @@ class KrakenExchange:
         app.router.add_get("/0/public/Assets", self._assets)
         return app
 
-    async def sync_forever(self) -> None:
-        """See the chain's progress also while nobody asks."""
-        while True:
-            with contextlib.suppress(ChainError):  # the node is away: the next round sees it
-                async with self.lock:
-                    await self.chain.sync(self.book)
-            await asyncio.sleep(POLL_S)
-
     def _route(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def serve(request: web.Request) -> web.Response:
             call, faults = request.path.rsplit("/", 1)[-1], self.book.faults
@@ -77,19 +67,19 @@ class KrakenExchange:
                 async with self.lock:
                     parameters = await self._authenticated(request)
                     if faults.fails(call):
-                        return _json({"error": ["EService:Unavailable"]}, 503)
+                        return json_answer({"error": ["EService:Unavailable"]}, 503)
                     if call in faults.refused:
                         raise Refused(0, "EGeneral:Permission denied")
                     await self.chain.sync(self.book)
                     self.earnings.tick()
-                    answer = _json({"error": [], "result": handler(parameters)})
+                    answer = json_answer({"error": [], "result": handler(parameters)})
                 if faults.loses(call):
                     hang_up(request)
                 return answer
             except Refused as refused:
-                return _json({"error": [BOOK_ERRORS.get(refused.code, refused.message)]})
+                return json_answer({"error": [BOOK_ERRORS.get(refused.code, refused.message)]})
             except ChainError:
-                return _json({"error": ["EService:Unavailable"]}, 503)
+                return json_answer({"error": ["EService:Unavailable"]}, 503)
 
         return serve
 
@@ -105,10 +95,10 @@ class KrakenExchange:
         """Public. A suspended coin is open for deposits only."""
         coin = self.book.coins.get(request.rel_url.query.get("asset", ""))
         if coin is None:
-            return _json({"error": ["EQuery:Unknown asset"]})
+            return json_answer({"error": ["EQuery:Unknown asset"]})
         status = "deposit_only" if self.book.faults.suspended else "enabled"
         row = {"aclass": "currency", "altname": coin.symbol, "decimals": 10, "status": status}
-        return _json({"error": [], "result": {wire.asset_name(coin): row}})
+        return json_answer({"error": [], "result": {wire.asset_name(coin): row}})
 
     def _balances(self, _parameters: dict[str, str]) -> Any:
         return {
@@ -231,7 +221,3 @@ async def open_kraken(
     book = Book(dict(chain.coins), default_strategies(chain.coins), withdrawal_fees={})
     earnings = Earnings(book, unbonding_s={"ESETH0-BONDE-SIMUL2": 2 * 24 * 3600})
     return KrakenExchange(api_key, api_secret, book, chain, keys, earnings)
-
-
-def _json(body: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
