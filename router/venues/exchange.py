@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chains.types import BlockRef
 from router.stated_curves import Flat
-from router.venues.cefi.port import Earn, EarnUnavailable
+from router.venues.cefi.port import Earn, EarnRefused, EarnUnavailable
 from router.venues.port import VenueState
 
 
@@ -23,7 +23,7 @@ class ExchangeVenue:
         held = subscribed + spot
         try:
             offer = await self.earn.offer(self.asset, self.product, self.decimals)
-        except EarnUnavailable as error:
+        except (EarnUnavailable, EarnRefused) as error:
             # No rate, no entry and no plan; what lies here can still be asked back.
             why = f"the offer can't be read: {error}"
             return VenueState(Flat(0), held, None, held, _terms(0), why, block, rate_known=False)

@@ -81,7 +81,8 @@ def lent_out_up(debt: int, total: int) -> int:
 
 class Venue(Protocol):
     async def read(self, block: BlockRef) -> VenueState:
-        """Everything at this block. Raises ChainError or EarnUnavailable: then no decision."""
+        """Everything at this block. Raises ChainError, EarnUnavailable or EarnRefused: then no
+        decision."""
         ...
 
     async def value(self, block: BlockRef) -> int:

@@ -141,12 +141,17 @@ async def test_refused_subscription_ends_the_leg_and_nothing_is_lost(made: Excha
     await ends_well(made, ann)
 
 
+@pytest.mark.parametrize("refused", [False, True])
 @KINDS
 async def test_offer_that_cannot_be_read_moves_nothing_and_people_are_still_paid(
-    made: ExchangeWorld,
+    made: ExchangeWorld, refused: bool
 ) -> None:
     ann = await enter(made, NO_DEATH)
-    made.faults.fail["list" if made.kind == "binance" else "Strategies"] = 10**6
+    call = "list" if made.kind == "binance" else "Strategies"
+    if refused:
+        made.faults.refused = {call}
+    else:
+        made.faults.fail[call] = 10**6
     await jobs(made, 6, NO_DEATH)
     assert made.subscribed == PLACED
     [row] = [r for r in await compare(made.deps, made.tenant, made.pool_id) if r.venue == VENUE]
