@@ -3,11 +3,10 @@
 import logging
 from dataclasses import dataclass
 
-from chains.errors import CallReverted, ChainError
+from chains.errors import CallReverted
 from chains.evm.contracts.treasury_guard import TreasuryGuard
 from chains.types import BlockRef
 from custody.core.db import ReadSession
-from custody.core.errors import Unavailable
 from custody.core.ids import new_uuid7
 from custody.core.intents import Intent
 from custody.core.money import AssetId
@@ -24,8 +23,7 @@ from router.legs import Leg
 from router.objections import HALTING, Code, Objection
 from router.price_watch import Peg, PriceLook, price_objections
 from router.states import PoolState
-from router.venues.cefi.port import EarnRefused, EarnUnavailable
-from router.venues.factory import adapter
+from router.venues.factory import NO_ANSWER, adapter
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +63,7 @@ async def examine(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> Verd
         least = entry.shares * (BPS - SHARES_SLACK_BPS) // BPS
         if not found:
             found = await _simulated(deps, pool, row, leg, known.allocator, least)
-    except (ChainError, EarnUnavailable, EarnRefused, Unavailable) as error:
+    except NO_ANSWER as error:
         return _unreadable(known, f"could not be read: {error}")
     except Exception as error:
         logger.exception("venue not understood", extra={"venue": row.id})
