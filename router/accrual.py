@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from chains.errors import ChainError
 from chains.types import BlockRef
 from custody.audit import log
 from custody.core.clock import from_timestamp
 from custody.core.db import ReadSession, WriteSession
-from custody.core.errors import Unavailable
 from custody.core.ids import format_id
 from custody.core.isolation import each
 from custody.core.money import AssetId
@@ -31,8 +29,7 @@ from router.plan import confirmed_block
 from router.shares import Totals
 from router.states import LegState
 from router.terms import Terms
-from router.venues.cefi.port import EarnRefused, EarnUnavailable
-from router.venues.factory import adapter
+from router.venues.factory import NO_ANSWER, adapter
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +88,7 @@ async def accrue(deps: RouterDeps, pool: Pool) -> bool:
     for row in venues:
         try:
             values[row.id] = await adapter(deps, pool, row).value(block)
-        except (ChainError, EarnUnavailable, EarnRefused, Unavailable) as error:
+        except NO_ANSWER as error:
             logger.warning("venue not valued", extra={"venue": row.id, "error": error})
         except Exception:
             logger.exception("venue not understood", extra={"venue": row.id})

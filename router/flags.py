@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from chains.errors import CallReverted, ChainError
+from chains.errors import CallReverted
 from chains.evm.pauses import says_paused
 from custody.audit import log
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession, WriteSession
-from custody.core.errors import Unavailable
 from custody.core.ids import format_id, new_uuid7
 from custody.core.isolation import each
 from custody.parties import places
@@ -27,8 +26,7 @@ from router.flag_rules import FLAG_AFTER, QUEUE_MAX, Fault, Proof, Verdict, judg
 from router.legs import Leg
 from router.moves import Action
 from router.states import FlagState, LegState, move
-from router.venues.cefi.port import EarnRefused, EarnUnavailable
-from router.venues.factory import adapter
+from router.venues.factory import NO_ANSWER, adapter
 from router.venues.port import VenueState
 
 logger = logging.getLogger(__name__)
@@ -70,7 +68,7 @@ async def prove(
         if row.exchange:
             return _redeemable(state)
         return await _simulated(deps, pool, row, state)
-    except (ChainError, EarnUnavailable, EarnRefused, Unavailable) as error:
+    except NO_ANSWER as error:
         return _unreadable(there, f"could not be read: {error}")
     except Exception as error:
         logger.exception("venue not understood", extra={"venue": row.id})

@@ -6,8 +6,8 @@ with g_k(y) = F_k(start_k + y) - F_k(start_k) and F(x) = x * (a + b/S + c/S^2), 
 Primal-dual with Mehrotra's predictor and corrector (S. Mehrotra, "On the Implementation of a
 Primal-Dual Interior Point Method", SIAM J. Optim. 2(4), 1992); the linear system has one row a cap.
 
-Nothing here is believed: `router/certify.py` makes integers of the answer and proves, in integers,
-what they are worth and how far the best can be. So that two machines search alike, only operations
+Nothing here is believed: `router/integers.py` makes integers of the answer, and `router/relax.py`
+proves, in integers, how far the best can be. So that two machines search alike, only operations
 that IEEE 754 defines to the last bit are used, in a fixed order: no BLAS, no transcendental
 functions, sums by `bincount`, which adds one after the other.
 """
@@ -85,7 +85,7 @@ class Rows:
         row, segment = self.row[order], self.segment[order]
         begins = np.searchsorted(segment, np.arange(self.count + 1))
         held = np.diff(begins)
-        repeated = np.repeat(held[segment], 1)
+        repeated = held[segment]
         first = np.repeat(np.arange(len(row)), repeated)
         offset = np.arange(len(first)) - np.repeat(np.cumsum(repeated) - repeated, repeated)
         second = begins[segment[first]] + offset

@@ -69,7 +69,7 @@ def value_for(bound: Bound, amount: int, total: int) -> int:
         return WAD if bound.unit is Unit.SHARE else 0
     if bound.unit is Unit.SHARE:
         return min(mul_div_up(max(amount, 0), WAD, total), WAD)
-    return max(mul_div_down(max(total - amount, 0), WAD, total), 0)
+    return mul_div_down(max(total - amount, 0), WAD, total)
 
 
 def with_value(problem: AllocationInput, bound: Bound, value: int) -> AllocationInput:

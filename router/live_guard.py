@@ -3,11 +3,10 @@
 import logging
 from dataclasses import dataclass
 
-from chains.errors import CallReverted, ChainError
+from chains.errors import CallReverted
 from chains.evm.contracts.treasury_guard import TreasuryGuard
 from chains.types import BlockRef
 from custody.core.db import ReadSession
-from custody.core.errors import Unavailable
 from custody.core.ids import new_uuid7
 from custody.core.intents import Intent
 from custody.core.money import AssetId
@@ -16,6 +15,7 @@ from custody.parties import places
 from custody.policy import reference
 from router import bars, books, curve_json, curves, guard_limits, halts, orders, policies
 from router.books import Pool, VenueRow
+from router.curves import BPS
 from router.deps import RouterDeps
 from router.guard import Entry, GuardRule, Planned, objections
 from router.guard_limits import GuardBook, PayeeBook
@@ -23,8 +23,7 @@ from router.legs import Leg
 from router.objections import HALTING, Code, Objection
 from router.price_watch import Peg, PriceLook, price_objections
 from router.states import PoolState
-from router.venues.cefi.port import EarnRefused, EarnUnavailable
-from router.venues.factory import adapter
+from router.venues.factory import NO_ANSWER, adapter
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +60,10 @@ async def examine(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> Verd
         block = await deps.clients[pool.chain_id].block("latest")
         entry = await _entry(deps, pool, row, leg, known, block)
         found = objections(entry, GuardRule())
-        least = entry.shares * (10_000 - SHARES_SLACK_BPS) // 10_000
+        least = entry.shares * (BPS - SHARES_SLACK_BPS) // BPS
         if not found:
-            found = await _simulated(deps, _intent(pool, row, leg, known.allocator, least))
-    except (ChainError, EarnUnavailable, EarnRefused, Unavailable) as error:
+            found = await _simulated(deps, pool, row, leg, known.allocator, least)
+    except NO_ANSWER as error:
         return _unreadable(known, f"could not be read: {error}")
     except Exception as error:
         logger.exception("venue not understood", extra={"venue": row.id})
@@ -190,19 +189,12 @@ async def guard_objections(
     return guard_limits.entry_objections(whole, venue, leg.amount, allocator.address)
 
 
-def _intent(
-    pool: Pool, row: VenueRow, leg: Leg, allocator: places.Place, shares_min: int
-) -> Intent:
+async def _simulated(
+    deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg, allocator: places.Place, least: int
+) -> tuple[Objection, ...]:
     """The call as it would be made now, for a look only."""
     id_ = new_uuid7()
-    if row.exchange:
-        payee = row.config["deposit_address"]
-        return orders.release(pool, allocator, id_, payee, leg.amount, leg.reference)
-    venue = row.config["guard_venue"]
-    return orders.allocate(pool, allocator, id_, venue, leg.amount, shares_min, leg.reference)
-
-
-async def _simulated(deps: RouterDeps, intent: Intent) -> tuple[Objection, ...]:
+    intent = orders.enter(pool, row, allocator, id_, leg.amount, least, leg.reference)
     reason = await would_revert(deps, intent)
     return (Objection(Code.WOULD_REVERT, reason),) if reason else ()
 

@@ -10,7 +10,7 @@ from chains.registry import Registry
 from custody.core.ids import IntentId
 from custody.core.intents import Intent, IntentKind
 from custody.parties.places import Place
-from router.books import Pool
+from router.books import Pool, VenueRow
 
 GAS_PRICE_MAX_WEI = 200 * 10**9
 GAS = {
@@ -48,17 +48,23 @@ def fund(
     )
 
 
-def allocate(
+def enter(
     pool: Pool,
+    row: VenueRow,
     allocator: Place,
     id_: UUID,
-    venue: str,
     amount: int,
     shares_min: int,
     reference: str,
 ) -> Intent:
-    """`shares_min`: the fewest of the venue's shares that may arrive, or the entry reverts."""
-    data = treasury_guard.encode_allocate(venue, amount, shares_min)
+    """Guard -> venue, or to an exchange's deposit address.
+
+    `shares_min`: the fewest of the venue's shares that may arrive, or the entry reverts.
+    """
+    if row.exchange:
+        payee = row.config["deposit_address"]
+        return release(pool, allocator, id_, payee, amount, reference)
+    data = treasury_guard.encode_allocate(row.config["guard_venue"], amount, shares_min)
     return _call(pool, allocator, IntentKind.ALLOCATE, id_, data, amount, pool.guard, reference)
 
 

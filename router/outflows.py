@@ -164,10 +164,10 @@ async def _net_flows(
 
 _DAILY = """
 SELECT date_trunc('day', created_at AT TIME ZONE 'UTC') AS day, {sums}
-FROM {table} WHERE pool_id = :pool AND created_at >= :first AND created_at < :end{more}
+FROM {table} WHERE pool_id = :pool AND created_at >= :first AND created_at < :end
 GROUP BY day
 """
-_IN = _DAILY.format(sums="sum(amount) AS amount", table="pool_fundings", more="")
+_IN = _DAILY.format(sums="sum(amount) AS amount", table="pool_fundings")
 _OUT = _DAILY.format(
     sums="sum(CASE state WHEN 'failed' THEN paid"
     " WHEN 'settled' THEN greatest(coalesce(amount, 0), paid)"
@@ -176,7 +176,6 @@ _OUT = _DAILY.format(
     " WHEN state = 'releasing' AND withdrawal_id IS NULL THEN hold_shares - shares"
     " ELSE 0 END) AS shares",
     table="redemptions",
-    more="",
 )
 
 

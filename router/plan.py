@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from chains.errors import ChainError
 from chains.types import BlockRef
 from custody.audit import log
 from custody.core import canonical
 from custody.core.db import ReadSession, WriteSession
-from custody.core.errors import NotFound, Refused, Unavailable
+from custody.core.errors import NotFound, Refused
 from custody.core.ids import PlanId, PoolId, TenantId, format_id, new_uuid7
 from custody.ledger import chart
 from router import (
@@ -48,8 +47,7 @@ from router.problem import AllocationInput, VenueInput
 from router.stated_curves import Flat
 from router.states import LegState, PlanState, PoolState
 from router.tiers import Limits, Tier, VenueLimit
-from router.venues.cefi.port import EarnRefused, EarnUnavailable
-from router.venues.factory import adapter
+from router.venues.factory import NO_ANSWER, adapter
 from router.venues.port import VenueState
 
 logger = logging.getLogger(__name__)
@@ -134,7 +132,7 @@ async def read_venues(
     for row in venues:
         try:
             found[row.id] = await adapter(deps, pool, row).read(block)
-        except (ChainError, EarnUnavailable, EarnRefused, Unavailable) as error:
+        except NO_ANSWER as error:
             logger.warning("venue not read", extra={"venue": row.id, "error": error})
             found[row.id] = None
         except Exception:

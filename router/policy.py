@@ -12,6 +12,7 @@ from typing import Any
 
 from custody.core import canonical
 from custody.core.errors import InvalidInput
+from router.fees import SPREAD_BPS_MAX
 from router.risk import document as second
 from router.risk import strict
 from router.risk.strict import Reader, a_list
@@ -20,7 +21,6 @@ from router.tiers import Limits, Tier, VenueLimit, riskiest
 
 SCHEMA = "moorage.risk/1"
 SCHEMAS = (SCHEMA, second.SCHEMA)
-SPREAD_BPS_MAX = 5_000
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     SCHEMA: ("schema", "pool", "version", "previous", "tiers", "venues", "liquidity_buffer_share"),
     second.SCHEMA: second.FIELDS,

@@ -20,7 +20,7 @@ from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from router import books, claims, models, products
 from router import terms as product_terms
 from router.books import Pool, VenueRow
-from router.fees import FIRST_PRICE_RAY
+from router.fees import FIRST_PRICE_RAY, SPREAD_BPS_MAX
 from router.shares import Totals
 from router.states import PoolState
 from router.tiers import Tier, within
@@ -52,8 +52,8 @@ async def create(
     if stated is not None:
         terms, spread_bps = stated.text, stated.fees.spread_bps
     hash_ = product_terms.text_hash(terms) if stated is None else stated.hash
-    if not 0 <= spread_bps <= 5_000:
-        raise InvalidInput("spread_bps", "must be from 0 to 5000")
+    if not 0 <= spread_bps <= SPREAD_BPS_MAX:
+        raise InvalidInput("spread_bps", f"must be from 0 to {SPREAD_BPS_MAX}")
     taken = await s.first(
         "SELECT name FROM pools WHERE id = :id OR (chain_id = :chain AND guard = :guard)"
         " OR (tenant_id = :tenant AND name = :name)",

@@ -170,14 +170,7 @@ async def _enter(
     leg = replace(leg, amount=amount)
     await _hold(s, pool, row, leg, now)
     allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
-    if row.exchange:
-        payee = row.config["deposit_address"]
-        intent = orders.release(pool, allocator, intent_id, payee, leg.amount, leg.reference)
-    else:
-        venue = row.config["guard_venue"]
-        intent = orders.allocate(
-            pool, allocator, intent_id, venue, leg.amount, shares_min, leg.reference
-        )
+    intent = orders.enter(pool, row, allocator, intent_id, amount, shares_min, leg.reference)
     await intents.create(s, intent, at=now)
     return True
 

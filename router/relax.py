@@ -51,9 +51,6 @@ class Relaxation:
             for i in cap.members:
                 self._of[i].append(number)
 
-    def caps_of(self, item: int) -> list[int]:
-        return self._of[item]
-
     def rooms(self, choice: Choice) -> list[int]:
         """What each cap leaves above the least amounts; below zero where they do not fit."""
         return [cap.room - sum(choice[i][0].lo for i in cap.members) for cap in self.caps]

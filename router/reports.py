@@ -7,6 +7,7 @@ session that sees one moment (`Database.snapshot`).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from custody.core.db import ReadSession
@@ -122,6 +123,5 @@ async def _moves(
     ]
 
 
-def _leaver(row: object, owners: Mapping[UUID, UUID]) -> UUID | None:
-    is_fee = getattr(row, "code", None) == sharing.EXIT_FEE
-    return owners.get(getattr(row, "group_id")) if is_fee else None  # noqa: B009
+def _leaver(row: Any, owners: Mapping[UUID, UUID]) -> UUID | None:
+    return owners.get(row.group_id) if row.code == sharing.EXIT_FEE else None

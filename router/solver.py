@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router import integers
-from router.curves import income_down
 from router.envelope import Segment
-from router.pieces import Cap, Item, Piece, cut, holding, pieces_of, up_to
+from router.pieces import Cap, Item, Piece, cut, holding, pieces_of, up_to, value_down
 from router.relax import Choice, Relaxation, Relaxed
 
 NODES_MAX = 60
@@ -65,7 +64,7 @@ class _Search:
         for item, pieces, x in zip(self.items, self.root, amounts, strict=True):
             piece = holding(pieces, x)
             assert piece is not None
-            total += income_down(item.curve, x) - piece.cost_ray
+            total += value_down(item.curve, piece, x)
         return total
 
     def fits(self, amounts: Sequence[int]) -> bool:

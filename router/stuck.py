@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from custody.core.db import ReadSession
 from custody.core.ids import LegId, PoolId
-from router import legs
+from router import books, legs
 from router.legs import Leg
 from router.moves import Action
 from router.states import LegState
@@ -33,12 +33,9 @@ class Stuck:
 async def of_pool(s: ReadSession, pool_id: PoolId) -> tuple[Stuck, ...]:
     """Oldest first; by the database's time."""
     found = []
-    exchanges = await s.all(
-        "SELECT id FROM venues WHERE pool_id = :pool AND kind = 'exchange'", {"pool": pool_id}
-    )
-    ours = {row.id for row in exchanges}
+    exchanges = {row.id for row in await books.venues(s, pool_id) if row.exchange}
     for leg in await legs.unfinished(s, pool_id):
-        if leg.venue_id not in ours or leg.action is not Action.EXIT or not _waits(leg):
+        if leg.venue_id not in exchanges or leg.action is not Action.EXIT or not _waits(leg):
             continue
         if leg.attempt >= STUCK_ATTEMPTS or await legs.rested(s, leg, STUCK_S):
             reason = leg.reason or f"no news since it was {leg.state.value}"

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from chains.errors import ChainError
 from custody.core.db import WriteSession
-from custody.core.errors import Refused, Unavailable
+from custody.core.errors import Refused
 from custody.core.ids import new_uuid7
 from custody.core.intents import Intent
 from custody.parties import places
@@ -22,8 +22,6 @@ from router.deps import RouterDeps
 from router.legs import Leg
 from router.moves import Action
 from router.states import LegState
-from router.venues.cefi.port import EarnRefused, EarnUnavailable
-from router.venues.factory import adapter
 from router.venues.port import VenueState
 
 logger = logging.getLogger(__name__)
@@ -62,12 +60,9 @@ async def read(deps: RouterDeps, pool: Pool, row: VenueRow) -> VenueState | None
     """None where the venue says nothing: the simulation alone decides then."""
     try:
         block = await deps.clients[pool.chain_id].block("latest")
-        return await adapter(deps, pool, row).read(block)
-    except (ChainError, EarnUnavailable, EarnRefused, Unavailable):
+    except ChainError:
         return None
-    except Exception:
-        logger.exception("venue not understood", extra={"venue": row.id})
-        return None
+    return (await plan.read_venues(deps, pool, (row,), block))[row.id]
 
 
 async def leavable(

@@ -19,6 +19,7 @@ from custody.core.money import parse_amount
 from custody.parties import places
 from router import books, flags, pool
 from router.books import Pool
+from router.fees import SPREAD_BPS_MAX
 from router.pool import Holding, PoolView
 from router.tiers import Tier
 
@@ -38,7 +39,7 @@ class NewPool(Shape):
     name: str = Field(min_length=1, max_length=64)
     tier: TierName
     terms: str | None = Field(default=None, min_length=1, max_length=16_384)
-    spread_bps: int | None = Field(default=None, ge=0, le=5_000)
+    spread_bps: int | None = Field(default=None, ge=0, le=SPREAD_BPS_MAX)
     product: Document | None = None
 
 

@@ -132,12 +132,11 @@ async def veto(
     risk_proposal_id: str, body: RiskVeto, who: Who, deps: UseDeps, write: MoneyWrite
 ) -> Response:
     """Stop it for ever. One person is enough, at any time before it is in force."""
-    by = who.label if who.person_id is None else format_id("person", who.person_id)
 
     async def work(s: WriteSession) -> dict[str, Any]:
         found = await proposals.veto(
             *(s, who.tenant_id, _id(risk_proposal_id)),
-            by=by, reason=body.reason, at=deps.clock.now(),
+            by=who.idempotency_principal, reason=body.reason, at=deps.clock.now(),
         )  # fmt: skip
         return _view(found)
 

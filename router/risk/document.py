@@ -27,7 +27,7 @@ from router.risk.terms import (
     Rung,
     Scoring,
 )
-from router.tiers import ORDER, Tier, within
+from router.tiers import ORDER, WAD, Tier, within
 
 SCHEMA = "moorage.risk/2"
 FIELDS = (
@@ -55,7 +55,7 @@ def terms(body: Mapping[str, Any], placed: Mapping[str, Tier]) -> RiskTerms:
         cards=cards,
         entry=entry,
         groups=_groups(body["groups"], cards, placed),
-        quantile_wad=strict.share(liquidity["quantile"], "liquidity.quantile"),
+        quantile_wad=_quantile(liquidity["quantile"]),
         ladder=_ladder(liquidity["ladder"]),
         lock_ups=_lock_ups(body["lockups"]),
         freezes_s=_freezes(stress["freezes_s"]),
@@ -207,6 +207,14 @@ def _caps(body: Mapping[str, Any], where: str) -> tuple[int | None, int | None]:
         None if cap is None else strict.amount(cap, f"{where}.cap"),
         None if part is None else strict.share(part, f"{where}.share_max"),
     )
+
+
+def _quantile(value: object) -> int:
+    """What a forecast can be asked for: a share of windows that is not breached, but not of all."""
+    found = strict.share(value, "liquidity.quantile")
+    if not 0 < found < WAD:
+        raise InvalidInput("liquidity.quantile", "must be above 0 and below 1")
+    return found
 
 
 def _ladder(value: object) -> tuple[Rung, ...]:

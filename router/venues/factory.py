@@ -1,11 +1,12 @@
 """From a configured row to the adapter that reads it."""
 
+from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from custody.core.errors import Unavailable
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.venues.aave import AaveVenue
-from router.venues.cefi.port import Earn
+from router.venues.cefi.port import Earn, EarnRefused, EarnUnavailable
 from router.venues.compound import CompoundVenue
 from router.venues.erc4626 import VaultVenue
 from router.venues.erc7540 import AsyncVaultVenue
@@ -17,6 +18,9 @@ from router.venues.metamorpho import MetaMorphoVenue
 from router.venues.port import Venue
 from router.venues.staking import StakingVenue
 from router.venues.stata import StataVenue
+
+NO_ANSWER = (ChainError, EarnUnavailable, EarnRefused, Unavailable)
+"""What it means that a venue could not be read; anything else it raises was not understood."""
 
 
 def adapter(deps: RouterDeps, pool: Pool, row: VenueRow) -> Venue:

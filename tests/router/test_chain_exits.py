@@ -9,7 +9,6 @@ import pytest
 from chains.devnet.exchange_chain import deposit_address
 from chains.devnet.scenario import aave, prices, usdc
 from chains.devnet.world import DevnetChain
-from chains.evm.contracts.guard_setup import venue_id
 from custody.core.db import Database
 from custody.core.money import AssetId
 from custody.core.prices import Price
@@ -301,8 +300,7 @@ async def test_what_we_compute_is_what_the_guard_says(world: ChainWorld, share_b
     found: list[Any] = await live_guard.guard_objections(
         world.deps, pool, row, leg, allocator, block
     )
-    venue = "0x" + venue_id(AAVE).hex()
-    intent = orders.allocate(pool, allocator, id_, venue, amount, 0, "x")
+    intent = orders.enter(pool, row, allocator, id_, amount, 0, "x")
     reason = await live_guard.would_revert(world.deps, intent)
     assert bool(found) == bool(reason), (found, reason)
     assert bool(found) == (share_bps > 9_900)

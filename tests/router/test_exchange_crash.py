@@ -24,7 +24,6 @@ from router import (
     pool,
     rebalance,
     recall,
-    venue_exits,
 )
 from router.venues.cefi.port import Earn
 from tests.router.books_check import assert_sound
@@ -183,7 +182,7 @@ async def made(
     kind: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ExchangeWorld]:
     world = ExchangeWorld(database, kind)
-    for module in (plan, live_guard, venue_exits, flags, accrual):
+    for module in (plan, live_guard, flags, accrual):
         monkeypatch.setattr(module, "adapter", world.adapter)
     monkeypatch.setattr(live_guard, "guard_objections", world.guard_objections)
     await world.set_up()

@@ -47,7 +47,7 @@ BOTH_WAYS: list[tuple[Path, Any, Any]] = [
     (("groups", 0, "share_max"), None, "0.5"),
     (("groups", 1, "share_max"), "0.51", "0.49"),
     (("groups", 1), GONE, None),
-    (("liquidity", "quantile"), "0.98", "1"),
+    (("liquidity", "quantile"), "0.98", "0.999"),
     (("liquidity", "ladder", 0, "share_min"), "0.1", "0.3"),
     (("liquidity", "ladder", 1), GONE, None),
     (("lockups", 0, "share_max"), "0.31", "0.29"),

@@ -81,6 +81,8 @@ FIRST = ("venues", 0, "card")
         (("groups", 0, "value"), "morpho", "groups[0].value", "no venue has morpho"),
         (("groups", 0, "cap"), None, "groups[0]", "a cap, a share_max or both"),
         (("groups", 1), GOOD["groups"][0], "groups[1].value", "listed once"),
+        (("liquidity", "quantile"), "0", "liquidity.quantile", "above 0 and below 1"),
+        (("liquidity", "quantile"), "1", "liquidity.quantile", "above 0 and below 1"),
         (("liquidity", "ladder", 1, "horizon_s"), 3600, "liquidity.ladder[1].horizon_s", "3601"),
         (("lockups", 1, "over_s"), 86400, "lockups[1].over_s", "from 86401"),
         (("stress", "freezes_s"), [5, 5], "stress.freezes_s[1]", "from 6"),
