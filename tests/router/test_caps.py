@@ -11,29 +11,14 @@ import pytest
 from hypothesis import given, settings
 
 from router.allocate import Allocation, allocate
-from router.curves import RAY
 from router.levers import bounds
 from router.limits import stuck_of
-from router.problem import AllocationInput, Group, VenueInput
-from router.stated_curves import Flat
-from router.tiers import WAD, Limits, Tier, VenueLimit
-from tests.router.risk.worlds import RULE, Market, markets
+from router.problem import AllocationInput
+from tests.router.risk.worlds import Market, markets
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(1200)]
 
 MARKETS = 10_000 if os.environ.get("MOORAGE_DEEP") else 100
-
-
-def _one(group: Group | None, amount_max: int | None) -> int:
-    """What a plan gives the only venue that there is."""
-    venue = VenueInput("a", Tier.CASH, Flat(RAY), 0, 0, amount_max=amount_max)
-    limits = Limits(0, {Tier.CASH: WAD}, {"a": VenueLimit(1000, WAD)})
-    groups = () if group is None else (group,)
-    return allocate(AllocationInput(100, 0, (venue,), limits, RULE, groups)).targets["a"]
-
-
-HONOURS_RULES = _one(None, 10) == 10
-HONOURS_GROUPS = _one(Group("g", frozenset({"a"}), 10), None) == 10
 
 
 def _assert_within(problem: AllocationInput, answer: Allocation, *kinds: str) -> None:
@@ -55,9 +40,6 @@ def test_tiers_venues_and_the_buffer_hold(market: Market) -> None:
     _assert_within(market.limited, answer, "tier:", "liquidity_buffer", *own)
 
 
-@pytest.mark.skipif(
-    not (HONOURS_GROUPS and HONOURS_RULES), reason="this solver knows no groups or rules yet"
-)
 @settings(max_examples=MARKETS, deadline=None)
 @given(markets(venues_max=3))
 def test_groups_and_rules_hold(market: Market) -> None:

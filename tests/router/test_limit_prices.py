@@ -11,7 +11,6 @@ from router.problem import AllocationInput, Group, VenueInput
 from router.stated_curves import Flat
 from router.tiers import WAD, Limits, Tier, VenueLimit
 from tests.router.risk.worlds import RULE, Market, markets
-from tests.router.test_caps import HONOURS_GROUPS, HONOURS_RULES
 
 pytestmark = pytest.mark.unit
 
@@ -60,7 +59,6 @@ def test_two_limits_at_one_place_earn_nothing_one_by_one() -> None:
     assert {(more, free) for _, more, free in found.values()} == {(0, 0)}
 
 
-@pytest.mark.skipif(not HONOURS_GROUPS, reason="this solver knows no groups yet")
 def test_a_group() -> None:
     asked = problem()
     group = Group("protocol:x", frozenset({"a"}), 4000)
@@ -68,7 +66,6 @@ def test_a_group() -> None:
     assert costs(asked)["group:protocol:x"] == ("200.00", 2, 120)
 
 
-@pytest.mark.skipif(not HONOURS_RULES, reason="this solver knows no rules yet")
 def test_a_rule_of_the_venue() -> None:
     asked = problem(amount_max=4000, limit="supply_share_max")
     assert costs(asked)["venue:a:supply_share_max"] == ("200.00", 2, 120)
