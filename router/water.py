@@ -20,8 +20,6 @@ def fill(segments: Segments, room: float) -> tuple[Floats, float]:
     slopes = np.concatenate((demand.first, demand.last, np.zeros(1)))
     levels: list[float] = np.unique(np.maximum(slopes, 0.0)).tolist()
     at = _last_that_fills(demand, levels, room)
-    if at < 0:
-        return demand.at(0.0), 0.0
     amounts, left = _at_level(demand, levels[at], room)
     if left >= 0.0 or at + 1 == len(levels):
         return amounts, levels[at]
@@ -29,8 +27,8 @@ def fill(segments: Segments, room: float) -> tuple[Floats, float]:
 
 
 def _last_that_fills(demand: Demand, levels: list[float], room: float) -> int:
-    """The index of the highest price at which as much is taken as there is; -1 if none is."""
-    yes, no = -1, len(levels)
+    """The index of the highest price at which as much is taken as there is; the first if none."""
+    yes, no = 0, len(levels)
     while no - yes > 1:
         middle = (yes + no) // 2
         enough = _sum(demand.at(levels[middle])) >= room
@@ -40,11 +38,11 @@ def _last_that_fills(demand: Demand, levels: list[float], room: float) -> int:
 
 def _at_level(demand: Demand, price: float, room: float) -> tuple[Floats, float]:
     """What is taken at a slope, and what the room leaves to all that earn just this: they share
-    alike. Below zero where the room has less than what earns more."""
+    alike, or get nothing for nothing. Below zero where the room has less than what earns more."""
     amounts = demand.at(price)
     equal = np.where((demand.first == price) & (demand.last == price), amounts, 0.0)
     left, whole = room - _sum(amounts - equal), _sum(equal)
-    share = min(max(left, 0.0) / whole, 1.0) if whole > 0.0 else 0.0
+    share = min(max(left, 0.0) / whole, 1.0) if price > 0.0 and whole > 0.0 else 0.0
     return amounts - equal * (1.0 - share), left
 
 
@@ -72,7 +70,7 @@ def _newton(demand: Demand, moving: Bools, amounts: Floats, price: float, over: 
     price itself where nothing moves."""
     begin = demand.segments.supply + demand.segments.start
     size = _sum(np.where(moving, begin + amounts, 0.0))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         fall = _sum(np.where(moving, 1.0 / demand.segments.bend(amounts), 0.0))
     if fall == 0.0 or size <= over:
         return price

@@ -74,6 +74,7 @@ def test_filling_earns_what_the_general_method_earns(rows: list[Row], room: floa
 
 
 FLAT_5, FLAT_3 = (0.0, 1.0, 0.05, 0.0, 0.0, 1.0), (0.0, 1.0, 0.03, 0.0, 0.0, 1.0)
+FREE = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 POT = (0.0, 9.0, 0.0, 0.05, 0.0, 1.0)
 """Its slope is 0.05 / (1 + x)^2."""
 
@@ -83,6 +84,8 @@ POT = (0.0, 9.0, 0.0, 0.05, 0.0, 1.0)
     [
         pytest.param([FLAT_5], 0.4, [0.4], 0.05, id="one takes it all"),
         pytest.param([FLAT_5], 2.0, [1.0], 0.0, id="more room than any takes is worth nothing"),
+        pytest.param([FLAT_5, FREE], 2.0, [1.0, 0.0], 0.0, id="what earns nothing gets nothing"),
+        pytest.param([FREE], 0.5, [0.0], 0.0, id="nor where it could have all"),
         pytest.param([FLAT_3, FLAT_5], 1.5, [0.5, 1.0], 0.03, id="the better one first"),
         pytest.param([FLAT_5, FLAT_3], 1.0, [1.0, 0.0], 0.05, id="full to the end of the better"),
         pytest.param([FLAT_5, FLAT_5], 0.6, [0.3, 0.3], 0.05, id="equals share alike"),
