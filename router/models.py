@@ -206,6 +206,8 @@ legs = Table(
     Column("received", AMOUNT),
     Column("reason", Text),
     Column("code", String(200)),
+    Column("gas_cost", AMOUNT),
+    Column("slippage", AMOUNT),
     Column("retry_of", Uuid),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("retry_at", TIME),

@@ -21,6 +21,7 @@ from custody.ledger import chart
 from router import (
     bars,
     books,
+    costs,
     guard,
     halts,
     legs,
@@ -33,10 +34,11 @@ from router import (
 )
 from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
+from router.cost_rules import VenueCosts, costed
 from router.curves import rate_ray_down
 from router.deps import RouterDeps
 from router.facts import facts_of
-from router.guard import GuardRule, room_down
+from router.guard import room_down
 from router.legs import Leg
 from router.limits import limited
 from router.moves import Action
@@ -146,12 +148,13 @@ def problem_of(
     states: Mapping[str, VenueState | None],
     needs: Mapping[int, int] | None = None,
     doubts: Mapping[str, tuple[Objection, ...]] | None = None,
+    dear: Mapping[str, VenueCosts] | None = None,
 ) -> AllocationInput:
     """The books and the chain as one problem. What can't be read or is moving stays as it is.
 
     Nothing can be withdrawn where that has just failed: a plan would only ask again. `needs` is
     what will leave the pool by each horizon of the policy, see `limits.limited`; `doubts` are what
-    the prices have against entering a venue.
+    the prices have against entering a venue, `dear` is what moves cost, where the policy asks.
     """
     barred = dict(snap.barred)
     for venue_id, found in (doubts or {}).items():
@@ -165,7 +168,9 @@ def problem_of(
         limits=_complete(snap.policy.limits, snap.venues),
         rule=snap.policy.rebalance,
     )
-    return limited(problem, snap.policy, facts_of(states), needs or {})
+    problem = limited(problem, snap.policy, facts_of(states), needs or {})
+    priced = tuple(costed(v, (dear or {}).get(v.id, VenueCosts())) for v in problem.venues)
+    return replace(problem, venues=priced)
 
 
 def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) -> VenueInput:
@@ -184,7 +189,7 @@ def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) 
         curve=state.curve,
         position=state.position,
         withdrawable=0 if row.id in snap.failed else state.withdrawable,
-        capacity=_least(state.capacity, room_down(state, GuardRule())),
+        capacity=_least(state.capacity, room_down(state, snap.policy.guard)),
         refusal=state.refusal,
     )
     if snap.pool.state != PoolState.OPEN:
@@ -228,12 +233,17 @@ async def read(
     block = await confirmed_block(deps, snap.pool.chain_id)
     states = await read_venues(deps, snap.pool, snap.venues, block)
     async with deps.db.read() as s:
-        doubts = {row.id: await live_guard.doubts(s, deps, snap.pool, row) for row in snap.venues}
+        doubts = {
+            row.id: await live_guard.doubts(s, deps, snap.pool, row, snap.policy.guard)
+            for row in snap.venues
+        }
     now_s = int(deps.clock.now().timestamp())
     for venue_id, state in states.items():
         if state is not None:
             doubts[venue_id] = (*doubts[venue_id], *guard.quoted(state, now_s))
-    return Reading(snap, block, states, problem_of(snap, states, needs, doubts))
+    rule = snap.policy.rebalance
+    dear = await costs.of_plan(deps, snap.pool, snap.venues, states, rule)
+    return Reading(snap, block, states, problem_of(snap, states, needs, doubts, dear))
 
 
 async def _needs(s: ReadSession, deps: RouterDeps, snap: Snapshot) -> dict[int, int]:
@@ -332,7 +342,8 @@ async def store_reads(s: WriteSession, deps: RouterDeps, made: Draft) -> None:
     """Store them, and see whether one has jumped since the read before it."""
     for venue_id, state in made.states.items():
         if state is not None:
-            await halts.watch(s, made.snapshot.pool, venue_id, state, at=deps.clock.now())
+            jump_bps = made.snapshot.policy.guard.jump_bps
+            await halts.watch(s, made.snapshot.pool, venue_id, state, jump_bps, at=deps.clock.now())
             await s.execute(
                 models.rate_reads.insert(),
                 {
