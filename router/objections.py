@@ -38,6 +38,7 @@ class Code(StrEnum):
     GUARD_GROUP = "guard-group"
     GUARD_PAYEE = "guard-payee"
     WOULD_REVERT = "would-revert"
+    CAP = "over-limit"  # a cap of the policy, by the books of now
     GAS = "gas-ceiling"  # more than the policy lets a move cost
     SLIPPAGE = "slippage"  # more than the policy lets a move lose
     NO_MONEY = "no-free-money"

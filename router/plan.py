@@ -5,7 +5,7 @@ nothing else has started in between.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -165,7 +165,7 @@ def problem_of(
         idle=snap.idle,
         reserved=snap.reserved,
         venues=tuple(_input(snap, row, states[row.id], row.id in busy) for row in snap.venues),
-        limits=_complete(snap.policy.limits, snap.venues),
+        limits=complete(snap.policy.limits, snap.venues),
         rule=snap.policy.rebalance,
     )
     problem = limited(problem, snap.policy, facts_of(states), needs or {})
@@ -208,7 +208,7 @@ def _flying(snap: Snapshot, row: VenueRow) -> int:
     return sum(leg.amount for leg in snap.moving if leg.venue_id == row.id and leg.state in states)
 
 
-def _complete(limits: Limits, venues: tuple[VenueRow, ...]) -> Limits:
+def complete(limits: Limits, venues: Sequence[VenueRow]) -> Limits:
     """A venue or tier that the policy no longer names has a cap of zero: it is left."""
     tiers = {t: limits.tiers.get(t, 0) for t in Tier if any(v.tier is t for v in venues)}
     rules = {v.id: limits.venues.get(v.id, VenueLimit(0, 0)) for v in venues}

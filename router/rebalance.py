@@ -23,6 +23,7 @@ from custody.settlement import intents
 from router import (
     bars,
     books,
+    fitting,
     journals,
     legs,
     live_guard,
@@ -149,7 +150,13 @@ async def _start_entry(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) ->
         changed = await policies.overtaken(s, pool.id, leg.plan_id)
         if against or changed or item.state != PoolState.OPEN:
             return False  # barred since the look: the next one says why
-        return await _enter(s, deps, item, row, leg, verdict)
+        policy = await policies.current(s, pool.id)
+        found = None if policy is None else await fitting.fit(s, item, policy, leg)
+        why = None if found is None else found.objection
+        if why is None:
+            most = leg.amount if found is None else found.room
+            return await _enter(s, deps, item, row, leg, verdict, most)
+    return await _end(deps, leg, LegState.CANCELLED, why)
 
 
 async def _end(deps: RouterDeps, leg: Leg, new: LegState, *why: Objection) -> bool:
@@ -160,11 +167,18 @@ async def _end(deps: RouterDeps, leg: Leg, new: LegState, *why: Objection) -> bo
 
 
 async def _enter(
-    s: WriteSession, deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg, verdict: Verdict
+    s: WriteSession,
+    deps: RouterDeps,
+    pool: Pool,
+    row: VenueRow,
+    leg: Leg,
+    verdict: Verdict,
+    most: int,
 ) -> bool:
-    """Intent, hold and state, for what is really free. Raises InsufficientFunds, Refused."""
+    """Intent, hold and state, for what is free and fits (`most`). Raises InsufficientFunds,
+    Refused."""
     now, intent_id = deps.clock.now(), new_uuid7()
-    amount = await _affordable(s, pool, leg)
+    amount = min(await _affordable(s, pool, leg), most)
     moved = await legs.advance(
         s, leg, LegState.EXECUTING, at=now, intent_id=intent_id, amount=amount, reason=None,
         code=None, gas_cost=verdict.costs.gas, slippage=verdict.costs.lost,
