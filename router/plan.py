@@ -46,6 +46,7 @@ from router.objections import Objection
 from router.plan_json import allocation_to_json, problem_to_json
 from router.policy import RiskPolicy
 from router.problem import AllocationInput, VenueInput
+from router.queued import Coming, coming
 from router.stated_curves import Flat
 from router.states import LegState, PlanState, PoolState
 from router.tiers import Limits, Tier, VenueLimit
@@ -149,26 +150,36 @@ def problem_of(
     needs: Mapping[int, int] | None = None,
     doubts: Mapping[str, tuple[Objection, ...]] | None = None,
     dear: Mapping[str, VenueCosts] | None = None,
+    queues: Mapping[str, tuple[Coming, ...]] | None = None,
 ) -> AllocationInput:
     """The books and the chain as one problem. What can't be read or is moving stays as it is.
 
     Nothing can be withdrawn where that has just failed: a plan would only ask again. `needs` is
     what will leave the pool by each horizon of the policy, see `limits.limited`; `doubts` are what
-    the prices have against entering a venue, `dear` is what moves cost, where the policy asks.
+    the prices have against entering a venue, `dear` is what moves cost, where the policy asks;
+    `queues` is what waits in queues that move: what else lies there can be asked for beside it,
+    and nothing enters.
     """
     barred = dict(snap.barred)
-    for venue_id, found in (doubts or {}).items():
-        barred[venue_id] = (*barred.get(venue_id, ()), *found)
+    for venue_id, doubt in (doubts or {}).items():
+        barred[venue_id] = (*barred.get(venue_id, ()), *doubt)
+    queued = frozenset(queues or {})
+    busy = {
+        leg.venue_id
+        for leg in snap.moving
+        if leg.state is not LegState.WAITING
+        and not (leg.state is LegState.QUEUED and leg.venue_id in queued)
+    }
     snap = replace(snap, barred=barred)
-    busy = {leg.venue_id for leg in snap.moving if leg.state is not LegState.WAITING}
+    venues = [_input(snap, row, states[row.id], row.id in busy) for row in snap.venues]
     problem = AllocationInput(
         idle=snap.idle,
         reserved=snap.reserved,
-        venues=tuple(_input(snap, row, states[row.id], row.id in busy) for row in snap.venues),
+        venues=tuple(replace(v, capacity=0) if v.id in queued else v for v in venues),
         limits=complete(snap.policy.limits, snap.venues),
         rule=snap.policy.rebalance,
     )
-    problem = limited(problem, snap.policy, facts_of(states), needs or {})
+    problem = limited(problem, snap.policy, facts_of(states, queues), needs or {})
     priced = tuple(costed(v, (dear or {}).get(v.id, VenueCosts())) for v in problem.venues)
     return replace(problem, venues=priced)
 
@@ -243,7 +254,9 @@ async def read(
             doubts[venue_id] = (*doubts[venue_id], *guard.quoted(state, now_s))
     rule = snap.policy.rebalance
     dear = await costs.of_plan(deps, snap.pool, snap.venues, states, rule)
-    return Reading(snap, block, states, problem_of(snap, states, needs, doubts, dear))
+    queued = await coming(deps, snap.pool, snap.venues, snap.moving, states, block)
+    problem = problem_of(snap, states, needs, doubts, dear, queued)
+    return Reading(snap, block, states, problem)
 
 
 async def _needs(s: ReadSession, deps: RouterDeps, snap: Snapshot) -> dict[int, int]:
