@@ -69,14 +69,14 @@ async def test_a_plan_counts_a_queued_exit_by_its_remaining_time(
         [venue] = made.problem.venues
         assert (venue.capacity, venue.refusal) == (0, "")
         assert abs(venue.position - venue.withdrawable - 30 * ETHER) <= 2
-        return {g.name: g.cap // ETHER for g in made.problem.groups}
+        return {g.name: (g.cap + ETHER // 2) // ETHER for g in made.problem.groups}
 
     assert await caps(0) == {f"liquidity:{5 * HOUR}": 90, f"liquidity:{23 * HOUR}": 90}
     assert await caps(2) == {f"liquidity:{5 * HOUR}": 90}, "by 23 hours what waits is home"
     world.warp(24 * HOUR)
     await world.run(3)
-    async with world.db.read() as s:
-        done = await s.scalar("SELECT state FROM legs WHERE action = 'exit'")
+    async with world.db.read() as r:
+        done = await r.scalar("SELECT state FROM legs WHERE action = 'exit'")
     assert done == "done"
     await assert_sound(world)
     await world.close()
