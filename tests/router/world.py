@@ -272,7 +272,7 @@ class World(PoolWorld):
         clock = FixedClock(START)
         deps = RouterDeps(db, clients, registry, clock, {"simulated": self.earn})
         super().__init__(db, SITE, deps, clock)
-        self.idle, self.treasury, self.seen = 0, 0, 0
+        self.idle, self.treasury, self.seen, self.paid_out = 0, 0, 0, 0
         self.client.refuses = self.refuses
 
     def refuses(self, data: bytes) -> CallReverted | None:
@@ -342,6 +342,8 @@ class World(PoolWorld):
         assert self.idle >= 0
         if checksum(payee) == TREASURY:
             self.treasury += amount
+        elif checksum(payee) != EXCHANGE_IN:
+            self.paid_out += amount
         else:
             self.earn.free += amount
             tx = "0x" + f"{self.seen + 1:064x}"
