@@ -6,6 +6,7 @@ Nothing is read where the policy sets no ceiling.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from chains.errors import ChainError, RpcRefused
 from chains.evm.calldata import decode_answer, encode_call
@@ -163,12 +164,12 @@ async def _slips(
     )
 
 
-async def at_any_price(s: ReadSession, pool: Pool, leg: Leg) -> bool:
+async def at_any_price(s: ReadSession, pool: Pool, leg: Leg, now: datetime) -> bool:
     """Whether an exit is no move for yield: a recall or an order, one that a limit demands, out of
     a venue that something speaks against, or money that holders wait for."""
     if leg.plan_id is None or leg.venue_id in await bars.bars(s, pool.id):
         return True
-    if await awaited(s, pool):
+    if await awaited(s, pool, now):
         return True
     row = await s.one("SELECT input, output FROM plans WHERE id = :id", {"id": leg.plan_id})
     move = next(m for m in row.output["moves"] if m["venue"] == leg.venue_id)
@@ -176,6 +177,6 @@ async def at_any_price(s: ReadSession, pool: Pool, leg: Leg) -> bool:
     return move["code"] == "exit:over-limit" or bool(venue["refusal"])
 
 
-async def awaited(s: ReadSession, pool: Pool) -> bool:
+async def awaited(s: ReadSession, pool: Pool, now: datetime) -> bool:
     """Whether holders want more than lies idle."""
-    return await owed.reserved(s, pool) > await books.available(s, pool, chart.guard(pool.id))
+    return await owed.reserved(s, pool, now) > await books.available(s, pool, chart.guard(pool.id))

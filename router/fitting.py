@@ -6,6 +6,7 @@ value that changed since leaves less room for those that are left: each entry ta
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from custody.core.db import ReadSession
@@ -45,7 +46,7 @@ class Fit:
         return Objection(Code.CAP, f"{reason} are worth a move")
 
 
-async def fit(s: ReadSession, pool: Pool, policy: RiskPolicy, leg: Leg) -> Fit:
+async def fit(s: ReadSession, pool: Pool, policy: RiskPolicy, leg: Leg, at: datetime) -> Fit:
     """Requires the pool's lock, so that no other leg starts meanwhile."""
     planned = await s.scalar("SELECT input FROM plans WHERE id = :id", {"id": leg.plan_id})
     rows = await books.venues(s, pool.id)
@@ -55,7 +56,7 @@ async def fit(s: ReadSession, pool: Pool, policy: RiskPolicy, leg: Leg) -> Fit:
         for row in rows
     }
     idle = await books.available(s, pool, chart.guard(pool.id))
-    now = problem_now(policy, rows, held, idle, await owed.reserved(s, pool))
+    now = problem_now(policy, rows, held, idle, await owed.reserved(s, pool, at))
     if planned is not None:
         now = replace(now, groups=(*now.groups, *_by_time(planned, total_of(now))))
     room, limit = room_of(now, leg.venue_id)

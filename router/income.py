@@ -83,7 +83,7 @@ async def payable(s: ReadSession, item: Pool) -> Payable:
     left = {n: max(int(getattr(earned, n)) - int(getattr(taken, n)), 0) for n in PARTS}
     there = await books.inside(s, item)
     owed_all = (await books.totals(s, item)).assets
-    idle = await books.available(s, item, chart.guard(item.id)) - await owed.reserved(s, item)
+    idle = await books.available(s, item, chart.guard(item.id)) - await owed.asked(s, item)
     return Payable(left, there - owed_all - int(taken.waiting), idle)
 
 

@@ -106,7 +106,7 @@ async def confirmed_block(deps: RouterDeps, chain_id: int) -> BlockRef:
     return await client.block(max(head - deps.registry.chain(chain_id).confirmations + 1, 0))
 
 
-async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Snapshot:
+async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId, now: datetime) -> Snapshot:
     """Raises Refused without a policy: nothing is planned."""
     pool = await books.pool(s, tenant_id, pool_id)
     policy = await policies.current(s, pool_id)
@@ -118,7 +118,7 @@ async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Snap
         venues=tuple(venues),
         policy=policy,
         idle=await books.available(s, pool, chart.guard(pool_id)),
-        reserved=await owed.reserved(s, pool),
+        reserved=await owed.reserved(s, pool, now),
         posted={v.id: await books.posted(s, pool, books.venue_code(v)) for v in venues},
         moving=tuple(await legs.unfinished(s, pool_id)),
         failed=frozenset(await legs.failed_exits(s, pool_id)),
@@ -238,7 +238,7 @@ async def read(
     `again` are venues whose exits are to be thought of as if none had failed.
     """
     async with deps.db.snapshot() as s:
-        snap = await snapshot(s, tenant_id, pool_id)
+        snap = await snapshot(s, tenant_id, pool_id, deps.clock.now())
         needs = await _needs(s, deps, snap)
     snap = replace(snap, failed=snap.failed - again)
     block = await confirmed_block(deps, snap.pool.chain_id)
@@ -266,7 +266,7 @@ async def _needs(s: ReadSession, deps: RouterDeps, snap: Snapshot) -> dict[int, 
         return {}
     rules = {h: outflows.rule_for(h, terms.quantile_wad) for h in terms.horizons_s()}
     found = await outflows.needs(s, snap.pool, deps.clock.now(), list(rules.values()))
-    return {h: need.amount - need.known.redemptions for h, need in zip(rules, found, strict=True)}
+    return {h: max(need.amount - snap.reserved, 0) for h, need in zip(rules, found, strict=True)}
 
 
 async def draft(
@@ -309,7 +309,7 @@ async def store(s: WriteSession, deps: RouterDeps, made: Draft) -> PlanId | None
     await store_reads(s, deps, made)
     if not any(m.action is not Action.HOLD for m in made.answer.moves):
         return None
-    again = await snapshot(s, pool.tenant_id, pool.id)
+    again = await snapshot(s, pool.tenant_id, pool.id, deps.clock.now())
     if again != made.snapshot:
         return None
     now, id_ = deps.clock.now(), PlanId(new_uuid7())

@@ -151,7 +151,9 @@ async def _start_entry(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) ->
         if against or changed or item.state != PoolState.OPEN:
             return False  # barred since the look: the next one says why
         policy = await policies.current(s, pool.id)
-        found = None if policy is None else await fitting.fit(s, item, policy, leg)
+        found = (
+            None if policy is None else await fitting.fit(s, item, policy, leg, deps.clock.now())
+        )
         why = None if found is None else found.objection
         if why is None:
             most = leg.amount if found is None else found.room
@@ -178,7 +180,7 @@ async def _enter(
     """Intent, hold and state, for what is free and fits (`most`). Raises InsufficientFunds,
     Refused."""
     now, intent_id = deps.clock.now(), new_uuid7()
-    amount = min(await _affordable(s, pool, leg), most)
+    amount = min(await _affordable(s, pool, leg, now), most)
     moved = await legs.advance(
         s, leg, LegState.EXECUTING, at=now, intent_id=intent_id, amount=amount, reason=None,
         code=None, gas_cost=verdict.costs.gas, slippage=verdict.costs.lost,
@@ -194,7 +196,7 @@ async def _enter(
     return True
 
 
-async def _affordable(s: WriteSession, pool: Pool, leg: Leg) -> int:
+async def _affordable(s: WriteSession, pool: Pool, leg: Leg, now: datetime) -> int:
     """The entry, or what of it is free now: without holds, redemptions and what the plan left idle.
 
     That is the buffer at least, and what ladders and frozen venues ask for. An exit that brought
@@ -203,7 +205,8 @@ async def _affordable(s: WriteSession, pool: Pool, leg: Leg) -> int:
     """
     policy = await policies.current(s, pool.id)
     output = await s.scalar("SELECT output FROM plans WHERE id = :id", {"id": leg.plan_id})
-    free = await books.available(s, pool, chart.guard(pool.id)) - await owed.reserved(s, pool)
+    free = await books.available(s, pool, chart.guard(pool.id))
+    free -= await owed.reserved(s, pool, now)
     free -= 0 if output is None else _left_idle(output)
     if policy is None or free < min(leg.amount, policy.rebalance.ticket):
         raise InsufficientFunds("amount", "redemptions and the buffer need the idle money")

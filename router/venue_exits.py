@@ -62,7 +62,8 @@ async def _costs(
     """What an exit for yield costs, and what the policy has against it; nothing of any other."""
     async with deps.db.read() as s:
         policy = await policies.current(s, pool.id)
-        in_need = state is None or bool(state.refusal) or await costs.at_any_price(s, pool, leg)
+        in_need = state is None or bool(state.refusal)
+        in_need = in_need or await costs.at_any_price(s, pool, leg, deps.clock.now())
         allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
     if policy is None or in_need or not policy.rebalance.has_ceilings:
         return Costs()

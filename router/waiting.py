@@ -26,7 +26,7 @@ async def held_back(deps: RouterDeps, pool: Pool, leg: Leg, found: tuple[Objecti
         return False
     reason, codes = text_of(found), codes_of(found)
     async with deps.db.write() as s:
-        if leg.action is Action.ENTER and await costs.awaited(s, pool):
+        if leg.action is Action.ENTER and await costs.awaited(s, pool, deps.clock.now()):
             return False
         if (leg.reason, leg.code) != (reason[:500], codes):
             logger.warning("leg waits", extra={"leg": leg.reference, "reason": reason})

@@ -68,7 +68,7 @@ async def test_what_will_leave_by_a_horizon_becomes_a_limit(world: World) -> Non
     await governed(world, liquidity={"quantile": "0.99", "ladder": [rung]}, groups=[])
     await funded(world)
     async with world.db.read() as s:
-        snap = await plan.snapshot(s, world.tenant, world.pool_id)
+        snap = await plan.snapshot(s, world.tenant, world.pool_id, world.clock.now())
     block = await plan.confirmed_block(world.deps, world.site.chain_id)
     states = await plan.read_venues(world.deps, snap.pool, snap.venues, block)
     total = 1_000_000 * 10**6

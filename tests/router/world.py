@@ -136,6 +136,7 @@ class FakeVenue:
     withdrawable: int | None = None
     refusal: str = ""
     broken: bool = False
+    exit_s: int | None = None
     liquidity: int | None = None
     """What it really pays out; None is everything."""
     shared: int | None = None
@@ -147,6 +148,7 @@ class FakeVenue:
         free = self.position if self.withdrawable is None else self.withdrawable
         return VenueState(
             self.curve, self.position, self.capacity, free, "instant", self.refusal, block,
+            exit_s=self.exit_s,
             liquidity=None if self.shared is None else self.shared + self.position,
         )  # fmt: skip
 
