@@ -1,5 +1,6 @@
 """The operator's income is paid out: one asks, two approve, and never more than there is."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -276,7 +277,17 @@ def replace_amount(intent: Intent, world: World) -> Intent:
 
 
 @pytest.mark.postgres
-async def test_two_that_ask_at_once_get_no_more_than_there_is(office: Office) -> None:
+async def test_of_many_that_ask_at_the_same_moment_one_gets_it(office: Office) -> None:
+    most = (await office.payable()).amount
+    asked = [office.ask(most, by=name) for name in ("ann", "bob", "cat", "ann")]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert sorted(isinstance(x, Refused) for x in found) == [False, True, True, True]
+    assert (await office.payable()).amount == 0
+    await assert_sound(office.world)
+
+
+@pytest.mark.postgres
+async def test_two_that_ask_one_after_the_other_get_no_more_than_there_is(office: Office) -> None:
     most = (await office.payable()).amount
     first = await office.ask(most - 10)
     with pytest.raises(Refused):
