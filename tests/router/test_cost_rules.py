@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custody.core.money import AssetId
@@ -159,6 +159,7 @@ def test_a_venue_that_something_speaks_against_is_left_at_any_price() -> None:
     assert allocate(problem(doubtful, flat("b", 9), idle=0)).targets["a"] == 0
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1_000), st.booleans()), min_size=1,
              max_size=4),
