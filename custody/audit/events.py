@@ -77,6 +77,7 @@ class EventKind(StrEnum):
     POOL_OPTED_IN = "pool.opted_in"
     POOL_JOINED = "pool.joined"
     POOL_LEFT = "pool.left"
+    POOL_INCOME_PAID = "pool.income_paid"
     PLAN_MADE = "plan.made"
     LEG_STATE = "leg.state"
     LEG_REST = "leg.rest"
@@ -297,6 +298,10 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1,
         f"pool:id.pool customer:id.customer {_MOVED} shares:amount price?:amount "
         "withdrawal?:id.withdrawal fee?:amount redemption?:id.redemption left_shares?:amount",
+    ),
+    EventKind.POOL_INCOME_PAID: _schema(
+        1,
+        f"payment:id.income_payment pool:id.pool {_MOVED} payee:address {_INT} by:id.person",
     ),
     EventKind.PLAN_MADE: _schema(
         1,
