@@ -1,7 +1,6 @@
 """Checkpoints: a crash anywhere resumes to the same bytes; never two roots for one size."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -9,7 +8,6 @@ from sqlalchemy.exc import IntegrityError
 from custody.audit import checkpoint, merkle, note, proof, tiles, verify
 from custody.core.db import Database
 from custody.core.errors import Broken
-from custody.core.ports import SignerUnavailable
 from tests.custody.audit.entries import AT, LogSigner, add, sign_log
 
 pytestmark = pytest.mark.postgres
@@ -68,71 +66,6 @@ async def test_foreign_proof_format_verifies_alone(database: Database, tmp_path:
     assert verify.verify_consistency(old, new, body, signer.key.vkey()).ok
     assert not verify.verify_consistency(new, old, body, signer.key.vkey()).ok
     assert not verify.verify_consistency(old, new, b'{"hashes":[]}', signer.key.vkey()).ok
-
-
-class Crash(Exception):
-    pass
-
-
-STEPS = ["write_leaf", "grow_upper", "stage", "sign", "after_sign", "store", "publish"]
-
-
-def crash_at(step: str, monkeypatch: pytest.MonkeyPatch, signer: LogSigner) -> None:
-    """Die when the step has done its work, but before the next one."""
-
-    async def after(real: Any, *args: Any) -> None:
-        await real(*args)
-        raise Crash(step)
-
-    def boom(*_: Any) -> None:
-        raise Crash(step)
-
-    async def refuse(*_: Any) -> bytes:
-        raise SignerUnavailable("killed")
-
-    stage, store, sign = checkpoint._stage, checkpoint._store, signer.sign_checkpoint
-    if step == "write_leaf":
-        monkeypatch.setattr(tiles.TileFolder, "grow_upper", boom)
-    if step == "grow_upper":
-        monkeypatch.setattr(checkpoint, "_stage", boom)
-    if step == "stage":
-        monkeypatch.setattr(checkpoint, "_stage", lambda *a: after(stage, *a))
-    if step == "sign":
-        monkeypatch.setattr(signer, "sign_checkpoint", refuse)
-    if step == "after_sign":
-        monkeypatch.setattr(signer, "sign_checkpoint", lambda *a: after(sign, *a))
-    if step == "store":
-        monkeypatch.setattr(checkpoint, "_store", lambda *a: after(store, *a))
-    if step == "publish":
-        monkeypatch.setattr(checkpoint, "_publish", boom)
-
-
-@pytest.mark.parametrize("step", STEPS)
-async def test_crash_resumes_to_the_same_bytes(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    """Property 9's sister for the log: a run that dies and starts again loses and forks nothing."""
-    signer = LogSigner()
-    await add(database, 250)
-    await sign_log(database, signer, tmp_path / "crashed")
-    await add(database, 20)
-    with monkeypatch.context() as patched:
-        crash_at(step, patched, signer)
-        with pytest.raises((Crash, SignerUnavailable)):
-            await sign_log(database, signer, tmp_path / "crashed")
-    # Business goes on between the crash and the restart.
-    await add(database, 5)
-    for _ in range(3):
-        await sign_log(database, signer, tmp_path / "crashed")
-    async with database.read() as s:
-        last = await checkpoint.latest_checkpoint(s)
-        rows = await proof.from_rows(s, 275)
-    assert last is not None
-    assert (last.size, last.root) == (275, merkle.subtree_root(rows, 0, 275))
-    assert (tmp_path / "crashed" / "checkpoint").read_text() == last.note
-    tree = tiles.TileFolder(tmp_path / "crashed")
-    for size, root in signer.signed.items():
-        assert tree.root(size) == root == merkle.subtree_root(rows, 0, size)
 
 
 async def test_a_lost_folder_is_made_again(database: Database, tmp_path: Path) -> None:
