@@ -130,6 +130,15 @@ class LogWriter:
             return 0
         return await self._finish(at, growth)
 
+    async def run(self) -> int:
+        """Batches until one is not full; how many entries. Raises what `step` does."""
+        total = 0
+        while count := await self.step():
+            total += count
+            if count < sequence.BATCH:
+                break
+        return total
+
     async def catch_up(self) -> None:
         """Publish all that has a number, and number nothing. Raises what `step` does."""
         while (found := await self._state()).numbered > found.size:
