@@ -231,19 +231,16 @@ def compare(crashed: Site, calm: Site) -> list[str]:
 
 def plant(name: str) -> None:
     """A bug, to see that the trials see it."""
+    module: Any = disk
     if name == "bytes not synced":
         NotedDisk.sync = lambda *_: None  # type: ignore[method-assign]
     elif name == "folders not synced":
-        disk.sync_folders = tiles.sync_folders = lambda *_: None
+        NotedDisk.sync_folder = lambda *_: None  # type: ignore[method-assign]
     elif name == "only the folder of the file synced":
-        whole = disk.sync_folders
-        disk.sync_folders = lambda disk_, folders: whole(disk_, {max(folders, key=_depth)})
+        whole = module.sync_folders
+        module.sync_folders = lambda d, all_: whole(d, {max(all_, key=lambda p: len(p.parts))})
     else:
         raise ValueError(name)
-
-
-def _depth(path: Path) -> int:
-    return len(path.parts)
 
 
 def main() -> None:
