@@ -1,9 +1,9 @@
 """Checkpoints: entries into tiles, the root stored, then signed, then published.
 
 Each step is repeatable and its result is the same bytes: (1) the batch numbered and its (size,
-root) stored, in one commit, (2) tiles durable on disk, (3) the signer asked, (4) the note
-committed, (5) the file `checkpoint` replaced. A crash anywhere resumes at the stored root, so one
-size never gets two roots.
+root) stored, in one commit, (2) the signer asked, and tiles made durable on disk meanwhile, (3) the
+note committed, (4) the file `checkpoint` replaced. A crash anywhere resumes at the stored root, so
+one size never gets two roots.
 """
 
 import asyncio
@@ -182,8 +182,11 @@ class LogWriter:
     async def _finish(self, at: Edge, growth: _Growth) -> int:
         """From stored root to published checkpoint."""
         head, self._edge = growth.head, None
-        await self._write(growth)
-        signature = await self._signer.sign_checkpoint(head.origin, head.size, head.root)
+        writing = asyncio.create_task(self._write(growth))
+        try:
+            signature = await self._signer.sign_checkpoint(head.origin, head.size, head.root)
+        finally:
+            await writing
         signed = note.encode(head.text(), self._key, signature)
         async with self._db.write() as s:
             await _store(s, Checkpoint(head.size, head.root, signed, self._clock.now()))

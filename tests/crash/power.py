@@ -9,7 +9,7 @@ import os
 import pickle
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ class NotedDisk(Disk):
     """Does each call, then notes it. `point` is called where a process may die."""
 
     def __init__(self, notes: Path, point: Callable[[], None]) -> None:
+        super().__init__()
         self._fd = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._point = point
 
@@ -34,17 +35,22 @@ class NotedDisk(Disk):
         super().make_folder(path)
         self._note("make_folder", path)
 
-    def write(self, path: str, data: bytes) -> None:
+    def together(self, work: Iterable[Callable[[], None]]) -> None:
+        """One after the other, so that a point is a point."""
+        for each in work:
+            each()
+
+    def write(self, path: str, data: bytes) -> int:
         if not os.path.exists(path):
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT))
             self._note("create", Path(path))
         self._note("dirty", Path(path))
-        super().write(path, data)
+        fd = super().write(path, data)
         self._point()
+        return fd
 
     def sync(self, fd: int, path: str) -> None:
-        """The bytes are there, the power may go: no real sync, which would only cost time."""
-        self._point()
+        """No real sync, which would only cost time."""
         self._note("clean", Path(path))
 
     def sync_folder(self, path: Path) -> None:
