@@ -307,14 +307,17 @@ WHERE s.seq >= :begin AND s.seq < :end ORDER BY s.seq
 """
 
 
+_STAGE = """
+INSERT INTO audit_roots (size, root, created_at) VALUES (:size, :root, :at)
+ON CONFLICT (size) DO NOTHING RETURNING root
+"""
+
+
 async def _stage(s: WriteSession, head: note.TreeHead, at: datetime) -> None:
     """Store (size, root) before anybody signs it. Raises Broken if the size has another root."""
-    await s.execute(
-        "INSERT INTO audit_roots (size, root, created_at) VALUES (:size, :root, :at)"
-        " ON CONFLICT (size) DO NOTHING",
-        {"size": head.size, "root": head.root, "at": at},
-    )
-    stored = await s.scalar("SELECT root FROM audit_roots WHERE size = :size", {"size": head.size})
+    stored = await s.scalar(_STAGE, {"size": head.size, "root": head.root, "at": at})
+    if stored is None:
+        stored = await s.scalar("SELECT root FROM audit_roots WHERE size = :n", {"n": head.size})
     if stored != head.root:
         raise Broken(f"size {head.size} was staged with another root")
 

@@ -25,6 +25,9 @@ class FastDisk(Disk):
     def together(self, work: Iterable[Callable[[], None]]) -> None:
         pass
 
+    def sync(self, fd: int, path: str) -> None:
+        pass
+
 
 def batches(entries: Sequence[bytes]) -> list[Sequence[bytes]]:
     return [entries[k : k + BATCH] for k in range(0, len(entries), BATCH)]
@@ -76,11 +79,12 @@ class Hashes:
 class TileLog:
     """A log of one process: what the service does but for its database and its signer's process.
 
-    (size, root) is stored before it is signed, here in a file.
+    (size, root) is stored before it is signed, here as a line of a file.
     """
 
     def __init__(self, folder: Path, disk: Disk) -> None:
         folder.mkdir()
+        self._staged = (folder / "staged").open("ab", buffering=0)
         self._tree, self._disk, self.edge = tiles.TileFolder(folder), disk, Edge()
         self._key = Ed25519PrivateKey.generate()
         self._public = note.LogKey(ORIGIN, self._key.public_key().public_bytes_raw())
@@ -90,7 +94,8 @@ class TileLog:
         self.edge, made = self.edge.grow(entries, merkle.leaf_hashes(entries))
         head = note.TreeHead(ORIGIN, self.edge.size, self.edge.root())
         text = head.text()
-        write_all(self._disk, self._tree.folder, {"staged": text.encode()})
+        self._staged.write(text.encode())
+        self._disk.sync(self._staged.fileno(), "staged")
         self._tree.write(made, self._disk)
         signed = note.encode(text, self._public, self._key.sign(text.encode()))
         write_all(self._disk, self._tree.folder, {tiles.CHECKPOINT: signed.encode()})
