@@ -57,11 +57,12 @@ async def checkpoint_of(s: ReadSession, size: int) -> Checkpoint | None:
 
 
 # `staged` is what an unfinished run has stored for the signer; `numbered` is the size of the log.
+# What waits is asked of the index, which forgets deleted rows long before a vacuum comes.
 _STATE = """
 SELECT coalesce(c.size, 0) AS size, c.root, c.note,
        (SELECT coalesce(max(seq) + 1, 0) FROM audit_sequence) AS numbered,
        (SELECT min(r.size) FROM audit_roots r WHERE r.size > coalesce(c.size, 0)) AS staged,
-       EXISTS (SELECT FROM audit_pending) AS waiting
+       (SELECT min(ordinal) FROM audit_pending) IS NOT NULL AS waiting
 FROM (SELECT) AS one LEFT JOIN
      (SELECT size, root, note FROM audit_checkpoints ORDER BY size DESC LIMIT 1) c ON true
 """
