@@ -16,7 +16,7 @@ import pytest
 from custody.core import embedded
 from tests.conftest import Server
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(1_800)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(3_600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEP = bool(os.environ.get("MOORAGE_DEEP"))
