@@ -199,8 +199,11 @@ class LogWriter:
         """The edge at the last checkpoint. Raises Broken unless it has the root that was signed."""
         if not found.size:
             return Edge()
-        if self._edge is not None and self._edge[1] == found.root and self._is_there():
-            return self._edge[0]
+        if self._edge is None or self._edge[1] != found.root or not self._is_there():
+            self._edge = await self._loaded(found), found.root
+        return self._edge[0]
+
+    async def _loaded(self, found: Row[Any]) -> Edge:
         begin = found.size // tiles.WIDTH * tiles.WIDTH
         rows = await self._rows(begin, found.size)
         try:
