@@ -6,6 +6,7 @@ width. How they are written is told in `custody/audit/disk.py`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from struct import Struct
 
@@ -121,23 +122,43 @@ class TileFolder:
         return split_tile(self.read(level, index, size))
 
     def node(self, size: int) -> merkle.Node:
-        """Complete subtrees of the tree of `size`, out of the tiles. Reads each tile once."""
-        cache: dict[tuple[int, int], list[bytes]] = {}
+        """Complete subtrees of the tree of `size`, out of the tiles, for proofs.
+
+        Tiles that were read before are remembered: one that was changed since is not noticed.
+        """
+        folder = self.folder.resolve()
 
         def node(level: int, index: int) -> bytes:
-            tile_level, rest = divmod(level, HEIGHT)
-            first = index << rest
-            key = (tile_level, first // WIDTH)
-            if key not in cache:
-                cache[key] = self.hashes(*key, size)
-            start = first % WIDTH
-            return merkle.root(cache[key][start : start + (1 << rest)])
+            tile_level, height = divmod(level, HEIGHT)
+            tile, place = divmod(index << height, WIDTH)
+            width = width_at(size, tile_level, tile)
+            return _remembered(folder, tile_level, tile, width)[height][place >> height]
 
         return node
 
     def root(self, size: int) -> bytes:
-        """Raises FileNotFoundError when tiles of that size are not there."""
-        return merkle.subtree_root(self.node(size), 0, size)
+        """Out of the tiles as they are now: one a level. Raises FileNotFoundError."""
+        last: list[bytes] = []
+        level = 0
+        while size >> HEIGHT * level:
+            index, width = divmod(size >> HEIGHT * level, WIDTH)
+            tail = self.hashes(level, index, size) if width else []
+            last = [merkle.root([*tail, *last])] if tail or last else []
+            level += 1
+        return last[0] if last else merkle.EMPTY_ROOT
+
+
+@lru_cache(maxsize=256)
+def _remembered(folder: Path, level: int, index: int, width: int) -> list[list[bytes]]:
+    """The rows of one tile's own tree, the hashes of the tile first: 32 KiB of a full one.
+
+    Raises FileNotFoundError.
+    """
+    size = index * WIDTH + width << HEIGHT * level
+    rows = [TileFolder(folder).hashes(level, index, size)]
+    while len(rows) <= HEIGHT:
+        rows.append(merkle.parents(rows[-1]))
+    return rows
 
 
 def _drop_partials(full: Path, disk: Disk) -> bool:

@@ -10,6 +10,7 @@ import gc
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
@@ -39,8 +40,10 @@ def measure() -> list[Measure]:
     with tempfile.TemporaryDirectory(prefix="mrg-audit-") as name:
         os.chmod(name, 0o755)
         folder = Path(name)
-        rates = _rates(folder)
-        return [*_tree(rates), *_large(folder), *_service(folder)]
+        found = [*_tree(_rates(folder)), *_large(folder), *_service(folder)]
+    # By the clock, figures are those of a machine that has nothing else to do.
+    busy = round(os.getloadavg()[0] / (os.cpu_count() or 1), 1)
+    return [*found, Measure("load at the end, ours included", busy, "a core")]
 
 
 def _entries(count: int) -> list[bytes]:
@@ -66,14 +69,21 @@ def _round(folder: Path, hashes: Hashes, theirs: Peer) -> dict[str, float]:
     entries = hashes.entries
     parts = batches(entries)
     flying = TileLog(folder / "flying", Disk())
+    raw, memory = hashes.raw(), hashes.ours()
+    durable, durable_cpu = TileLog(folder / "durable", Disk()).per_s(parts)
+    single = theirs.per_s("single", SINGLE)
+    fast, _ = TileLog(folder / "fast", FastDisk()).per_s(parts)
+    bulk = theirs.per_s("bulk", len(entries))
+    whole, _ = TileLog(folder / "whole", FastDisk()).per_s([entries])
     return {
-        "raw": hashes.raw(),
-        "memory": hashes.ours(),
-        "durable": TileLog(folder / "durable", Disk()).per_s(parts),
-        "single": theirs.per_s("single", SINGLE),
-        "fast": TileLog(folder / "fast", FastDisk()).per_s(parts),
-        "bulk": theirs.per_s("bulk", len(entries)),
-        "fast whole": TileLog(folder / "whole", FastDisk()).per_s([entries]),
+        "raw": raw,
+        "memory": memory,
+        "durable": durable,
+        "durable cpu": durable_cpu,
+        "single": single,
+        "fast": fast,
+        "bulk": bulk,
+        "fast whole": whole,
         "flight ms": 1e3 * at(asyncio.run(in_flight(flying, entries, CALLERS)), 99),
     }
 
@@ -98,6 +108,7 @@ def _tree(rates: Rates) -> list[Measure]:
         Measure("hashlib alone, the same hashes", round(median("raw")), "leaves/CPU-s", "hashlib"),
         Measure("in memory / hashlib", ratio("memory", "raw"), "ratio", "hashlib", LIMIT_SHARE_MIN),
         Measure("durable, batch 1,000", round(median("durable")), "leaves/s", None, DURABLE_MIN),
+        Measure("durable, batch 1,000, by CPU", round(median("durable cpu")), "leaves/CPU-s"),
         Measure("pymerkle, single appends", round(median("single")), "leaves/s", "pymerkle"),
         Measure(
             "durable / its single", ratio("durable", "single"), "ratio", "pymerkle",
@@ -145,7 +156,9 @@ def _service(folder: Path) -> list[Measure]:
         service = LogService(postgres, folder)
         try:
             service.latencies(PER_S, 1)  # plans, caches, connections
+            cpu = time.process_time()
             rounds = [service.latencies(PER_S, SECONDS) for _ in range(SERVICE_ROUNDS)]
+            cpu = (time.process_time() - cpu) / (SERVICE_ROUNDS * SECONDS)
             restarts = [service.restart() for _ in range(11)]
         finally:
             service.close()
@@ -158,6 +171,7 @@ def _service(folder: Path) -> list[Measure]:
     restart = round(statistics.median(taken for _, taken in restarts) * 1e3, 2)
     return [
         Measure(f"commit to checkpoint at {PER_S:,}/s, p50", p50, "ms"),
+        Measure("the writer's share of a core then", round(cpu, 2), "CPU-s/s"),
         Measure(
             f"commit to checkpoint at {PER_S:,}/s, p99", p99, "ms", None, PUBLISHED_MS_MAX,
             at_most=True,

@@ -43,7 +43,7 @@ def test_the_tree_in_memory_is_compared_on_the_same_hashes() -> None:
 @pytest.mark.parametrize("disk", [Disk(), FastDisk()])
 def test_a_durable_append_publishes_what_it_appended(tmp_path: Path, disk: Disk) -> None:
     log = TileLog(tmp_path / "log", disk)
-    assert log.per_s(audit_tree.batches(audit._entries(2_500))) > 0
+    assert min(log.per_s(audit_tree.batches(audit._entries(2_500)))) > 0
     tree = tiles.TileFolder(tmp_path / "log")
     assert tree.root(2_500) == log.edge.root()
     assert (tmp_path / "log" / "checkpoint").read_text().split("\n")[1] == "2500"
