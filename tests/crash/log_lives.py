@@ -72,9 +72,12 @@ def batch_size(k: int) -> int:
     return chance.choice([1, 2, 3, 7, 40, 150, 256, 400, 1_100 if k % 7 == 0 else 5])
 
 
-def committed(k: int) -> int:
-    """Entries after the first k commits."""
-    return sum(batch_size(i) for i in range(k))
+def commits_of(entries: int) -> int:
+    """How many commits have made so many entries."""
+    k = total = 0
+    while total < entries:
+        total, k = total + batch_size(k), k + 1
+    return k
 
 
 class PointedDatabase(Database):
@@ -117,17 +120,15 @@ async def live(site: Site, point: Callable[[], None], until: int | None) -> int:
     writer = LogWriter(db, signer, signer.key.vkey(), site.log, FixedClock(AT), disk_)
     async with db.read() as s:
         count = await s.scalar("SELECT count(*) FROM audit_entries")
-    k = 0
-    while committed(k) < count:
-        k += 1
+    k = commits_of(count)
     while True:
         while await writer.step():
             pass
         if k == until:
             await db.close()
             return k
-        await _commit(db, committed(k), batch_size(k))
-        k += 1
+        await _commit(db, count, batch_size(k))
+        count, k = count + batch_size(k), k + 1
 
 
 async def _commit(db: Database, first: int, count: int) -> None:
@@ -255,7 +256,7 @@ def main() -> None:
         crash(crashed, chance, report)
     if not report.findings:
         report.batches = asyncio.run(_settle(crashed))
-        report.entries = committed(report.batches)
+        report.entries = sum(map(batch_size, range(report.batches)))
         asyncio.run(live(calm, lambda: None, report.batches))
         report.findings += compare(crashed, calm)
     json.dump(report.__dict__, sys.stdout)
@@ -267,10 +268,7 @@ async def _settle(site: Site) -> int:
     async with db.read() as s:
         count = await s.scalar("SELECT count(*) FROM audit_entries")
     await db.close()
-    k = 0
-    while committed(k) < count:
-        k += 1
-    return await live(site, lambda: None, k)
+    return await live(site, lambda: None, commits_of(count))
 
 
 if __name__ == "__main__":
