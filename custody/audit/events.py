@@ -137,7 +137,7 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.PERSON_ENROLLED: _schema(1, "person:id.person role:text public_key:key"),
     EventKind.PERSON_REMOVED: _schema(1, "person:id.person reason?:text"),
     EventKind.PERSON_ERASED: _schema(1, "subject:text"),
-    EventKind.PERSONAL_STORED: _schema(1, "subject:text commitments:object"),
+    EventKind.PERSONAL_STORED: _schema(1, "subject:text commitments:commitments"),
     EventKind.TOKEN_ISSUED: _schema(
         1, "token:id.token role:text customer?:id.customer person?:id.person expires_at?:time"
     ),
