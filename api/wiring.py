@@ -31,7 +31,7 @@ from custody.deposits.sweeping import job as sweeping
 from custody.deposits.sweeping import rules as sweep_rules
 from custody.deposits.sweeping.effects import GasEffects, SweepEffects
 from custody.keys.client import SignerClient
-from custody.ledger import holds, postings
+from custody.ledger import holds, postings, seal
 from custody.parties import tenants
 from custody.policy import changes, destinations, price_sources
 from custody.settlement import confirm, outbound, replace, simulate, standstill
@@ -261,6 +261,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
+        Job("ledger.seals", lambda: seal.run_all(p.db, p.clock), SLOW_MS),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
         Job("router.rebalance", lambda: rebalance.step(router), 2 * every),
