@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from api import wiring
+from api.followers import tenant_events
 from custody.assurance import fsck as log_fsck
 from custody.core.settings import Settings
 from custody.deposits import fsck as chains_fsck
@@ -22,6 +23,7 @@ async def check(settings: Settings) -> dict[str, Any]:
             ledger = await ledger_fsck.check(s)
             seals = await seal_fsck.check(s)
             log = await log_fsck.check(s, vkey, settings.audit_folder)
+            feed = await tenant_events.check(s)
             chains = await chains_fsck.check(s)
     finally:
         await parts.db.close()
@@ -29,8 +31,9 @@ async def check(settings: Settings) -> dict[str, Any]:
         "ledger": [asdict(b) for b in ledger],
         "seals": [asdict(b) for b in seals],
         "log": [asdict(b) for b in log],
+        "feed": [asdict(b) for b in feed],
         "chains": [asdict(b) for b in chains],
-        "ok": not ledger and not seals and not log and not chains,
+        "ok": not any((ledger, seals, log, feed, chains)),
     }
 
 

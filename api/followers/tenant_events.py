@@ -11,8 +11,8 @@ from datetime import datetime
 from custody.audit.reads import Entry
 from custody.core.db import ReadSession, WriteSession
 from custody.core.ids import TenantId
+from custody.ledger.fsck import Break
 
-# The last number of each tenant first, in one look at the end of an index.
 _RECORD = """
 INSERT INTO tenant_events (tenant_id, number, seq, kind)
 SELECT e.tenant_id,
@@ -26,6 +26,22 @@ _FEED = """
 SELECT f.number, q.seq, f.kind, e.at, e.body FROM tenant_events f
 JOIN audit_sequence q ON q.seq = f.seq JOIN audit_entries e ON e.id = q.entry_id
 WHERE f.tenant_id = :tenant AND f.number >= :start ORDER BY f.number LIMIT :limit
+"""
+# What the feed must be up to its cursor, made again from the log.
+_DIFFERENT = """
+WITH due AS (
+    SELECT e.tenant_id, q.seq, e.kind,
+           row_number() OVER (PARTITION BY e.tenant_id ORDER BY q.seq) - 1 AS number
+    FROM audit_sequence q JOIN audit_entries e ON e.id = q.entry_id
+    WHERE q.seq < (SELECT next_seq FROM followers WHERE name = :name)
+)
+SELECT 'entry ' || coalesce(d.seq, f.seq) AS subject,
+       CASE WHEN f.seq IS NULL THEN 'is not in its tenant''s feed'
+            WHEN d.seq IS NULL THEN 'is in a feed that has not come to it'
+            ELSE 'is in the feed with other values than the log has' END AS detail
+FROM due d FULL JOIN tenant_events f ON f.seq = d.seq
+WHERE (d.tenant_id, d.number, d.kind) IS DISTINCT FROM (f.tenant_id, f.number, f.kind)
+ORDER BY coalesce(d.seq, f.seq)
 """
 
 
@@ -59,3 +75,9 @@ async def feed(s: ReadSession, tenant_id: TenantId, start: int, limit: int) -> l
     """The tenant's events numbered `start` or later, up to `limit`; all are under a checkpoint."""
     rows = await s.all(_FEED, {"tenant": tenant_id, "start": start, "limit": limit})
     return [Event(**row._mapping) for row in rows]
+
+
+async def check(s: ReadSession) -> list[Break]:
+    """Where the feed is not what the log makes of it."""
+    rows = await s.all(_DIFFERENT, {"name": TenantEvents.name})
+    return [Break("tenant_events", row.subject, row.detail) for row in rows]

@@ -148,6 +148,34 @@ async def test_each_tenants_events_are_numbered_without_a_gap(
 
 
 @pytest.mark.tampers
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM tenant_events WHERE seq = 1",
+        "UPDATE tenant_events SET number = number + 1 WHERE seq = 3",
+        "UPDATE tenant_events SET kind = 'x' WHERE seq = 0",
+        "UPDATE followers SET next_seq = 2",
+        "UPDATE followers SET next_seq = 5",
+    ],
+)
+async def test_fsck_makes_the_feed_again(
+    database: Database, owner_database: Database, tmp_path: Path, sql: str
+) -> None:
+    await add(database, 4)
+    await sign_log(database, LogSigner(), tmp_path)
+    await follow.record_all(database, TenantEvents(), CLOCK)
+    await add(database, 1)
+    await sequence.run_all(database)
+    async with database.read() as s:
+        assert await tenant_events.check(s) == []
+    async with owner_database.write() as s:
+        await s.execute("ALTER TABLE tenant_events DISABLE TRIGGER USER")
+        assert (await s.execute(sql)).rowcount == 1
+    async with database.read() as s:
+        assert {b.rule for b in await tenant_events.check(s)} == {"tenant_events"}
+
+
+@pytest.mark.tampers
 async def test_a_gap_stops_a_follower(
     database: Database, owner_database: Database, tmp_path: Path
 ) -> None:
