@@ -119,6 +119,14 @@ async def load(s: ReadSession, tenant_id: UUID, subject_id: UUID) -> dict[str, s
 
     An erased person has a key again once something new is sealed, but empty bytes here still.
     """
+    found = await salted(s, tenant_id, subject_id)
+    return None if found is None else {field: str(entry["value"]) for field, entry in found.items()}
+
+
+async def salted(
+    s: ReadSession, tenant_id: UUID, subject_id: UUID
+) -> dict[str, dict[str, str]] | None:
+    """As `load`, each field as `value` and the `salt` (hex) that opens its commitment."""
     row = await s.first(
         "SELECT d.sealed, k.key FROM personal_data d JOIN personal_keys k "
         "USING (tenant_id, subject_id) WHERE tenant_id = :tenant AND subject_id = :subject "
@@ -127,8 +135,8 @@ async def load(s: ReadSession, tenant_id: UUID, subject_id: UUID) -> dict[str, s
     )
     if row is None:
         return None
-    salted = loads(unseal(row.key, row.sealed, _bound_to(tenant_id, subject_id)))
-    return {field: str(entry["value"]) for field, entry in salted.items()}
+    opened = loads(unseal(row.key, row.sealed, _bound_to(tenant_id, subject_id)))
+    return {field: {k: str(v) for k, v in entry.items()} for field, entry in opened.items()}
 
 
 async def erase(s: WriteSession, tenant_id: UUID, subject_id: UUID, *, at: datetime) -> bool:

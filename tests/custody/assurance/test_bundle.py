@@ -1,5 +1,6 @@
 """Bundles: made deterministically, verified alone, and no byte of them can change unseen."""
 
+import hashlib
 import io
 import json
 import os
@@ -56,7 +57,7 @@ async def good(database: Database, tmp_path: Path) -> bytes:
 
 
 def outcome(data: bytes, **anchoring: Any) -> dict[str, str]:
-    report = verify.verify_bundle(data, KEY, verify.Anchoring(**anchoring))
+    report = verify.verify_bundle(data, KEY, verify.Trust(**anchoring))
     return {s.name: s.status for s in report.steps}
 
 
@@ -73,9 +74,10 @@ def files_of(data: bytes) -> dict[str, bytes]:
 
 def forged(files: dict[str, bytes]) -> bytes:
     """A bundle whose frame, checksums and manifest all fit: only the log's own proofs are left."""
-    inner = {n: d for n, d in files.items() if n != "manifest.json"}
     body = json.loads(files["manifest.json"])
-    return archive.write(bundle._with_manifest(inner, body["origin"], int(body["size"])))
+    inner = {n: d for n, d in sorted(files.items()) if n != "manifest.json"}
+    body["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in inner.items()}
+    return archive.write({"manifest.json": canonical.encode(body), **inner})
 
 
 async def test_good_bundle_verifies(good: bytes) -> None:
@@ -145,9 +147,9 @@ async def test_forged_entry_is_found_by_number_and_root(good: bytes) -> None:
     assert "(entry 103)" in found
     index = 103 * 32
     lines = files[name].split(b"\n")
-    leaves = files["leaves/000000.bin"]
+    leaves = files["tile/0/000"]
     leaf = verify.leaf_hash(lines[103])
-    files["leaves/000000.bin"] = leaves[:index] + leaf + leaves[index + 32 :]
+    files["tile/0/000"] = leaves[:index] + leaf + leaves[index + 32 :]
     assert "do not have the root signed" in failures(forged(files))
 
 
@@ -186,13 +188,13 @@ async def test_removed_moved_or_repeated_entries_are_found(
             bytes.fromhex(line[1:].decode()) if line[:1] == b"#" else verify.leaf_hash(line)
             for line in lines
         ]
-        files["leaves/000001.bin"] = b"".join(hashes)
+        files["tile/0/001.p/56"] = b"".join(hashes)
     assert "entries" in failures(forged(files))
 
 
 @pytest.mark.parametrize(
     "name",
-    ["entries/000001.jsonl", "leaves/000000.bin", "people.json", "checkpoint", "anchors.json"],
+    ["entries/000001.jsonl", "tile/0/000", "people.json", "checkpoint", "anchors.json"],
 )
 async def test_missing_files_are_found(good: bytes, name: str) -> None:
     files = files_of(good)
