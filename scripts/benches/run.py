@@ -29,6 +29,7 @@ NOT_BENCHES = {
     "scan_node",
     "flows",
     "forecast_peers",
+    "verify_log",
 }
 
 
