@@ -2846,6 +2846,8 @@ class Epoch:
 class Me(Epoch):
     """One holder's own balance in what is owed (moorage.solvency.me/1)."""
 
+    leaf = b""
+
     def verify(self, data: bytes) -> Report:
         report = Report()
         if not report.run("form", lambda: self.form(data)):
@@ -2898,6 +2900,8 @@ class Me(Epoch):
         return f"the leaf is {self.trust.customer}'s own"
 
     def path(self) -> str:
+        if not self.leaf:
+            raise Skipped("the leaf is not known to be yours")
         index, hash_, sums = int(self.body["index"]), self.leaf, self.sums
         for i, (other, others) in enumerate(self.steps):
             pair = [(hash_, sums), (other, others)]

@@ -121,11 +121,12 @@ def put(body: Any, path: tuple[Any, ...], value: Any) -> Any:
 @pytest.mark.parametrize("path", leaves_of(GOOD), ids=lambda p: ".".join(map(str, p)))
 def test_every_field_counts(path: tuple[Any, ...]) -> None:
     """Each value of the document, changed in one digit, missing, or of another type."""
-    old = GOOD
+    old: Any = GOOD
     for name in path:
         old = old[name]
     last = "1" if old[-1:] != "1" else "2"
-    for value in (old[:-1] + last, old + "0", "", None, 7, [], "0x", "-1", "1e3"):
+    values: tuple[Any, ...] = (old[:-1] + last, old + "0", "", None, 7, [], "0x", "-1", "1e3")
+    for value in values:
         if value != old:
             assert anchor(put(GOOD, path, value)).code == 1, f"{path} = {value!r} passes"
 
