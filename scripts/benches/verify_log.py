@@ -28,7 +28,7 @@ START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PAYEE, SENDER = "0x" + "b" * 40, "0x" + "a" * 40
 BIG_EVERY = 10
 """One payment in so many is above what policy lets pass without two people."""
-SEAL = 4096
+SEAL = 1024
 JOURNAL = (
     *("seal", "id", "tenant", "seq", "kind", "asset", "amount", "debit", "debit_code", "credit"),
     *("credit_code", "code", "event_at", "created_at", "at_most", "pending", "reverses", "group"),
@@ -227,7 +227,7 @@ class Story:
     def ledger(self) -> bytes:
         """The export of what is sealed."""
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
+        writer = csv.writer(out)
         writer.writerow(JOURNAL)
         writer.writerows(self.journals[: self.sealed])
         return out.getvalue().encode()

@@ -112,11 +112,11 @@ async def test_from_checkpoint_to_evidence_in_the_bundle(
     async with database.snapshot() as r:
         assert [e.kind for e in await reads.entries(r, 5, 9)] == ["checkpoint.anchored"]
         data = await bundle.build(r, signer.key.vkey())
-    told = verify.Anchoring(CONTRACT.lower(), CHAIN)
+    told = verify.Trust(CONTRACT.lower(), CHAIN)
     report = verify.verify_bundle(data, signer.key.vkey(), told)
     assert report.ok
     assert {s.name: s.status for s in report.steps}["anchors"] == "PASS"
-    for other in (verify.Anchoring(WALLET, CHAIN), verify.Anchoring(CONTRACT, 1)):
+    for other in (verify.Trust(WALLET, CHAIN), verify.Trust(CONTRACT, 1)):
         assert not verify.verify_bundle(data, signer.key.vkey(), other).ok
     clock.advance(3600)
     assert await anchor.step(deps, CHAIN) == 0, "only the anchoring itself is new"
@@ -251,7 +251,7 @@ async def test_auditors_own_node_decides(
             "eth_getTransactionReceipt": {**good, **changed},
         }
         monkeypatch.setattr(verify, "rpc", lambda _url, method, *_: answers[method])
-        told = verify.Anchoring(CONTRACT, CHAIN, "http://node")
+        told = verify.Trust(CONTRACT, CHAIN, "http://node")
         return verify.verify_bundle(data, signer.key.vkey(), told).ok
 
     assert ask()

@@ -31,7 +31,7 @@ HOT = KEYS[0].public_key.to_address()
 OWNERS = sorted(KEYS[1:3], key=lambda k: str(k.public_key.to_address()))
 ALLOCATOR = KEYS[3]
 SAFE, GUARD = "0x" + "5a" * 20, "0x" + "6b" * 20
-GUARD_SLOT = 14
+GUARD_SLOT = 15
 
 
 def sha(*parts: bytes) -> bytes:
@@ -88,7 +88,7 @@ class Epoch:
         self.pinned = (
             self.block_number + 1 + int.from_bytes(self.challenge[:8], "big") % self.window
         )
-        self.context = {
+        self.context: dict[str, Any] = {
             "schema": "moorage.solvency.context/1",
             "entity": ENTITY,
             "epoch": str(self.number),
