@@ -11,6 +11,8 @@ import orjson
 from api import prices
 from api.deps import Deps
 from api.embedded import database_urls
+from api.followers import follow
+from api.followers.tenant_events import TenantEvents
 from api.worker import Job
 from chains.evm.client import EvmClient
 from chains.registry import Registry
@@ -31,7 +33,7 @@ from custody.deposits.sweeping import job as sweeping
 from custody.deposits.sweeping import rules as sweep_rules
 from custody.deposits.sweeping.effects import GasEffects, SweepEffects
 from custody.keys.client import SignerClient
-from custody.ledger import holds, postings
+from custody.ledger import holds, postings, seal
 from custody.parties import tenants
 from custody.policy import changes, destinations, price_sources
 from custody.settlement import confirm, outbound, replace, simulate, standstill
@@ -261,6 +263,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
+        Job("ledger.seals", lambda: seal.run_all(p.db, p.clock), SLOW_MS),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
         Job("router.rebalance", lambda: rebalance.step(router), 2 * every),
@@ -273,6 +276,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("audit.sequence", lambda: sequence.run_all(p.db), every),
         Job("assurance.anchor", lambda: anchor.step(anchors, anchor_chain_id), SLOW_MS),
         Job("audit.checkpoint", lambda: _checkpoint(p), 2 * every),
+        Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
     ]
     return listed
 
@@ -306,6 +310,10 @@ async def _checkpoint(p: Parts) -> object:
     return await checkpoint.sign_once(
         p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock
     )
+
+
+async def _number_events(p: Parts) -> int:
+    return await follow.record_all(p.db, TenantEvents(), p.clock)
 
 
 async def _reconcile(p: Parts, chain_id: int) -> None:
