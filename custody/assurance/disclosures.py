@@ -30,15 +30,21 @@ async def disclosed(
         raise InvalidInput("disclose", "needs the tenant whose customers they are")
     lines: list[dict[str, str]] = []
     for subject_id in subjects:
-        salted = await personal.salted(s, tenant_id, subject_id)
+        salted = await personal.disclose(s, tenant_id, subject_id)
         subject = format_id("customer", subject_id)
         if salted is None:
             raise NotFound("personal data", subject)
         seq, commitments = _stored(leaves, subject)
         lines += [
-            {"seq": str(seq), "subject": subject, "field": name, **opened}
-            for name, opened in sorted(salted.items())
-            if opens(commitments.get(name, ""), bytes.fromhex(opened["salt"]), opened["value"])
+            {
+                "seq": str(seq),
+                "subject": subject,
+                "field": name,
+                "salt": salt.hex(),
+                "value": value,
+            }
+            for name, (salt, value) in sorted(salted.items())
+            if opens(commitments.get(name, ""), salt, value)
         ]
     return lines
 

@@ -1613,9 +1613,10 @@ class Bundle:
             names = ("size", "root", "log_id", "contract", "chain_id", "block_number", "block_hash")
             if not same or any(same[0][n] != entry.data[n] for n in names):
                 raise Wrong(entry.where, "anchors.json does not say the same")
-        if not anchors:
-            if self.trust.address or self.trust.chain_id:
-                raise Wrong("anchors.json", "has no anchor, and you asked for one")
+        chain_id = self.trust.chain_id
+        if not any(chain_id in (None, int(a["chain_id"])) for a in anchors):
+            if self.trust.address or chain_id:
+                raise Wrong("anchors.json", "has no anchor there, and you asked for one")
             raise Skipped("nothing is anchored yet")
         return f"{len(anchors)} anchors, newest of size {anchors[-1]['size']}"
 

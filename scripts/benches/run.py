@@ -16,6 +16,7 @@ NOT_BENCHES = {
     "__init__",
     "run",
     "form",
+    "verify_log",
     "load",
     "servers",
     "books",
@@ -29,7 +30,6 @@ NOT_BENCHES = {
     "scan_node",
     "flows",
     "forecast_peers",
-    "verify_log",
 }
 
 
