@@ -13,7 +13,9 @@ from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import ANCHOR, LogState
 from chains.types import BlockRef, FeeQuote, Log, Receipt
 from custody.assurance import anchor, bundle
-from custody.assurance.anchor import AnchorDeps, AnchorEffects
+from custody.assurance.anchor import AnchorDeps
+from custody.assurance.anchor_effects import AnchorEffects
+from custody.assurance.anchor_rules import AnchorRules
 from custody.audit import merkle, note, reads, tiles, verify
 from custody.core.clock import FixedClock
 from custody.core.db import Database, WriteSession
@@ -37,6 +39,8 @@ LOG_ID = bytes.fromhex(note.log_id(ORIGIN)[2:])
 class Chain:
     """What the contract would answer."""
 
+    chain_id = CHAIN
+
     def __init__(self) -> None:
         self.latest: tuple[bytes, int, int, int] = (bytes(32), 0, 0, 0)
         self.state = LogState.OPEN
@@ -46,6 +50,9 @@ class Chain:
 
     async def fees(self) -> FeeQuote:
         return FeeQuote(10, 1)
+
+    async def logs(self, *_: object) -> tuple[Log, ...]:
+        return ()
 
     async def call(self, to: str, data: bytes, _block: object) -> bytes:
         assert to == CONTRACT
@@ -74,7 +81,8 @@ async def made(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Inte
 
 def deps_of(database: Database, chain: Chain, clock: FixedClock, folder: Path) -> AnchorDeps:
     clients = {CHAIN: cast(EvmClient, chain)}
-    return AnchorDeps(database, clock, clients, ORIGIN, folder, TenantId(TENANT), interval_s=60)
+    rules = AnchorRules((CHAIN,), interval_s=60)
+    return AnchorDeps(database, clock, clients, ORIGIN, folder, TenantId(TENANT), rules)
 
 
 def arguments(intent: Intent) -> tuple[Any, ...]:
