@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chains.devnet.rpc import call, encode_call, impersonated, rpc, submit
+from coincurve import PrivateKey
+
+from chains.devnet.rpc import call, encode_call, impersonated, rpc, send, submit
 from chains.evm.contracts.audit_anchor import ANCHOR
 from custody.assurance import anchor, anchor_evidence
 from custody.assurance.anchor import AnchorDeps
@@ -12,11 +14,14 @@ from custody.assurance.anchor_rules import AnchorRules
 from custody.audit import merkle
 from custody.audit.checkpoint import Checkpoint
 from custody.core.clock import FixedClock
+from custody.parties import places
 from custody.settlement import confirm, outbound
 from tests.custody.audit.entries import LogSigner, add, sign_log
 from tests.fixtures.town import CONFIRMATIONS, LOG_ORIGIN, Town
 
 INTERVAL_S = 10
+DIGEST = "checkpointDigest(bytes32,uint64,bytes32,uint64)"
+REPORT = "reportFork(bytes32,uint64,(bytes32,uint64,bytes),(bytes32,uint64,bytes))"
 
 
 @dataclass
@@ -102,11 +107,23 @@ class AnchoredTown:
         receipt = rpc(self.url, "eth_getTransactionReceipt", tx)
         return None if receipt["status"] == "0x1" else "reverted"
 
+    def report_fork(self, size: int, roots: list[bytes]) -> None:
+        """Two signatures by the anchorer's key over two roots of one size; anybody may send."""
+        node = self.town.signer.account.derive("m/" + places.PATHS["anchorer"])
+        signed = []
+        for root in roots:
+            told = (self.deps.log_id, size, root, 1)
+            (digest,) = call(self.url, self.contract, DIGEST, *told, returns="(bytes32)")
+            made = PrivateKey(node.secret).sign_recoverable(digest, hasher=None)
+            signed.append((root, 1, made[:64] + bytes([27 + made[64]])))
+        stranger = self.town.anvil.rpc("eth_accounts")[5]
+        send(self.url, stranger, self.contract, REPORT, self.deps.log_id, size, *signed)
+
 
 async def anchored_town(town: Town, folder: Path, **rules: Any) -> AnchoredTown:
     await town.fund_operator("anchorer")
     clock, signer = FixedClock(town.now()), LogSigner()
-    chosen = AnchorRules((town.chain_id,), interval_s=INTERVAL_S, **rules)
+    chosen = AnchorRules(**{"chains": (town.chain_id,), "interval_s": INTERVAL_S, **rules})
     clients, depths = {town.chain_id: town.client}, {town.chain_id: CONFIRMATIONS}
     deps = AnchorDeps(town.db, clock, clients, LOG_ORIGIN, folder, town.tenant_id, chosen, depths)
     contract, wallet = await town.role("anchor"), await town.role("anchorer")

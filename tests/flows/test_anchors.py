@@ -2,16 +2,22 @@
 
 import copy
 import json
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chains.devnet.scenario.chain import Fate, reorg
-from custody.assurance import anchor_evidence, anchor_forks, anchor_proofs
-from custody.assurance.anchor_rules import GasBudget
+from chains.errors import RpcRefused
+from chains.evm import state_proofs
+from chains.evm.state_proofs import StateProof
+from chains.types import BlockRef
+from custody.assurance import anchor_evidence, anchor_forks, anchor_proofs, anchor_report
+from custody.assurance.anchor_rules import AnchorRules, GasBudget
 from custody.audit import merkle, note
-from custody.core.errors import Broken, InvalidInput, NotFound
+from custody.core.errors import Broken, InvalidInput, NotFound, Refused
 from custody.settlement import confirm
 from tests.custody.audit.entries import LogSigner
 from tests.fixtures.town import LOG_ORIGIN, Town
@@ -110,6 +116,31 @@ def flipped(proof: dict[str, Any]) -> list[dict[str, Any]]:
             where[path[-1]] = text[:at] + ("1" if text[at] != "1" else "2") + text[at + 1 :]
             made.append(changed)
     return made
+
+
+async def test_a_pruned_state_is_proved_by_a_later_block(
+    place: AnchoredTown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node has forgotten the anchors' own blocks; tests/chains/evm has a node that does."""
+    heads = [await place.anchored(3), await place.anchored(2)]
+    place.town.anvil.mine(3)
+    forgotten = {row.block_hash for row in await place.rows()}
+    prove = state_proofs.prove
+
+    async def prunes(client: Any, contract: str, slots: Any, block: BlockRef) -> StateProof:
+        if block.hash in forgotten:
+            raise RpcRefused("missing trie node")
+        return await prove(client, contract, slots, block)
+
+    monkeypatch.setattr(state_proofs, "prove", prunes)
+    assert await place.evidence() == 1, "one later proof stands for both"
+    proof = await proof_of(place, heads[0].size)
+    assert proof["block"]["hash"] not in forgotten
+    block_hash = hash_at(place, proof["block"]["number"])
+    told = check(proof, block_hash, place.contract, LOG_ORIGIN)
+    assert told == (heads[1].size, "sha256:" + heads[1].root.hex())
+    fresh = await anchor_evidence.now(place.deps, place.chain_id)
+    assert (fresh["size"], fresh["state"]) == (str(heads[1].size), "open")
 
 
 async def test_a_reorg_takes_the_anchor_and_it_is_sent_again(
@@ -273,3 +304,73 @@ async def test_nothing_is_proved_before_something_is_final(place: AnchoredTown) 
     assert await place.evidence() == 0
     with pytest.raises(NotFound):
         await proof_of(place)
+
+
+async def test_a_reported_fork_ends_the_log_there(place: AnchoredTown) -> None:
+    """Somebody shows the contract two roots that the anchorer's key signed."""
+    head = await place.anchored(3)
+    await place.grow(2)
+    place.report_fork(head.size, [head.root, merkle.root(OTHER[: head.size])])
+    with pytest.raises(Broken, match="report that this log forked"):
+        await place.step()
+    assert await place.scalar("SELECT state FROM anchor_chains") == "forked"
+    (fork,) = await forks(place)
+    assert fork["theirs"]["kind"] == "report"
+    assert fork["ours"]["root"] == "sha256:" + head.root.hex() != fork["theirs"]["root"]
+    assert sorted(fork["theirs"]["roots"]) == sorted([fork["ours"]["root"], fork["theirs"]["root"]])
+
+
+async def test_a_queued_anchor_is_taken_back_when_a_fork_is_found(place: AnchoredTown) -> None:
+    head = await place.grow(3)
+    assert await place.step() == 1
+    await handed_in(place, statement(OTHER, head.size, b"\x07" * 32))
+    with pytest.raises(Broken):
+        await place.step()
+    await place.settle()
+    assert place.held()[1] == 0, "nothing left"
+    assert await place.scalar("SELECT state FROM intents WHERE kind = 'anchor'") == "cancelled"
+    await anchor_dismissed(place)
+    assert await place.step() == 0, "its row fails first, and a pause follows"
+    assert await place.step() == 1
+    assert await states(place) == ["failed", "prepared"]
+    await place.settle()
+    assert place.held() == (head.root, head.size)
+
+
+async def anchor_dismissed(place: AnchoredTown) -> None:
+    async with place.town.db.write() as s:
+        (row,) = await anchor_forks.listing(s)
+        at, by = place.clock.now(), "per_1"
+        await anchor_forks.dismiss(s, place.town.tenant_id, row.id, by, "a drill", at=at)
+        with pytest.raises(Refused):
+            await anchor_forks.dismiss(s, place.town.tenant_id, row.id, by, "again", at=at)
+
+
+async def test_the_report_tells_what_was_missed(town: Town, tmp_path: Path) -> None:
+    """Two of two chains are asked for, and one of them has no contract: every interval is missed
+    that had news; with one of two the same rows are in time."""
+    place = await anchored_town(town, tmp_path, chains=(town.chain_id, 2), quorum=2, deadline_s=60)
+    begin = place.clock.now() - timedelta(seconds=30)  # signed long before
+    head = await place.grow(3)
+    assert await place.step() == 1
+    await place.settle()
+    await place.look()
+    place.clock.advance(200)
+    two = await reported(place, begin, place.deps.rules)
+    one = await reported(place, begin, replace(place.deps.rules, quorum=1))
+    counted = two["intervals"]
+    assert counted["missed"] == counted["expected"] - counted["pending"] > 0
+    assert counted["done"] == 0
+    assert two["missed"][0]["chains"] == {str(town.chain_id): str(head.size), "2": "0"}
+    assert "chain 2 was never looked at" in two["exceptions"]
+    assert one["intervals"]["missed"] == 0
+    assert one["intervals"]["done"] > 0
+    (chain, _) = one["chains"]
+    assert (chain["state"], chain["anchored_size"]) == ("open", str(head.size))
+    assert (chain["newest"]["state"], chain["newest"]["transfer"]) == ("anchored", "final")
+
+
+async def reported(place: AnchoredTown, begin: datetime, rules: AnchorRules) -> dict[str, Any]:
+    now = place.clock.now()
+    async with place.town.db.snapshot() as s:
+        return await anchor_report.report(s, rules, begin, now, now)
