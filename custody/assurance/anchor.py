@@ -143,8 +143,8 @@ _SPENT = """
 SELECT coalesce(sum(coalesce(i.fee_paid, CASE
   WHEN i.state IN ('refused', 'cancelled', 'failed') THEN 0
   ELSE CAST(i.body ->> 'fee_max_wei' AS numeric) END)), 0)
-FROM intents i WHERE i.kind = 'anchor' AND i.chain_id = :chain
-  AND i.created_at > CAST(:now AS timestamptz) - make_interval(secs => :period)
+FROM anchors a JOIN intents i ON i.id = a.intent_id AND i.tenant_id = a.tenant_id
+WHERE a.chain_id = :chain AND a.created_at > CAST(:now AS timestamptz) - make_interval(secs => :period)
 """
 
 
@@ -158,8 +158,8 @@ NEWS = """
 SELECT EXISTS (
   SELECT FROM audit_sequence q JOIN audit_entries e ON e.id = q.entry_id
   WHERE q.seq >= :begin AND q.seq < :end AND NOT EXISTS (
-    SELECT FROM anchors a WHERE 'int_' || replace(CAST(a.intent_id AS text), '-', '')
-      = convert_from(e.body, 'UTF8')::jsonb -> 'data' ->> 'intent')
+    SELECT FROM anchors a WHERE a.intent_id = CAST(
+      substr(convert_from(e.body, 'UTF8')::jsonb -> 'data' ->> 'intent', 5) AS uuid))
 )
 """
 
