@@ -144,7 +144,8 @@ SELECT coalesce(sum(coalesce(i.fee_paid, CASE
   WHEN i.state IN ('refused', 'cancelled', 'failed') THEN 0
   ELSE CAST(i.body ->> 'fee_max_wei' AS numeric) END)), 0)
 FROM anchors a JOIN intents i ON i.id = a.intent_id AND i.tenant_id = a.tenant_id
-WHERE a.chain_id = :chain AND a.created_at > CAST(:now AS timestamptz) - make_interval(secs => :period)
+WHERE a.chain_id = :chain
+  AND a.created_at > CAST(:now AS timestamptz) - make_interval(secs => :period)
 """
 
 
