@@ -283,7 +283,7 @@ def _anchors(founding: Founding) -> dict[str, Any]:
     return {
         "chains": sorted(founding.worlds),
         "quorum": len(founding.worlds),
-        "interval_s": 5,
+        "interval_s": 10,
         "deadline_s": 120,
         "gas": {str(chain_id): gas for chain_id in sorted(founding.worlds)},
     }

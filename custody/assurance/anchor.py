@@ -28,6 +28,7 @@ from custody.core.errors import Broken, NotFound, Refused
 from custody.core.ids import IntentId, TenantId, new_uuid7
 from custody.core.intents import Intent, IntentKind
 from custody.core.money import native_asset
+from custody.ledger import accounts, balances, chart
 from custody.parties import places
 from custody.settlement import intents
 
@@ -125,9 +126,12 @@ async def _start(
     budget = deps.rules.budget(chain_id)
     async with deps.db.read() as s:
         spent = await _spent(s, chain_id, deps.clock.now(), budget.period_s)
+        funds = await funds_wei(s, deps.tenant_id, chain_id)
+    fee_max = budget.bound_wei(quote, GAS_LIMIT)
     waits = budget.objection(quote, GAS_LIMIT, spent)
+    if waits is None and funds < fee_max:
+        waits = f"gas: the books have {funds} wei for the anchorer, {fee_max} may be needed"
     if waits is None:
-        fee_max = budget.bound_wei(quote, GAS_LIMIT)
         intent = _intent(deps, wallet, sight.contract, head, data, fee_max)
         try:
             async with deps.db.write() as s:
@@ -147,6 +151,14 @@ FROM anchors a JOIN intents i ON i.id = a.intent_id AND i.tenant_id = a.tenant_i
 WHERE a.chain_id = :chain
   AND a.created_at > CAST(:now AS timestamptz) - make_interval(secs => :period)
 """
+
+
+async def funds_wei(s: ReadSession, tenant_id: TenantId, chain_id: int) -> int:
+    """What the anchorer's wallet has by the ledger: a fee from ether that came and is not booked
+    yet would be booked as the operator's own."""
+    code = chart.wallet(places.ANCHORER, chain_id)
+    account = await accounts.find(s, tenant_id, code, native_asset(chain_id))
+    return 0 if account is None else balances.balance_of(account).available
 
 
 async def _spent(s: ReadSession, chain_id: int, now: datetime, period_s: int) -> int:

@@ -122,6 +122,7 @@ class AnchoredTown:
 
 async def anchored_town(town: Town, folder: Path, **rules: Any) -> AnchoredTown:
     await town.fund_operator("anchorer")
+    await town.step_all(mine=CONFIRMATIONS + 1)
     clock, signer = FixedClock(town.now()), LogSigner()
     chosen = AnchorRules(**{"chains": (town.chain_id,), "interval_s": INTERVAL_S, **rules})
     clients, depths = {town.chain_id: town.client}, {town.chain_id: CONFIRMATIONS}

@@ -74,8 +74,12 @@ async def made(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Inte
         address, path = {"anchorer": (WALLET, "2/4"), "anchor": (CONTRACT, None)}[role]
         return places.Place(TenantId(tenant), chain_id, role, address, path)
 
+    async def funds(*_: Any) -> int:
+        return 10**18
+
     monkeypatch.setattr(intents_module, "create", create)
     monkeypatch.setattr(places, "place", place)
+    monkeypatch.setattr(anchor, "funds_wei", funds)
     return intents
 
 
@@ -229,6 +233,26 @@ async def test_receipt_that_says_otherwise_is_no_evidence(
         with pytest.raises(Broken):
             async with database.write() as s:
                 await effects.on_final(s, made[0], receipt)
+
+
+async def test_without_gas_in_the_books_it_waits(
+    database: Database, made: list[Intent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deps, funds = deps_of(database, Chain(), FixedClock(AT), tmp_path), 0
+
+    async def there(*_: Any) -> int:
+        return funds
+
+    monkeypatch.setattr(anchor, "funds_wei", there)
+    await add(database, 1)
+    await sign_log(database, LogSigner(), tmp_path)
+    for funds in (0, 2 * anchor.GAS_LIMIT * 10 - 1):
+        assert await anchor.step(deps, CHAIN) == 0
+        async with database.read() as s:
+            reason = await s.scalar("SELECT reason FROM anchor_chains WHERE state = 'waiting'")
+        assert reason.startswith(f"gas: the books have {funds} wei")
+    funds = 2 * anchor.GAS_LIMIT * 10
+    assert await anchor.step(deps, CHAIN) == 1
 
 
 async def test_auditors_own_node_decides(
