@@ -1,5 +1,6 @@
 """The one place where parts are built and joined: for the API, for the worker, for commands."""
 
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,7 +17,8 @@ from api.followers.tenant_events import TenantEvents
 from api.worker import Job
 from chains.evm.client import EvmClient
 from chains.registry import Registry
-from custody.assurance import anchor, drift, reconcile
+from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, reconcile
+from custody.assurance.anchor_effects import AnchorEffects
 from custody.audit import checkpoint, sequence
 from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
@@ -68,8 +70,6 @@ PRICES_MS = 15_000
 """Well within the age that a price may have."""
 KRAKEN_PAUSE_US = 1_000_000
 """Between two private calls: within the allowance of the second tier of its accounts."""
-ANCHOR_INTERVAL_S = 5
-"""The least pause between two anchors of a log that has news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def effects_table(p: Parts) -> EffectsTable:
         IntentKind.SWEEP_BATCH: SweepEffects(p.clock),
         IntentKind.SWEEP_TRANSFER: SweepEffects(p.clock),
         IntentKind.SWEEP_GAS: GasEffects(p.clock),
-        IntentKind.ANCHOR: anchor.AnchorEffects(_origin(p), p.clock),
+        IntentKind.ANCHOR: AnchorEffects(_origin(p), p.clock),
     }
     missing = set(IntentKind) - set(owners)
     if missing:
@@ -222,13 +222,14 @@ def anchor_deps(p: Parts) -> anchor.AnchorDeps:
         _origin(p),
         p.settings.audit_folder,
         p.installation.tenant_id,
-        ANCHOR_INTERVAL_S,
+        anchor_rules.from_installation(p.installation.body["log"]),
+        {c.chain_id: c.confirmations for c in p.registry.chains.values()},
     )
 
 
 async def log_ahead(p: Parts) -> str | None:
     """What the anchored log has that this database lacks. Raises ChainError."""
-    return await anchor.ahead(anchor_deps(p), p.installation.anchor_chain_id)
+    return await anchor.ahead(anchor_deps(p))
 
 
 async def _compare(p: Parts, settlement: SettlementDeps) -> int:
@@ -248,7 +249,6 @@ def jobs(p: Parts) -> list[Job]:
     settlement = settlement_deps(p)
     withdrawals, router = p.withdrawals, p.router
     feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
-    anchors, anchor_chain_id = anchor_deps(p), p.installation.anchor_chain_id
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
         Job("settlement.standstill", lambda: _compare(p, settlement), every),
@@ -274,11 +274,24 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.flags", lambda: flags.step(router), RECONCILE_MS),
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
         Job("audit.sequence", lambda: sequence.run_all(p.db), every),
-        Job("assurance.anchor", lambda: anchor.step(anchors, anchor_chain_id), SLOW_MS),
+        *_anchor_jobs(p),
         Job("audit.checkpoint", lambda: _checkpoint(p), 2 * every),
         Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
     ]
     return listed
+
+
+def _anchor_jobs(p: Parts) -> list[Job]:
+    deps = anchor_deps(p)
+    steps: list[tuple[str, Callable[[int], Awaitable[object]]]] = [
+        ("assurance.anchor", lambda chain_id: anchor.step(deps, chain_id)),
+        ("assurance.anchor_evidence", lambda chain_id: anchor_evidence.step(deps, chain_id)),
+    ]
+    return [
+        Job(f"{name}.{chain_id}", functools.partial(run, chain_id), SLOW_MS)
+        for name, run in steps
+        for chain_id in deps.rules.chains
+    ]
 
 
 def deposit_deps(p: Parts) -> DepositDeps:

@@ -90,6 +90,8 @@ class EventKind(StrEnum):
     YIELD_ACCRUED = "yield.accrued"
     YIELD_SHARED = "yield.shared"
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
+    LOG_FORKED = "log.forked"
+    LOG_FORK_DISMISSED = "log.fork_dismissed"
     RECONCILE_DONE = "reconcile.done"
     ASSET_DRIFTED = "asset.drifted"
     SAFE_PROPOSED = "safe.proposed"
@@ -347,6 +349,14 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         f"origin:text size:number root:digest log_id:hash contract:address {_TX} "
         f"block_number:number block_hash:hash {_INT}",
     ),
+    # Somebody holds a root that is not ours for a size of ours. Nothing is anchored from here on,
+    # unless a person dismisses it.
+    EventKind.LOG_FORKED: _schema(
+        1,
+        "size:number ours?:digest theirs:digest source:text chain_id?:number contract?:address "
+        "block_number?:number block_hash?:hash",
+    ),
+    EventKind.LOG_FORK_DISMISSED: _schema(1, "size:number theirs:digest by:text reason:text"),
     # A token whose balances change by themselves; the ledger followed the chain.
     EventKind.ASSET_DRIFTED: _schema(
         1, f"account:text {_MOVED} gained:bool chain_id:number block_number:number"
