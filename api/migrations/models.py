@@ -1,6 +1,7 @@
 """Every table of the service, so that models and migrations can be compared."""
 
 from custody.assurance import models as assurance
+from custody.assurance.solvency import models as solvency
 from custody.audit import models as audit
 from custody.billing import models as billing
 from custody.core import idempotency
@@ -27,5 +28,6 @@ __all__ = [
     "router",
     "deposits",
     "settlement",
+    "solvency",
     "withdrawals",
 ]
