@@ -25,5 +25,6 @@ async def test_an_epoch_from_opening_to_own_proof(town: Town, tmp_path: Path) ->
     check.own(mine, town_prover.vkey, alice, {town.usdc: 1_000 * USDC, town.eth: 0})
     import json
     import pathlib
+
     pathlib.Path("/tmp/solv_report.json").write_text(json.dumps(file, indent=1))
     pathlib.Path("/tmp/solv_me.json").write_text(json.dumps(mine, indent=1))
