@@ -26,6 +26,12 @@ async def last_seq(s: ReadSession) -> int:
     return int(await s.scalar("SELECT last_value FROM transfer_seq"))
 
 
+async def has_books(s: ReadSession, tenant_id: TenantId) -> bool:
+    """Whether the tenant has any account: before that there is nothing to owe and nothing held."""
+    asked = "SELECT EXISTS (SELECT FROM accounts WHERE tenant_id = :tenant)"
+    return bool(await s.scalar(asked, {"tenant": tenant_id}))
+
+
 _CUSTOMERS = "SELECT id FROM customers WHERE tenant_id = :tenant ORDER BY id"
 _BALANCES = """
 SELECT owner_id, asset_id, sum(credits_posted - debits_posted) AS owed

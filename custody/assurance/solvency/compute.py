@@ -59,7 +59,7 @@ async def step(deps: SolvencyDeps, row: Row[Any]) -> int:
     async with deps.reads.db.write() as s:
         if not await states.move(s, row, State.COMPUTED, deps.reads.clock.now(), **values):
             return 0
-        await _store(s, row, made)
+        await store(s, row, made)
     return 1
 
 
@@ -166,7 +166,8 @@ VALUES (:tenant, :epoch, :number, :first_id, :records, :root)
 _ROWS = 64
 
 
-async def _store(s: WriteSession, row: Row[Any], made: tree.Tree) -> None:
+async def store(s: WriteSession, row: Row[Any], made: tree.Tree) -> None:
+    """The chunks of an epoch's tree."""
     rows = []
     for number, root in enumerate(made.chunks):
         records = made.records[number * tree.CHUNK : (number + 1) * tree.CHUNK]

@@ -19,7 +19,6 @@ from custody.assurance.solvency.states import ENDED, State
 from custody.audit import log
 from custody.core.canonical import Json
 from custody.core.db import WriteSession
-from custody.core.errors import Broken
 from custody.core.ids import TenantId, format_id
 from custody.core.ownership import entity_of
 from custody.core.serialization import dumps_text
@@ -38,6 +37,8 @@ async def step(deps: SolvencyDeps, tenant_id: TenantId) -> int:
     now = deps.reads.clock.now()
     async with deps.reads.db.read() as s:
         row = await states.newest(s, tenant_id)
+        if row is None and not await owed.has_books(s, tenant_id):
+            return 0
     if row is None or State(row.state) in ENDED:
         if row is not None and (now - row.created_at).total_seconds() < deps.rules.interval_s:
             return 0
@@ -173,10 +174,3 @@ async def _fail(deps: SolvencyDeps, row: Row[Any], reason: str) -> int:
 
 def _now(deps: SolvencyDeps) -> datetime:
     return deps.reads.clock.now()
-
-
-def require_challenge(row: Row[Any]) -> bytes:
-    """The challenge of an epoch that has one. Raises Broken."""
-    if row.challenge is None:
-        raise Broken(f"epoch {row.epoch} is {row.state} without a challenge")
-    return bytes(row.challenge)

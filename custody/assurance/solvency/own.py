@@ -29,7 +29,7 @@ async def own_proof(
     Raises Conflict before the epoch is served, NotFound for a customer that came after it or an
     epoch whose leaves are erased.
     """
-    _require_serving(row)
+    require_serving(row)
     found = await leaf_proof(s, row, customer)
     if found is None:
         raise NotFound("own proof of epoch", row.epoch)
@@ -38,7 +38,7 @@ async def own_proof(
 
 async def report_file(s: ReadSession, row: Row[Any], folder: Path, anchors: AnchorReader) -> Json:
     """The whole file for `verify.py solvency`. Requires a snapshot. Raises Conflict as above."""
-    _require_serving(row)
+    require_serving(row)
     return {"schema": FILE_SCHEMA, "report": row.report, **await _logged(s, row, folder, anchors)}
 
 
@@ -57,7 +57,8 @@ async def chosen(s: ReadSession, tenant_id: TenantId, epoch: int | None) -> Row[
     return row
 
 
-def _require_serving(row: Row[Any]) -> None:
+def require_serving(row: Row[Any]) -> None:
+    """Raises Conflict before the epoch is anchored and looked over."""
     if State(row.state) is not State.SERVING:
         raise Conflict(f"epoch {row.epoch} is {row.state}: nothing is given out before its anchor")
 

@@ -1,17 +1,16 @@
 """computed -> logged -> anchored -> serving: signatures, the log's entry, the anchor."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
 
-from custody.assurance.solvency import check, layout, own, owners, report, states
+from custody.assurance.solvency import check, layout, own, owners, report, signatures, states
 from custody.assurance.solvency.deps import SolvencyDeps
 from custody.assurance.solvency.layout import Context
 from custody.assurance.solvency.states import State
 from custody.audit import log
-from custody.core.db import ReadSession, WriteSession
+from custody.core.db import WriteSession
 from custody.core.errors import Broken
 from custody.core.ids import CustomerId, TenantId, format_id
 from custody.core.serialization import dumps_text
@@ -44,7 +43,7 @@ async def log_report(deps: SolvencyDeps, row: Row[Any]) -> int:
 async def _members(deps: SolvencyDeps, row: Row[Any]) -> tuple[list[Json], bool]:
     """Owners with signatures, and whether a Safe's are missing."""
     async with deps.reads.db.read() as s:
-        given = await safe_signatures(s, TenantId(row.tenant_id), row.epoch)
+        given = await signatures.of_epoch(s, TenantId(row.tenant_id), row.epoch)
     tenant, members, missing = format_id("tenant", row.tenant_id), [], False
     for draft in row.owners:
         if draft["kind"] == "safe":
@@ -58,20 +57,6 @@ async def _members(deps: SolvencyDeps, row: Row[Any]) -> tuple[list[Json], bool]
         else:
             members.append(member)
     return members, missing
-
-
-async def safe_signatures(
-    s: ReadSession, tenant_id: TenantId, epoch: int
-) -> Mapping[tuple[str, str], dict[str, str]]:
-    """By (chain, Safe): the signature of each owner that gave one."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for r in await s.all(
-        "SELECT chain_id, address, owner, signature FROM solvency_signatures"
-        " WHERE tenant_id = :tenant AND epoch = :epoch",
-        {"tenant": tenant_id, "epoch": epoch},
-    ):
-        found.setdefault((str(r.chain_id), r.address), {})[r.owner] = r.signature
-    return found
 
 
 def _entry(row: Row[Any], made: Json) -> Json:
