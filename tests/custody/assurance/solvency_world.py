@@ -94,7 +94,8 @@ class Epoch:
 
     @property
     def file(self) -> Json:
-        return {"report": self.report, **self.logged()}
+        head = {"schema": "moorage.solvency.file/1", "report": self.report}
+        return {**head, **self.logged(), "anchor": None}
 
     @property
     def trusted(self) -> dict[str, str]:
@@ -108,6 +109,7 @@ class Epoch:
         """The file for a customer about the leaf with this id."""
         index = self.ids.index(id_)
         return {
+            "schema": "moorage.solvency.me/1",
             "context": self.context.to_json(),
             "customer": format_id("customer", customer),
             "salt": "0x" + salt.hex(),
@@ -116,6 +118,7 @@ class Epoch:
             "balances": [str(v) for v in self.levels[0][index].sums],
             "path": [_step(level[index >> n ^ 1]) for n, level in enumerate(self.levels[:-1])],
             **self.logged(),
+            "anchor": None,
         }
 
     def logged(self) -> Json:

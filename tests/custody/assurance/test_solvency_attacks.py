@@ -6,7 +6,11 @@ signatures are made again), so that only the check that is meant can object.
 
 import copy
 import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from coincurve import PrivateKey
@@ -14,7 +18,9 @@ from coincurve import PrivateKey
 from custody.assurance.solvency import check, check_report, layout, report
 from custody.assurance.solvency.layout import Node, OutOfRange
 from custody.assurance.solvency.tree import Leaves, build, leaf_ids, words
+from custody.core import canonical
 from custody.core.ids import format_id
+from tests.custody.assurance import auditor
 from tests.custody.assurance.solvency_world import (
     ALICE,
     ASSETS,
@@ -37,8 +43,37 @@ pytestmark = pytest.mark.unit
 Json = dict[str, Any]
 
 
-def check_file(made: Epoch, **options: Any) -> None:
-    check_report.check(made.file, VKEY, made.trusted, **options)
+def check_file(made: Epoch, *, epoch: int | None = None, others: Sequence[Json] = ()) -> None:
+    """By our check and by the auditor's."""
+    trust = [f"--log-key={VKEY}", *auditor.options("block", made.trusted)]
+    trust += [] if epoch is None else [f"--epoch={epoch}"]
+    with tempfile.TemporaryDirectory() as folder:
+        for other in others:
+            path = Path(folder) / "other.json"
+            path.write_bytes(canonical.encode(other))
+            trust.append(f"--other={path}")
+
+        def ours() -> None:
+            check_report.check(made.file, VKEY, made.trusted, epoch=epoch, others=others)
+
+        auditor.agrees(ours, "solvency", made.file, trust)
+
+
+def check_own(
+    found: Json,
+    customer: UUID,
+    balances: Mapping[str, int] | None = None,
+    epoch: int | None = None,
+) -> None:
+    """The same for a holder's file."""
+    trust = [f"--log-key={VKEY}", f"--customer={format_id('customer', customer)}"]
+    trust += auditor.options("balance", balances or {})
+    trust += [] if epoch is None else [f"--epoch={epoch}"]
+
+    def ours() -> None:
+        check.own(found, VKEY, customer, balances, epoch)
+
+    auditor.agrees(ours, "me", found, trust)
 
 
 def caught(step_and_reason: str) -> Any:
@@ -50,8 +85,8 @@ def test_an_honest_epoch_passes() -> None:
     """Everything below is one change away from this."""
     epoch = Epoch()
     check_file(epoch, epoch=1)
-    check.own(epoch.own(ALICE), VKEY, ALICE, {USDC: 1_000, ETH: 5, SHARE: 2_000}, epoch=1)
-    check.own(epoch.own(CAROL), VKEY, CAROL, {USDC: 0})
+    check_own(epoch.own(ALICE), ALICE, {USDC: 1_000, ETH: 5, SHARE: 2_000}, epoch=1)
+    check_own(epoch.own(CAROL), CAROL, {USDC: 0})
     check.epochs(epoch.log)
     balances = {c: [held.get(a, 0) for a in ASSETS] for c, held in customers().items()}
     check.full(epoch.plan.secret, epoch.context, epoch.published, balances)
@@ -68,7 +103,7 @@ def test_1_sum_only_parents() -> None:
         return Node(hashlib.sha256(layout.NODE + body).digest(), sums)
 
     with caught("path: leads to another root"):
-        check.own(Epoch(Plan(parent=shifted)).own(ALICE), VKEY, ALICE)
+        check_own(Epoch(Plan(parent=shifted)).own(ALICE), ALICE)
 
 
 def test_1_a_sum_moved_to_the_sibling_is_seen() -> None:
@@ -78,7 +113,7 @@ def test_1_a_sum_moved_to_the_sibling_is_seen() -> None:
     found["path"][3]["sums"] = [str(int(v) + 1) for v in step]
     found["path"][4]["sums"] = [str(max(int(v) - 1, 0)) for v in found["path"][4]["sums"]]
     with caught("path: leads to another root"):
-        check.own(found, VKEY, ALICE)
+        check_own(found, ALICE)
 
 
 @pytest.mark.parametrize("amount", [-1, 2**128])
@@ -91,7 +126,7 @@ def test_2_a_balance_below_zero_or_over_its_bits(amount: int) -> None:
     found = Epoch().own(ALICE)
     found["path"][0]["sums"] = [str(amount), "0", "0", "0"]
     with pytest.raises(OutOfRange):
-        check.own(found, VKEY, ALICE)
+        check_own(found, ALICE)
 
 
 def test_2_a_sum_that_wraps_around() -> None:
@@ -105,7 +140,7 @@ def test_2_a_sum_that_wraps_around() -> None:
 
     owed = {ALICE: {USDC: half}, BOB: {USDC: half}, CAROL: {}}
     with pytest.raises(OutOfRange):
-        check.own(Epoch(Plan(owed=owed, parent=wrapping)).own(ALICE), VKEY, ALICE)
+        check_own(Epoch(Plan(owed=owed, parent=wrapping)).own(ALICE), ALICE)
     ids = leaf_ids(b"\x01" * 32, bytes(32), ALICE.bytes + BOB.bytes)
     with pytest.raises(OutOfRange):
         build(b"\x01" * 32, bytes(32), Leaves(ids, words([[half], [half]], 1)))
@@ -118,10 +153,10 @@ def test_3_one_leaf_for_two_users() -> None:
     salt = layout.salt_of(epoch.plan.secret, epoch.context.hash, ALICE)
     for_bob = epoch.own_at(layout.id_of(epoch.context.hash, salt, ALICE), BOB, salt)
     with caught("path: leads to another root"):
-        check.own(for_bob, VKEY, BOB, same)
+        check_own(for_bob, BOB, same)
     for_bob["customer"] = format_id("customer", ALICE)
     with caught("id: is another customer's"):
-        check.own(for_bob, VKEY, BOB, same)
+        check_own(for_bob, BOB, same)
 
 
 def test_3_one_id_twice_makes_no_tree() -> None:
@@ -141,7 +176,7 @@ def test_4_a_salt_that_is_not_bound_to_the_account(monkeypatch: pytest.MonkeyPat
         epoch = Epoch()
         found = epoch.own(ALICE)
     with caught("path: leads to another root"):
-        check.own(found, VKEY, ALICE)
+        check_own(found, ALICE)
 
 
 def test_5_an_excluded_user() -> None:
@@ -158,7 +193,7 @@ def test_5_an_excluded_user() -> None:
 def test_5_a_balance_that_was_cut() -> None:
     epoch = Epoch(Plan(owed={**customers(), ALICE: {USDC: 1}}))
     with caught("balances: "):
-        check.own(epoch.own(ALICE), VKEY, ALICE, {USDC: 1_000})
+        check_own(epoch.own(ALICE), ALICE, {USDC: 1_000})
 
 
 def test_6_no_id_leaks() -> None:
@@ -193,12 +228,12 @@ def test_7_nothing_links_two_epochs() -> None:
     # A proof of one epoch says nothing in the other.
     mixed = {**first.own(ALICE), **second.logged()}
     with caught("epoch: "):
-        check.own(mixed, VKEY, ALICE)
+        check_own(mixed, ALICE)
 
 
 def test_8_dummy_users() -> None:
     """Padding that owes something hides who is owed, or swells what is: the tree is not remade."""
-    dummy = {**customers(), **{type(ALICE)(int=0xD00 + n): {USDC: 1} for n in range(3)}}
+    dummy = {**customers(), **{UUID(int=0xD00 + n): {USDC: 1} for n in range(3)}}
     epoch = Epoch(Plan(owed=dummy))
     balances = {c: [held.get(a, 0) for a in ASSETS] for c, held in customers().items()}
     with caught("tree: "):
@@ -302,14 +337,14 @@ def test_13_a_root_shown_differently_to_two_users() -> None:
     shown, hidden = Epoch(), Epoch(Plan(owed={ALICE: {USDC: 1_000, ETH: 5, SHARE: 2_000}}))
     mixed = hidden.own(ALICE) | shown.logged()
     with caught("path: leads to another root"):
-        check.own(mixed, VKEY, ALICE)
+        check_own(mixed, ALICE)
     text = hidden.own(ALICE)
     text["published"] = text["published"] | {
         "hashes": shown.own(ALICE)["published"]["hashes"],
         "checkpoint": shown.own(ALICE)["published"]["checkpoint"],
     }
     with caught("log: "):
-        check.own(text, VKEY, ALICE)
+        check_own(text, ALICE)
     both = [*shown.log, hidden.log[1]]
     with caught("epochs: 1 has two reports"):
         check.epochs(both)
@@ -323,7 +358,7 @@ def test_14_replayed_epochs() -> None:
     """Last epoch's proof, last epoch's statements, last epoch's report under a new number."""
     first, second = Epoch(), Epoch(Plan(epoch=2, challenge_hash=b"\x67" * 32))
     with caught("epoch: is 1 and not 2"):
-        check.own(first.own(ALICE), VKEY, ALICE, epoch=2)
+        check_own(first.own(ALICE), ALICE, epoch=2)
     changed = copy.deepcopy(second.report)
     changed["owners"] = copy.deepcopy(first.report["owners"])
     second.publish(changed)
