@@ -1,7 +1,8 @@
 """What is owed to every customer at a block of each chain: the liabilities of a solvency report.
 
 Posted balances: held money is still owed. What happened on a chain after its block is taken back
-out; what happened in the ledger alone counts up to the snapshot that this is read in.
+out, with all that the ledger did since the first such journal; so nobody is below zero because
+money of a later block has already gone on.
 """
 
 from collections.abc import Mapping
@@ -39,16 +40,26 @@ FROM accounts WHERE tenant_id = :tenant AND kind = 'liability' AND owner_id IS N
 GROUP BY owner_id, asset_id
 HAVING sum(credits_posted - debits_posted) <> 0
 """
+# From the first journal of a customer about a later block on, what is not about an earlier one is
+# taken back out: the ledger as it was then, and after it only what the blocks hold.
 _LATER = """
-SELECT a.owner_id, a.asset_id,
-       sum(CASE WHEN t.credit_account_id = a.id THEN t.amount ELSE -t.amount END) AS change
-FROM transfers t
-JOIN accounts a ON a.tenant_id = t.tenant_id AND a.kind = 'liability' AND a.owner_id IS NOT NULL
-  AND a.id IN (t.debit_account_id, t.credit_account_id)
-JOIN assets s ON s.id = a.asset_id
-WHERE t.tenant_id = :tenant AND t.seq > :floor AND coalesce(t.chain_id, s.chain_id) = :chain
-  AND t.block_number > :block AND t.kind IN ('posted', 'post')
-GROUP BY a.owner_id, a.asset_id
+WITH pins AS (
+    SELECT chain, block FROM unnest(CAST(:chains AS bigint[]), CAST(:blocks AS bigint[]))
+        AS p(chain, block)
+), late AS (
+    SELECT t.seq, t.kind, a.owner_id, a.asset_id, t.block_number > p.block AS is_later,
+           CASE WHEN t.credit_account_id = a.id THEN t.amount ELSE -t.amount END AS change
+    FROM transfers t
+    JOIN accounts a ON a.id IN (t.debit_account_id, t.credit_account_id)
+      AND a.tenant_id = t.tenant_id AND a.kind = 'liability' AND a.owner_id IS NOT NULL
+    JOIN assets s ON s.id = a.asset_id
+    LEFT JOIN pins p ON p.chain = coalesce(t.chain_id, s.chain_id)
+    WHERE t.tenant_id = :tenant AND t.seq > :floor
+)
+SELECT owner_id, asset_id, sum(change) AS change FROM late
+WHERE seq >= (SELECT min(seq) FROM late WHERE is_later) AND is_later IS NOT FALSE
+  AND kind IN ('posted', 'post')
+GROUP BY owner_id, asset_id
 """
 
 
@@ -58,18 +69,21 @@ async def at_blocks(
     """Requires a snapshot, `blocks` of all chains, and that no journal up to place `floor` in the
     order of posting is about a later block.
 
-    Raises Broken where a customer would be below zero: money that came after the block has already
-    gone on in the ledger. A later block, or the next epoch, has no such customer.
+    Raises Broken where a customer would be below zero.
     """
     customers = tuple(r.id for r in await s.all(_CUSTOMERS, {"tenant": tenant_id}))
     found: dict[tuple[UUID, str], int] = {}
     for row in await s.all(_BALANCES, {"tenant": tenant_id}):
         found[row.owner_id, row.asset_id] = int(row.owed)
-    for chain_id, block in blocks.items():
-        asked = {"tenant": tenant_id, "floor": floor, "chain": chain_id, "block": block}
-        for row in await s.all(_LATER, asked):
-            key = (row.owner_id, row.asset_id)
-            found[key] = found.get(key, 0) - int(row.change)
+    asked = {
+        "tenant": tenant_id,
+        "floor": floor,
+        "chains": list(blocks),
+        "blocks": list(blocks.values()),
+    }
+    for row in await s.all(_LATER, asked):
+        key = (row.owner_id, row.asset_id)
+        found[key] = found.get(key, 0) - int(row.change)
     below = sum(v < 0 for v in found.values())
     if below:
         raise Broken(f"{below} balances are below zero at the pinned blocks")

@@ -106,17 +106,23 @@ async def test_what_is_owed_is_what_the_block_knows(town: Town) -> None:
     await town.give(alice, bob, town.usdc, 300 * USDC)
     shared = {(alice, town.usdc): 700 * USDC, (bob, town.usdc): 300 * USDC}
     assert await owes(town, {chain: block}, floor) == shared
-    with pytest.raises(Broken, match="below zero"):
-        await owes(town, {chain: block - 1}, floor)
+    # Before the deposit's block the gift of its money had not been made, either.
+    assert await owes(town, {chain: block - 1}, floor) == {}
+    # Nor had a gift of money that came later: bob would be below zero.
+    await town.deposit(bob, town.usdc, 9 * USDC)
+    await town.give(bob, alice, town.usdc, 309 * USDC)
+    assert await owes(town, {chain: block}, floor) == shared
+    await town.give(alice, bob, town.usdc, 300 * USDC)
     w = await ask(town, alice, 500 * USDC)
     await run_until_released(town, w)
-    assert await owes(town, {chain: block}, floor) == shared
+    before = await town.client.block_number()
+    held = await owes(town, {chain: before}, floor)
+    assert held == {(alice, town.usdc): 709 * USDC, (bob, town.usdc): 300 * USDC}
     for _ in range(8):
         await town.step_all(mine=CONFIRMATIONS)
-    assert await owes(town, {chain: block}, floor) == shared
-    height = await town.client.block_number()
-    paid = await owes(town, {chain: height}, floor)
-    assert paid[alice, town.usdc] == 200 * USDC
+    assert await owes(town, {chain: before}, floor) == held
+    paid = await owes(town, {chain: await town.client.block_number()}, floor)
+    assert paid == held | {(alice, town.usdc): 209 * USDC}
 
 
 async def owes(town: Town, blocks: dict[int, int], floor: int) -> dict[Any, int]:
