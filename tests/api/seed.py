@@ -334,7 +334,7 @@ async def plant(world: World) -> Objects:
     assert own_token is not None
     ids |= await _governed(db, ours)
     ids["token_id"] = format_id("token", own_token.id)
-    await solvency_seed.log_epoch(db, ours)
+    await solvency_seed.log_epoch(db, ours, FakeSigner().log_key.name)
     await _checkpoint(world)
     await solvency_seed.serve(db, ours)
     async with db.read() as s:

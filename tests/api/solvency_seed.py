@@ -15,9 +15,9 @@ SECRET, CHALLENGE = b"\x01" * 32, b"\x02" * 32
 _HASH = "0x" + "ab" * 32
 
 
-async def log_epoch(db: Database, party: Party) -> None:
+async def log_epoch(db: Database, party: Party, origin: str) -> None:
     """Up to `logged`. The state's words are made up: nobody reads a chain here."""
-    entity = f"moorage.test/{format_id('tenant', party.tenant)}"
+    entity = f"{origin}/{format_id('tenant', party.tenant)}"
     assets = tuple(sorted({USDC}))
     context = Context(entity, 1, CHALLENGE, assets, ())
     async with db.snapshot() as s:

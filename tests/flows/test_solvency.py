@@ -11,10 +11,13 @@ import pytest
 from custody.assurance.solvency import check, check_report, compute, epochs, publish, states
 from custody.assurance.solvency.states import MOVES, State
 from custody.core.errors import Broken, Conflict, NotFound
-from custody.core.ids import CustomerId, format_id
+from custody.core.ids import CustomerId, PoolId, TransferId, format_id, new_uuid7
+from custody.core.money import AssetId
 from custody.core.ports import SignerUnavailable
 from custody.core.serialization import loads
-from custody.ledger import owed
+from custody.ledger import accounts, assets, chart, owed
+from custody.ledger.posting import Transfer, post_or_raise
+from custody.ledger.prices import RAY, SharePrice, record_price
 from tests.fixtures.paying import ask, funded, run_until_released
 from tests.fixtures.solvent import KNOWS_SOLVENCY, Prover, prover, verify
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
@@ -123,6 +126,39 @@ async def test_what_is_owed_is_what_the_block_knows(town: Town) -> None:
     assert await owes(town, {chain: before}, floor) == held
     paid = await owes(town, {chain: await town.client.block_number()}, floor)
     assert paid == held | {(alice, town.usdc): 209 * USDC}
+
+
+async def test_shares_of_a_pool_are_owed_at_their_price(town: Town, made: Prover) -> None:
+    """A holder sees the own shares; what they are worth is in the context of every proof."""
+    await town.fund_operator("gas")
+    alice, pool_id = await paid_in(town), PoolId(new_uuid7())
+    share, height = AssetId(f"share:{pool_id.hex}"), await town.client.block_number()
+    async with town.db.write() as s:
+        await assets.register(s, share, "share", 24)
+        owner = await accounts.ensure(
+            s, town.tenant_id, chart.customer(alice), share, "liability", owner_id=alice
+        )
+        issuer = await accounts.ensure(
+            s, town.tenant_id, chart.pool_shares(pool_id), share, "equity", may_go_negative=True
+        )
+        given = Transfer(
+            id=TransferId(new_uuid7()), tenant_id=town.tenant_id, debit=issuer, credit=owner,
+            amount=7, code="test.issued", event_at=town.now(),
+        )  # fmt: skip
+        await post_or_raise(s, [given])
+        for block, price in ((height, RAY // 3), (height + 10**6, RAY)):
+            at = SharePrice(
+                pool_id, town.eth, price, 0, 0, town.chain_id, block, town.now()
+            )  # fmt: skip
+            await record_price(s, town.tenant_id, at)
+    await made.until(State.SERVING)
+    file, mine = await made.file(), await made.own(alice)
+    check_report.check(file, made.vkey, made.trusted(file))
+    check.own(mine, made.vkey, alice, {share: 7, town.eth: 2 * ETHER})
+    (line,) = mine["context"]["prices"]
+    assert (line["share"], line["price_ray"]) == (share, str(RAY // 3))
+    (total,) = [t for t in file["report"]["totals"] if t["asset"] == town.eth]
+    assert total["owed"] == str(2 * ETHER + 3)
 
 
 async def owes(town: Town, blocks: dict[int, int], floor: int) -> dict[Any, int]:
