@@ -15,10 +15,13 @@ from api.embedded import database_urls
 from api.followers import follow
 from api.followers.tenant_events import TenantEvents
 from api.worker import Job
+from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.registry import Registry
 from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, reconcile
 from custody.assurance.anchor_effects import AnchorEffects
+from custody.assurance.solvency import epochs as solvency
+from custody.assurance.solvency.deps import Rules, SolvencyDeps
 from custody.audit import checkpoint, sequence
 from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
@@ -28,6 +31,7 @@ from custody.core.errors import Broken, InvalidInput
 from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
 from custody.core.isolation import each
+from custody.core.ports import SignerUnavailable
 from custody.core.settings import Settings
 from custody.deposits import addresses, credit, freezes, looks, scan, unlisted
 from custody.deposits.deps import DepositDeps
@@ -48,6 +52,7 @@ from custody.withdrawals.liquidity import FillEffects
 from custody.withdrawals.settle import PayoutEffects
 from router import (
     accrual,
+    books,
     departures,
     effects,
     exchange,
@@ -70,6 +75,8 @@ PRICES_MS = 15_000
 """Well within the age that a price may have."""
 KRAKEN_PAUSE_US = 1_000_000
 """Between two private calls: within the allowance of the second tier of its accounts."""
+SOLVENCY, SOLVENCY_DEVNET = Rules(), Rules(interval_s=300)
+"""A report a day; on a devnet, whose days are short, every five minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +282,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
         Job("audit.sequence", lambda: sequence.run_all(p.db), every),
         *_anchor_jobs(p),
+        Job("assurance.solvency", lambda: _prove_solvency(p), SLOW_MS),
         Job("audit.checkpoint", lambda: _checkpoint(p), 2 * every),
         Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
     ]
@@ -350,6 +358,32 @@ async def _follow_drift(p: Parts, chain_id: int) -> None:
 def _reconcile_deps(p: Parts) -> reconcile.ReconcileDeps:
     holdings = ExchangeHoldings(p.registry, p.exchanges)
     return reconcile.ReconcileDeps(p.db, p.clock, p.registry, p.clients, holdings)
+
+
+async def _prove_solvency(p: Parts) -> None:
+    deps = solvency_deps(p)
+
+    async def one(tenant: tenants.Tenant) -> int:
+        try:
+            return await solvency.step(deps, tenant.id)
+        except (ChainError, SignerUnavailable) as error:
+            logger.warning("solvency waits", extra={"tenant": tenant.id, "error": error})
+            return 0
+
+    await each(logger, "solvency", await _tenants(p), one)
+
+
+def solvency_deps(p: Parts) -> SolvencyDeps:
+    devnet = all(chain.devnet for chain in p.registry.chains.values())
+    return SolvencyDeps(
+        _reconcile_deps(p),
+        p.signer,
+        _origin(p),
+        p.settings.audit_folder,
+        p.installation.anchor_chain_id,
+        books.tiers_by_account,
+        SOLVENCY_DEVNET if devnet else SOLVENCY,
+    )
 
 
 async def _tenants(p: Parts) -> list[tenants.Tenant]:

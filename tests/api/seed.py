@@ -35,6 +35,7 @@ from custody.withdrawals.request import RequestInput, request
 from router import models, pool
 from router.books import Pool
 from router.tiers import Tier
+from tests.api import solvency_seed
 from tests.api.conftest import NOW, Approver, Party, World
 from tests.api.support import CHAIN, REGISTRY, USDC, FakeSigner
 
@@ -355,7 +356,9 @@ async def plant(world: World) -> Objects:
     assert own_token is not None
     ids |= await _governed(db, ours)
     ids["token_id"] = format_id("token", own_token.id)
+    await solvency_seed.log_epoch(db, ours, FakeSigner().log_key.name)
     await _checkpoint(world)
+    await solvency_seed.serve(db, ours)
     async with db.read() as s:
         ids["seq"] = str(
             await s.scalar(

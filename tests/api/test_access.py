@@ -63,8 +63,8 @@ NEEDS_CHAIN |= {"deposits confirm", "risk-policies limits", "audit prove-anchor"
 """Nothing to read without a node: an allowed caller gets as far as that."""
 
 
-NEEDS_SAFE = {"cold-storage add"}
-"""Refused without one; tests/flows/test_cold.py has the rest."""
+NEEDS_SAFE = {"cold-storage add", "solvency sign"}
+"""Refused without one; tests/flows/test_cold.py and test_solvency_safe.py have the rest."""
 NEEDS_BYTES = {"intents cancel", "restored-payments resolve"}
 """Refused as 409 before anything is signed; tests/api/test_cancel.py has the rest."""
 NEEDS_TWO = {"deposits unfreeze", "deposits dismiss"}
@@ -178,6 +178,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "restored-payments resolve": lambda: {"outcome": "charged"},
         "safe-proposals sign": lambda: {"safe_tx_hash": "0x" + "ab" * 32, "signature": "0x"},
         "safe-proposals reject": lambda: {"reason": "not wanted any more"},
+        "solvency sign": lambda: {"safe_digest": "0x" + "ab" * 32, "signature": "0x"},
         "cold-storage add": lambda: {"asset": USDC, "amount": "1"},
         "approvals create": lambda: approval(o),
         "screening load": lambda: {"addresses": []},
