@@ -8,11 +8,12 @@ What is in it, and in which form: `evidence.py`; which steps it claims to hold: 
 from collections.abc import Sequence
 from uuid import UUID
 
-from custody.assurance import evidence
+from custody.assurance import anchor_forks, anchor_proofs, evidence
 from custody.assurance.disclosures import disclosed
 from custody.audit.checkpoint import Checkpoint, checkpoint_of, latest_checkpoint
 from custody.core.db import ReadSession
 from custody.core.errors import NotFound
+from custody.ledger import sealed
 
 RECENT_CHECKPOINTS = 8
 
@@ -54,6 +55,8 @@ async def build(
     heads = await s.all(_HEADS, {"size": head.size, "recent": RECENT_CHECKPOINTS})
     anchors = await s.all(_ANCHORS, {"size": head.size})
     leaves = await _leaves(s, head.size, tenant_id)
+    proofs = await anchor_proofs.for_bundle(s, head.size)
+    forks = await anchor_forks.for_bundle(s, log_vkey)
     return evidence.pack(
         evidence.Evidence(
             vkey=log_vkey,
@@ -61,6 +64,8 @@ async def build(
             older=[Checkpoint(**row._mapping) for row in heads],
             leaves=leaves,
             anchors=[row.evidence for row in anchors],
+            proofs={**proofs, **forks},
+            ledger=await sealed.export_csv(s, head.size, tenant_id) if ledger else None,
             disclosures=await disclosed(s, leaves, tenant_id, disclose),
         )
     )

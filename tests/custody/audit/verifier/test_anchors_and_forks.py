@@ -310,5 +310,5 @@ def test_a_chains_report_cannot_be_proved_offline() -> None:
         "block_hash": "0x" + "2" * 64,
     }
     assert ask(fork(theirs=theirs)).code == 2
-    nothing = {"note": None, "root": None, "consistency": []}
+    nothing: dict[str, Any] = {"note": None, "root": None, "consistency": []}
     assert ask(fork(theirs=theirs, ours=nothing)).code == 2
