@@ -190,6 +190,7 @@ async def build(settings: Settings) -> Deps:
         withdrawals=p.withdrawals,
         router=p.router,
         installation=p.installation.body,
+        anchor_proof=anchor_proofs.covering,
     )
 
 
