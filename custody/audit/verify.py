@@ -909,7 +909,7 @@ class Trust:
     """What the auditor knows from elsewhere. Of a chain: its anchor contract and a block's hash.
 
     `customer`, `balances` and `epoch` are what a holder knows of himself; `mappings` are slots of
-    tokens' balances that he has looked up.
+    tokens' balances that he has looked up, `codes` hashes of contracts' code by address.
     """
 
     address: str | None = None
@@ -923,6 +923,7 @@ class Trust:
     epoch: int | None = None
     anchor_needed: bool = True
     mappings: dict[str, int] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
     spread_s: int = 0
 
     def block(self, chain_id: int) -> bytes | None:
@@ -2962,6 +2963,7 @@ class Solvency(Epoch):
         report = Report()
         self.other = other
         self.blocks: dict[int, Block] = {}
+        self.codes: dict[str, tuple[str, str]] = {}
         if not report.run("form", lambda: self.form(data)):
             return report
         report.claims += ["chains"]
@@ -2974,6 +2976,7 @@ class Solvency(Epoch):
             ("chains", self.chains),
             ("moment", self.moment),
             ("ownership", self.ownership),
+            ("owners' code", self.owners_code),
             ("reserves", self.reserves),
             ("read reserves", self.read_again),
             ("stated reserves", self.stated),
@@ -3127,6 +3130,20 @@ class Solvency(Epoch):
         if recover(digest, hex_bytes(owner["signature"], where), where) != owner["by"].lower():
             raise Wrong(where, f"is not signed by {owner['by']}")
 
+    def owners_code(self) -> str:
+        """Whose slots were read: only in a Safe's or a guard's code do they mean an owner."""
+        if not self.codes:
+            raise Skipped("no contract among them")
+        for address, (kind, code) in sorted(self.codes.items()):
+            known = self.trust.codes.get(address)
+            if known is not None and known.lower() != code:
+                raise Wrong(address, f"is no {kind} that you know: its code is {code}")
+        open_ = {a: of for a, of in self.codes.items() if a not in self.trust.codes}
+        if open_:
+            listed = ", ".join(f"{kind} {a} {code}" for a, (kind, code) in sorted(open_.items()))
+            raise Skipped(f"give --code ADDRESS=HASH to compare: {listed}")
+        return f"{len(self.codes)} contracts have the code that you know"
+
     def by_key(self, owner: dict[str, Any], _state: bytes, where: str) -> None:
         keys(owner, "chain_id address kind by signature", where)
         if owner["by"].lower() != owner["address"].lower():
@@ -3140,6 +3157,7 @@ class Solvency(Epoch):
         if owner["by"].lower() != address:
             raise Wrong(where, "somebody else says so")
         account = self._account(owner["account"], address, state, where)
+        self.codes[address] = ("Safe", "0x" + account.code_hash.hex())
         threshold = shown_slot(owner["threshold"], where)
         check_slot(account, threshold, SAFE_THRESHOLD_SLOT.to_bytes(32, "big"), where)
         digest = self._safe_message(owner, address)
@@ -3164,7 +3182,9 @@ class Solvency(Epoch):
     def by_guard(self, owner: dict[str, Any], state: bytes, where: str) -> None:
         keys(owner, "chain_id address kind by signature account slot", where)
         self._signed(owner, where)
-        account = self._account(owner["account"], owner["address"].lower(), state, where)
+        address = owner["address"].lower()
+        account = self._account(owner["account"], address, state, where)
+        self.codes[address] = ("guard", "0x" + account.code_hash.hex())
         shown = shown_slot(owner["slot"], where)
         check_slot(account, shown, GUARD_ALLOCATOR_SLOT.to_bytes(32, "big"), where)
         if shown.value % 2**160 != int(owner["by"], 16):
@@ -3573,6 +3593,7 @@ def _add_epoch(me: argparse.ArgumentParser, solvency: argparse.ArgumentParser) -
     me.add_argument("--balance", action="append", default=[], metavar="ASSET=AMOUNT")
     solvency.add_argument("--other", type=Path, help="another entity's report of the same time")
     solvency.add_argument("--mapping", action="append", default=[], metavar="ASSET=SLOT")
+    solvency.add_argument("--code", action="append", default=[], metavar="ADDRESS=HASH")
     solvency.add_argument("--spread-s", type=int, default=0, help="between the chains' clocks")
 
 
@@ -3600,10 +3621,11 @@ def _trust(args: argparse.Namespace) -> Trust:
         epoch=get("epoch"),
         anchor_needed=not get("no_anchor"),
         mappings={k: int(v) for k, v in mappings.items()},
+        codes={k.lower(): v for k, v in _pairs(get("code") or []).items()},
         spread_s=get("spread_s") or 0,
     )
-    hashes = [h for h in (trust.block_hash, trust.code_hash, *trust.blocks.values()) if h]
-    if not all(re.fullmatch("0x[0-9a-fA-F]{64}", h) for h in hashes):
+    hashes = [trust.block_hash, trust.code_hash, *trust.blocks.values(), *trust.codes.values()]
+    if not all(re.fullmatch("0x[0-9a-fA-F]{64}", h) for h in hashes if h):
         raise ValueError("a hash is 0x and 64 hex digits")
     if trust.block_hash and trust.chain_id is None:
         raise ValueError("--block-hash goes with --chain-id")

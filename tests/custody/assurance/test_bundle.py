@@ -21,9 +21,11 @@ from custody.assurance import archive, bundle
 from custody.audit import verify
 from custody.core import canonical
 from custody.core.db import Database
-from custody.core.errors import NotFound
+from custody.core.errors import InvalidInput, NotFound
+from custody.core.ids import TenantId
+from custody.parties import personal
 from tests.custody.assurance.story import PAYEE, Person, Story, payout
-from tests.custody.audit.entries import TENANT, LogSigner, add, sign_log
+from tests.custody.audit.entries import AT, TENANT, LogSigner, add, sign_log
 
 pytestmark = pytest.mark.postgres
 
@@ -182,6 +184,32 @@ async def test_missing_files_are_found(good: bytes, name: str) -> None:
     files = files_of(good)
     del files[name]
     assert failures(forged(files))
+
+
+async def test_personal_data_is_opened_to_whom_it_is_disclosed(
+    database: Database, tmp_path: Path
+) -> None:
+    customer = uuid4()
+    await told(database, tmp_path)
+    async with database.write() as s:
+        values = {"name": "Ada", "email": "ada@example.com"}
+        await personal.store(s, TenantId(TENANT), customer, values, at=AT)
+    await sign_log(database, LogSigner(), tmp_path)
+    assert b"Ada" not in await build(database, tenant_id=TENANT)
+    data = await build(database, tenant_id=TENANT, disclose=[customer])
+    assert outcome(data)["disclosures"] == "PASS"
+    lines = json.loads(files_of(data)["disclosures.json"])
+    assert {line["field"]: line["value"] for line in lines} == values
+    for name, value in (("value", "Eve"), ("salt", "0" * 64), ("field", "country"), ("seq", "1")):
+        changed = [{**lines[0], name: value}]
+        files = {**files_of(data), "disclosures.json": canonical.encode(changed)}
+        assert "disclosures" in failures(forged(files))
+    with pytest.raises(InvalidInput):
+        await build(database, disclose=[customer])
+    async with database.write() as s:
+        await personal.erase(s, TenantId(TENANT), customer, at=AT)
+    with pytest.raises(NotFound):
+        await build(database, tenant_id=TENANT, disclose=[customer])
 
 
 async def test_cut_bundle_is_refused(good: bytes) -> None:
