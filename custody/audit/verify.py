@@ -1089,12 +1089,13 @@ class AnchorProofs:
                 others.append(anchor)
         missing = [f"{a.block.number} of chain {a.chain_id}" for a in others if a.block]
         if self.trusted:
-            more = f"; no trusted hash for block {', '.join(missing)}" if missing else ""
+            last = ", ".join(missing[-2:])
+            more = f"; {len(missing)} at others, the last at block {last}" if missing else ""
             blocks = ", ".join(f"{a.block.number}" for a in self.trusted if a.block)
             return f"block {blocks} is the one that you trust{more}"
         if any(self.trust.block(a.chain_id) is not None for a in others):
-            raise Wrong(others[0].where, f"no proof is at the block you trust, but {missing[0]}")
-        raise Skipped(f"ask a node for the hash of block {missing[0]}, and give --block-hash")
+            raise Wrong(others[-1].where, f"no proof is at the block you trust, but {missing[-1]}")
+        raise Skipped(f"ask a node for the hash of block {missing[-1]}, and give --block-hash")
 
     def account(self) -> str:
         self._require_some()
@@ -1141,7 +1142,7 @@ class AnchorProofs:
             if state == 2 and not self.forked_too:
                 raise Wrong(anchor.where, "the contract has a report that this log forked")
             said.append(f"size {anchor.size}" + (f" ({STATES[state]})" if state else ""))
-        return "the contract holds " + ", ".join(said)
+        return "the newest says " + said[-1] if len(said) > 1 else "the contract says " + said[0]
 
     def _require_some(self) -> None:
         if not self.anchors:

@@ -27,7 +27,7 @@ SEED = int(os.environ.get("MOORAGE_SEED", "54"))
 CUSTOMER, SALT = "cus_" + "1" * 32, b"\x05" * 32
 
 
-def story(payments: int = 24) -> Story:
+def story(payments: int = 28) -> Story:
     """People, a policy, deposits, payments, seals, a person's data; anchored at its half."""
     made = Story()
     made.begin()
@@ -92,6 +92,7 @@ def test_the_whole_bundle_verifies() -> None:
     shown = sorted(s.name for s in report.steps if s.status == "PASS")
     assert shown == sorted(report.claims)
     assert packed(FILES) == GOOD
+    assert {"tile/0/000", "tile/1/000.p/1", "entries/000001.jsonl"} < set(FILES)
     skipped = {s.name for s in report.steps if s.status == "SKIP"}
     assert {"deposit reviews", "payout batches", "anchors on chain"} < skipped
 

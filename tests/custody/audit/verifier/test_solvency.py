@@ -87,6 +87,27 @@ def test_sums_beyond_128_bits_are_refused() -> None:
         assert failed(me(put(body, ("path", at, "sums", 0), "-1"))) == ["form"]
 
 
+def test_a_root_beyond_128_bits_is_refused() -> None:
+    """The one sum that no parent holds in its hash: two halves that do not fit together."""
+    epoch = Epoch()
+    epoch._open()
+    half = 2 ** (verify.DEPTH_MIN_MAX[0] - 1)
+    both: dict[bool, str] = {}
+    for i in range(1, 64):
+        customer = f"cus_{i:032x}"
+        both.setdefault(epoch.leaf_id(customer)[0] >= 128, customer)
+    assert len(both) == 2
+    epoch.owed = {customer: [2**127, 0, 0] for customer in both.values()}
+    epoch.make()
+    places = [epoch.order.index(epoch.leaf_id(c)) for c in both.values()]
+    if len({place < half for place in places}) < 2:
+        pytest.skip("both are in one half of this tree")
+    body = epoch.me(both[True])
+    known = trust(epoch, customer=both[True])
+    report = verify.verify_me(canonical.encode(body), epoch.log.vkey, known)
+    assert failed(report) == ["path"]
+
+
 @pytest.mark.parametrize("path", leaves_of(EPOCH.me(ME)), ids=lambda p: ".".join(map(str, p)))
 def test_every_field_of_a_holders_proof_counts(path: tuple[Any, ...]) -> None:
     body = EPOCH.me(ME)
