@@ -18,7 +18,7 @@ from api.worker import Job
 from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.registry import Registry
-from custody.assurance import anchor, anchor_evidence, anchor_proofs, anchor_rules, drift, reconcile
+from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, reconcile
 from custody.assurance.anchor_effects import AnchorEffects
 from custody.assurance.solvency import epochs as solvency
 from custody.assurance.solvency.deps import Rules, SolvencyDeps
@@ -190,7 +190,6 @@ async def build(settings: Settings) -> Deps:
         withdrawals=p.withdrawals,
         router=p.router,
         installation=p.installation.body,
-        anchor_proof=anchor_proofs.covering,
     )
 
 
@@ -384,7 +383,6 @@ def solvency_deps(p: Parts) -> SolvencyDeps:
         p.installation.anchor_chain_id,
         books.tiers_by_account,
         SOLVENCY_DEVNET if devnet else SOLVENCY,
-        anchor_proofs.covering,
     )
 
 

@@ -135,17 +135,6 @@ async def newest(s: ReadSession, chain_id: int, size: int | None = None) -> byte
     return canonical.encode(row.proof)
 
 
-async def covering(s: ReadSession, seq: int) -> tuple[int, dict[str, Any]] | None:
-    """Size and document of the smallest proved anchor that has entry `seq`; None if none has."""
-    row = await s.first(
-        "SELECT size, proof FROM anchor_proofs WHERE size > :seq"
-        " AND EXISTS (SELECT FROM audit_checkpoints c WHERE c.size = anchor_proofs.size)"
-        " ORDER BY size, chain_id, block_number DESC LIMIT 1",
-        {"seq": seq},
-    )
-    return None if row is None else (row.size, row.proof)
-
-
 # Of each size the latest block: that is the one whose hash is the easiest to come by.
 _BUNDLE = """
 SELECT chain_id, size, proof FROM (

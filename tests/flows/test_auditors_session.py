@@ -16,7 +16,7 @@ from typing import Any
 import Crypto
 import pytest
 
-from custody.assurance import anchor_proofs, bundle, evidence
+from custody.assurance import bundle, evidence
 from custody.assurance.evidence import Evidence, Leaf
 from custody.assurance.solvency.states import State
 from custody.audit import merkle, note, verify
@@ -87,8 +87,7 @@ async def busy_town(town: Town, folder: Path) -> tuple[Operator, CustomerId]:
     alice = await funded(town, 1_000 * USDC)
     place = await anchored_town(town, folder)
     made = prover(town, folder)
-    deps = replace(made.deps, anchor_proof=anchor_proofs.covering)
-    operator = Operator(town, deps, place.signer, folder, place)
+    operator = Operator(town, made.deps, place.signer, folder, place)
     payment = await ask(town, alice, 400 * USDC)
     await approve(town, payment)
     await run_until(town, payment, Payment.SETTLED)
