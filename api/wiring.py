@@ -271,6 +271,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
         Job("ledger.seals", lambda: seal.run_all(p.db, p.clock), SLOW_MS),
+        Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
         Job("router.rebalance", lambda: rebalance.step(router), 2 * every),
@@ -284,7 +285,6 @@ def jobs(p: Parts) -> list[Job]:
         *_anchor_jobs(p),
         Job("assurance.solvency", lambda: _prove_solvency(p), SLOW_MS),
         Job("audit.checkpoint", lambda: _checkpoint(p), 2 * every),
-        Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
     ]
     return listed
 
@@ -322,6 +322,10 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
     return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
 
 
+async def _number_events(p: Parts) -> int:
+    return await follow.record_all(p.db, TenantEvents(), p.clock)
+
+
 async def _expire_holds(p: Parts) -> int:
     async with p.db.write() as s:
         return await holds.expire_due(s, p.clock.now())
@@ -331,10 +335,6 @@ async def _checkpoint(p: Parts) -> object:
     return await checkpoint.sign_once(
         p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock
     )
-
-
-async def _number_events(p: Parts) -> int:
-    return await follow.record_all(p.db, TenantEvents(), p.clock)
 
 
 async def _reconcile(p: Parts, chain_id: int) -> None:
