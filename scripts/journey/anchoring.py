@@ -1,8 +1,11 @@
-"""Of step 7: somebody with the anchorer's key rewrites one entry; the chain refuses the rest."""
+"""Of step 7: anchors on all chains, a proof of one; then somebody with the anchorer's key rewrites
+an entry, and the chain refuses it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from chains.devnet.rpc import DevnetError, call, encode_call, rpc, send, submit
+from chains.evm.address import keccak
 from chains.evm.calldata import selector
 from chains.evm.contracts.audit_anchor import ANCHOR
 from custody.audit import merkle, tiles
@@ -23,6 +26,29 @@ class Held:
     size: int
     time_s: int
     block: str
+
+
+def proved(scene: Scene) -> None:
+    """Every chain has anchors; a storage proof fits a block as the chain's own node gives it."""
+    report = until(
+        "a proof of an anchor on every chain", lambda: _with_proofs(scene), timeout_s=120
+    )
+    for chain in report["chains"]:
+        held, proof = chain["anchored_size"], chain["proved_size"]
+        line(f"{chain['anchors']} anchors, newest of {held} entries, proved up to {proof}",
+             chain=int(chain["chain_id"]))  # fmt: skip
+    proof = scene.auditor.get("/v1/audit/anchor-proof", chain_id=scene.main)
+    number, header = proof["block"]["number"], bytes.fromhex(proof["block"]["header"][2:])
+    block = rpc(scene.rpc(scene.main), "eth_getBlockByNumber", hex(int(number)), False)
+    scene.checks.equal(
+        "0x" + keccak(header).hex(), block["hash"], f"a proof at block {number} fits its hash"
+    )
+
+
+def _with_proofs(scene: Scene) -> dict[str, Any] | None:
+    report: dict[str, Any] = scene.auditor.get("/v1/audit/anchors", hours=1)
+    every = all(int(chain["proved_size"]) for chain in report["chains"])
+    return report if every else None
 
 
 def refused(scene: Scene) -> None:
