@@ -1,5 +1,6 @@
 """The one place where parts are built and joined: for the API, for the worker, for commands."""
 
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +16,8 @@ from api.worker import Job
 from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.registry import Registry
-from custody.assurance import anchor, drift, reconcile
+from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, reconcile
+from custody.assurance.anchor_effects import AnchorEffects
 from custody.assurance.solvency import epochs as solvency
 from custody.assurance.solvency.deps import Rules, SolvencyDeps
 from custody.audit import checkpoint, sequence
@@ -73,8 +75,6 @@ KRAKEN_PAUSE_US = 1_000_000
 """Between two private calls: within the allowance of the second tier of its accounts."""
 SOLVENCY, SOLVENCY_DEVNET = Rules(), Rules(interval_s=300)
 """A report a day; on a devnet, whose days are short, every five minutes."""
-ANCHOR_INTERVAL_S = 5
-"""The least pause between two anchors of a log that has news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ def effects_table(p: Parts) -> EffectsTable:
         IntentKind.SWEEP_BATCH: SweepEffects(p.clock),
         IntentKind.SWEEP_TRANSFER: SweepEffects(p.clock),
         IntentKind.SWEEP_GAS: GasEffects(p.clock),
-        IntentKind.ANCHOR: anchor.AnchorEffects(_origin(p), p.clock),
+        IntentKind.ANCHOR: AnchorEffects(_origin(p), p.clock),
     }
     missing = set(IntentKind) - set(owners)
     if missing:
@@ -227,13 +227,14 @@ def anchor_deps(p: Parts) -> anchor.AnchorDeps:
         _origin(p),
         p.settings.audit_folder,
         p.installation.tenant_id,
-        ANCHOR_INTERVAL_S,
+        anchor_rules.from_installation(p.installation.body["log"]),
+        {c.chain_id: c.confirmations for c in p.registry.chains.values()},
     )
 
 
 async def log_ahead(p: Parts) -> str | None:
     """What the anchored log has that this database lacks. Raises ChainError."""
-    return await anchor.ahead(anchor_deps(p), p.installation.anchor_chain_id)
+    return await anchor.ahead(anchor_deps(p))
 
 
 async def _compare(p: Parts, settlement: SettlementDeps) -> int:
@@ -253,7 +254,6 @@ def jobs(p: Parts) -> list[Job]:
     settlement = settlement_deps(p)
     withdrawals, router = p.withdrawals, p.router
     feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
-    anchors, anchor_chain_id = anchor_deps(p), p.installation.anchor_chain_id
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
         Job("settlement.standstill", lambda: _compare(p, settlement), every),
@@ -278,11 +278,24 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.flags", lambda: flags.step(router), RECONCILE_MS),
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
         Job("audit.sequence", lambda: sequence.run_all(p.db), every),
-        Job("assurance.anchor", lambda: anchor.step(anchors, anchor_chain_id), SLOW_MS),
+        *_anchor_jobs(p),
         Job("assurance.solvency", lambda: _prove_solvency(p), SLOW_MS),
         Job("audit.checkpoint", lambda: _checkpoint(p), 2 * every),
     ]
     return listed
+
+
+def _anchor_jobs(p: Parts) -> list[Job]:
+    deps = anchor_deps(p)
+    steps: list[tuple[str, Callable[[int], Awaitable[object]]]] = [
+        ("assurance.anchor", lambda chain_id: anchor.step(deps, chain_id)),
+        ("assurance.anchor_evidence", lambda chain_id: anchor_evidence.step(deps, chain_id)),
+    ]
+    return [
+        Job(f"{name}.{chain_id}", functools.partial(run, chain_id), SLOW_MS)
+        for name, run in steps
+        for chain_id in deps.rules.chains
+    ]
 
 
 def deposit_deps(p: Parts) -> DepositDeps:

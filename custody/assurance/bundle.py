@@ -42,11 +42,11 @@ FROM audit_sequence s JOIN audit_entries e ON e.id = s.entry_id
 WHERE s.seq < :size ORDER BY s.seq
 """
 _ANCHORS = """
-SELECT evidence FROM anchors WHERE state = 'final' AND size <= :size ORDER BY size, chain_id
+SELECT evidence FROM anchors WHERE state = 'anchored' AND size <= :size ORDER BY size, chain_id
 """
 _HEADS = """
 SELECT size, root, note, signed_at FROM audit_checkpoints WHERE size < :size AND (
-  size IN (SELECT size FROM anchors WHERE state = 'final')
+  size IN (SELECT size FROM anchors WHERE state = 'anchored')
   OR size IN (SELECT size FROM audit_checkpoints WHERE size < :size
               ORDER BY size DESC LIMIT :recent)
 ) ORDER BY size

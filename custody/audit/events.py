@@ -89,6 +89,8 @@ class EventKind(StrEnum):
     YIELD_ACCRUED = "yield.accrued"
     YIELD_SHARED = "yield.shared"
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
+    LOG_FORKED = "log.forked"
+    LOG_FORK_DISMISSED = "log.fork_dismissed"
     RECONCILE_DONE = "reconcile.done"
     SOLVENCY_OPENED = "solvency.opened"
     SOLVENCY_PUBLISHED = "solvency.published"
@@ -357,6 +359,14 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         "root:hash depth:number assets:texts sums:texts report:digest pinned:object",
     ),
     EventKind.SOLVENCY_FAILED: _schema(1, "entity:text epoch:number reason:text"),
+    # Somebody holds a root that is not ours for a size of ours. Nothing is anchored from here on,
+    # unless a person dismisses it.
+    EventKind.LOG_FORKED: _schema(
+        1,
+        "size:number ours?:digest theirs:digest source:text chain_id?:number contract?:address "
+        "block_number?:number block_hash?:hash",
+    ),
+    EventKind.LOG_FORK_DISMISSED: _schema(1, "size:number theirs:digest by:text reason:text"),
     # A token whose balances change by themselves; the ledger followed the chain.
     EventKind.ASSET_DRIFTED: _schema(
         1, f"account:text {_MOVED} gained:bool chain_id:number block_number:number"

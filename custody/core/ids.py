@@ -60,6 +60,7 @@ PREFIXES = {
     "freeze": "frz",
     "safe_proposal": "sap",
     "risk_proposal": "rpr",
+    "fork": "frk",
 }
 
 _lock = threading.Lock()

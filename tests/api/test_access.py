@@ -50,6 +50,7 @@ QUERIES = {
     "pool-reports show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "advice show": {"asset": USDC, "horizon_days": "30", "loss_bps": "100"},
     "audit consistency": {"old": "1"},
+    "audit anchor-proof": {"chain_id": str(CHAIN)},
     "deposits review": {"action": "confirm"},
 }
 LAST = [
@@ -58,7 +59,7 @@ LAST = [
 ]
 """They end what the others need; so they go last."""
 NEEDS_CHAIN = {"rates compare", "allocations plan", "safe-proposals sign"}
-NEEDS_CHAIN |= {"deposits confirm", "risk-policies limits"}
+NEEDS_CHAIN |= {"deposits confirm", "risk-policies limits", "audit prove-anchor"}
 """Nothing to read without a node: an allowed caller gets as far as that."""
 
 
@@ -228,6 +229,9 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "risk-policies load": lambda: risk_policy(o),
         "risk-proposals approve": lambda: signed_proposal(o),
         "risk-proposals veto": lambda: {"reason": "too much at one venue"},
+        "audit hand-in": lambda: {"note": o.note, "source": "a witness"},
+        "audit prove-anchor": lambda: {"chain_id": CHAIN},
+        "audit dismiss-fork": lambda: {"reason": "a drill"},
         "enrolments load": lambda: enrolment_of(world.ours),
     }
 

@@ -80,7 +80,7 @@ def _entry(row: Row[Any], made: Json) -> Json:
 _ANCHOR = """
 SELECT a.chain_id, a.size FROM anchors a
 JOIN audit_sequence q ON q.entry_id = :entry AND a.size > q.seq
-WHERE a.state IN ('final', 'anchored') ORDER BY a.size, a.chain_id LIMIT 1
+WHERE a.state = 'anchored' ORDER BY a.size, a.chain_id LIMIT 1
 """
 
 

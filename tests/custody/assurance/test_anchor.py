@@ -13,7 +13,9 @@ from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import ANCHOR, LogState
 from chains.types import BlockRef, FeeQuote, Log, Receipt
 from custody.assurance import anchor, bundle
-from custody.assurance.anchor import AnchorDeps, AnchorEffects
+from custody.assurance.anchor import AnchorDeps
+from custody.assurance.anchor_effects import AnchorEffects
+from custody.assurance.anchor_rules import AnchorRules
 from custody.audit import merkle, note, reads, tiles, verify
 from custody.core.clock import FixedClock
 from custody.core.db import Database, WriteSession
@@ -37,6 +39,8 @@ LOG_ID = bytes.fromhex(note.log_id(ORIGIN)[2:])
 class Chain:
     """What the contract would answer."""
 
+    chain_id = CHAIN
+
     def __init__(self) -> None:
         self.latest: tuple[bytes, int, int, int] = (bytes(32), 0, 0, 0)
         self.state = LogState.OPEN
@@ -46,6 +50,9 @@ class Chain:
 
     async def fees(self) -> FeeQuote:
         return FeeQuote(10, 1)
+
+    async def logs(self, *_: object) -> tuple[Log, ...]:
+        return ()
 
     async def call(self, to: str, data: bytes, _block: object) -> bytes:
         assert to == CONTRACT
@@ -67,14 +74,19 @@ async def made(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Inte
         address, path = {"anchorer": (WALLET, "2/4"), "anchor": (CONTRACT, None)}[role]
         return places.Place(TenantId(tenant), chain_id, role, address, path)
 
+    async def funds(*_: Any) -> int:
+        return 10**18
+
     monkeypatch.setattr(intents_module, "create", create)
     monkeypatch.setattr(places, "place", place)
+    monkeypatch.setattr(anchor, "funds_wei", funds)
     return intents
 
 
 def deps_of(database: Database, chain: Chain, clock: FixedClock, folder: Path) -> AnchorDeps:
     clients = {CHAIN: cast(EvmClient, chain)}
-    return AnchorDeps(database, clock, clients, ORIGIN, folder, TenantId(TENANT), interval_s=60)
+    rules = AnchorRules((CHAIN,), interval_s=60)
+    return AnchorDeps(database, clock, clients, ORIGIN, folder, TenantId(TENANT), rules)
 
 
 def arguments(intent: Intent) -> tuple[Any, ...]:
@@ -221,6 +233,26 @@ async def test_receipt_that_says_otherwise_is_no_evidence(
         with pytest.raises(Broken):
             async with database.write() as s:
                 await effects.on_final(s, made[0], receipt)
+
+
+async def test_without_gas_in_the_books_it_waits(
+    database: Database, made: list[Intent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deps, funds = deps_of(database, Chain(), FixedClock(AT), tmp_path), 0
+
+    async def there(*_: Any) -> int:
+        return funds
+
+    monkeypatch.setattr(anchor, "funds_wei", there)
+    await add(database, 1)
+    await sign_log(database, LogSigner(), tmp_path)
+    for funds in (0, 2 * anchor.GAS_LIMIT * 10 - 1):
+        assert await anchor.step(deps, CHAIN) == 0
+        async with database.read() as s:
+            reason = await s.scalar("SELECT reason FROM anchor_chains WHERE state = 'waiting'")
+        assert reason.startswith(f"gas: the books have {funds} wei")
+    funds = 2 * anchor.GAS_LIMIT * 10
+    assert await anchor.step(deps, CHAIN) == 1
 
 
 async def test_auditors_own_node_decides(
