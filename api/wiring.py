@@ -73,8 +73,8 @@ PRICES_MS = 15_000
 """Well within the age that a price may have."""
 KRAKEN_PAUSE_US = 1_000_000
 """Between two private calls: within the allowance of the second tier of its accounts."""
-SOLVENCY, SOLVENCY_DEVNET = Rules(), Rules(interval_s=300)
-"""A report a day; on a devnet, whose days are short, every five minutes."""
+SOLVENCY, SOLVENCY_DEVNET = Rules(), Rules(interval_s=60)
+"""A report a day; on a devnet, whose days are short, one a minute."""
 
 
 @dataclass(frozen=True, slots=True)
