@@ -110,7 +110,7 @@ async def epochs(
 async def report(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
     """The file for `verify.py solvency`: report, log entries, anchor."""
     async with deps.db.snapshot() as s:
-        row = await own.chosen(s, who.tenant_id, epoch)
+        row = await own.chosen(s, who.tenant_id, epoch, whole=True)
         made = await own.report_file(s, row, deps.settings.audit_folder)
     return Response(canonical.encode(made), media_type=JSON)
 
@@ -119,7 +119,7 @@ async def report(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
 async def shown(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
     """The report as a page for people."""
     async with deps.db.snapshot() as s:
-        row = await own.chosen(s, who.tenant_id, epoch)
+        row = await own.chosen(s, who.tenant_id, epoch, whole=True)
         own.require_serving(row)
     headers = {"Content-Security-Policy": page.CONTENT_POLICY}
     return Response(page.page(row.report), media_type="text/html", headers=headers)

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 
-from scripts.journey import founding, keeping, leaving, pooling, proving, rewriting
+from scripts.journey import founding, keeping, leaving, owing, pooling, proving, rewriting
 from scripts.journey.scene import Scene
 from scripts.journey.show import Checks, console, step
 from scripts.journey.stage import Stage
@@ -38,6 +38,7 @@ def tell(scene: Scene, *, kill_worker: bool) -> None:
         rewriting.refused(scene)
     with step(8, "The ledger against the chains"):
         proving.reconcile(scene)
+        owing.prove_solvency(scene)
     with step(9, "Keys are in the signer's memory and nowhere else"):
         keeping.scan(scene)
 

@@ -34,21 +34,28 @@ async def own_proof(s: ReadSession, row: Row[Any], customer: CustomerId, folder:
 
 
 async def report_file(s: ReadSession, row: Row[Any], folder: Path) -> Json:
-    """The whole file for `verify.py solvency`. Requires a snapshot. Raises Conflict as above."""
+    """The whole file for `verify.py solvency`. Requires a snapshot and the whole row.
+
+    Raises Conflict as above.
+    """
     require_serving(row)
     return {"schema": FILE_SCHEMA, "report": row.report, **await _logged(s, row, folder)}
 
 
-async def chosen(s: ReadSession, tenant_id: TenantId, epoch: int | None) -> Row[Any]:
-    """An epoch by number, or the newest that is served. Raises NotFound."""
-    if epoch is not None:
-        row = await states.of(s, tenant_id, epoch)
-    else:
-        row = await s.first(
-            "SELECT * FROM solvency_epochs WHERE tenant_id = :tenant AND state = 'serving'"
-            " ORDER BY epoch DESC LIMIT 1",
-            {"tenant": tenant_id},
-        )
+async def chosen(
+    s: ReadSession, tenant_id: TenantId, epoch: int | None, *, whole: bool = False
+) -> Row[Any]:
+    """An epoch by number, or the newest that is served; with its report if `whole`.
+
+    Raises NotFound.
+    """
+    columns = f"{states.LIGHT}, report" if whole else states.LIGHT
+    row = await s.first(
+        f"SELECT {columns} FROM solvency_epochs WHERE tenant_id = :tenant"
+        " AND CASE WHEN CAST(:epoch AS bigint) IS NULL THEN state = 'serving'"
+        " ELSE epoch = CAST(:epoch AS bigint) END ORDER BY epoch DESC LIMIT 1",
+        {"tenant": tenant_id, "epoch": epoch},
+    )
     if row is None:
         raise NotFound("solvency epoch", "latest" if epoch is None else epoch)
     return row
