@@ -56,8 +56,9 @@ def _anchor(scene: Scene, file: dict[str, Any]) -> list[str]:
     anchor = file["anchor"]
     if anchor is None:
         return ["--no-anchor"]
-    contract = scene.contract("audit_anchor")
-    known = [f"--anchor-address={contract}", f"--chain-id={scene.main}"]
+    chain_id = anchor["chain_id"]  # any chain that the log is anchored on
+    contract = scene.founded["contracts"][chain_id]["audit_anchor"]
+    known = [f"--anchor-address={contract}", f"--chain-id={chain_id}"]
     return [*known, f"--block-hash={_hash(scene, anchor)}"]
 
 
