@@ -1,5 +1,5 @@
 """`moorage fsck`: rebuild balances and the Merkle tree from the rows, and compare; what was read of
-each chain has no hole."""
+each chain has no hole; what is served of solvency is what the log says."""
 
 import json
 from dataclasses import asdict
@@ -7,6 +7,7 @@ from typing import Any
 
 from api import wiring
 from custody.assurance import fsck as log_fsck
+from custody.assurance.solvency import fsck as solvency_fsck
 from custody.core.settings import Settings
 from custody.deposits import fsck as chains_fsck
 from custody.ledger import fsck as ledger_fsck
@@ -21,13 +22,15 @@ async def check(settings: Settings) -> dict[str, Any]:
             ledger = await ledger_fsck.check(s)
             log = await log_fsck.check(s, vkey, settings.audit_folder)
             chains = await chains_fsck.check(s)
+            solvency = await solvency_fsck.check(s)
     finally:
         await parts.db.close()
     return {
         "ledger": [asdict(b) for b in ledger],
         "log": [asdict(b) for b in log],
         "chains": [asdict(b) for b in chains],
-        "ok": not ledger and not log and not chains,
+        "solvency": [asdict(b) for b in solvency],
+        "ok": not (ledger or log or chains or solvency),
     }
 
 
