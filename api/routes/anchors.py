@@ -178,6 +178,14 @@ async def forks(deps: UseDeps) -> Response:
     )
 
 
+@routes.get("/v1/audit/forks/{fork_id}", access=ANYONE, command="audit fork", answer=JSON)
+async def fork(fork_id: str, deps: UseDeps) -> Response:
+    """The evidence of one fork, moorage.fork/1."""
+    id_, vkey = parse_id("fork", fork_id, "fork_id"), deps.installation["log"]["vkey"]
+    async with deps.db.read() as s:
+        return Response(await anchor_forks.one(s, id_, vkey), media_type=JSON)
+
+
 @routes.post(
     "/v1/audit/statements", access=OPERATOR, command="audit hand-in", answer=Judged, status=201
 )

@@ -18,7 +18,7 @@ from custody.core import canonical
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import InvalidInput, NotFound, Refused
-from custody.core.ids import TenantId, new_uuid7
+from custody.core.ids import TenantId, format_id, new_uuid7
 from custody.core.serialization import dumps_text
 
 logger = logging.getLogger(__name__)
@@ -207,6 +207,14 @@ def evidence(row: Any, vkey: str) -> dict[str, Any]:
     }
 
 
+async def one(s: ReadSession, fork_id: UUID, vkey: str) -> bytes:
+    """The evidence of one fork as canonical JSON: a file for `verify.py fork`. Raises NotFound."""
+    for row in await listing(s):
+        if row.id == fork_id:
+            return canonical.encode(evidence(row, vkey))
+    raise NotFound("fork", format_id("fork", fork_id))
+
+
 async def for_bundle(s: ReadSession, vkey: str) -> dict[str, bytes]:
     """Files of a bundle: all evidence of forks, also of those that were dismissed."""
     files = {}
@@ -227,7 +235,7 @@ async def dismiss(
         "SELECT size, root, dismissed_at FROM log_forks WHERE id = :id FOR UPDATE", {"id": fork_id}
     )
     if row is None:
-        raise NotFound("fork", str(fork_id))
+        raise NotFound("fork", format_id("fork", fork_id))
     if row.dismissed_at is not None:
         raise Refused("fork", "dismissed", f"was dismissed at {iso_us(row.dismissed_at)}")
     await s.execute(

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 
-from scripts.journey import founding, keeping, leaving, owing, pooling, proving, rewriting
+from scripts.journey import anchoring, founding, keeping, leaving, owing, pooling, proving
 from scripts.journey.scene import Scene
 from scripts.journey.show import Checks, console, step
 from scripts.journey.stage import Stage
@@ -35,7 +35,8 @@ def tell(scene: Scene, *, kill_worker: bool) -> None:
         leaving.withdraw(scene, kill_worker=kill_worker)
     with step(7, "Checkpoint, anchor, an offline bundle, one flipped byte, a rewritten history"):
         proving.prove(scene)
-        rewriting.refused(scene)
+        anchoring.proved(scene)
+        anchoring.refused(scene)
     with step(8, "The ledger against the chains"):
         proving.reconcile(scene)
         owing.prove_solvency(scene)

@@ -6,6 +6,7 @@ import pytest
 
 from custody.audit import note, sequence
 from custody.audit.checkpoint import Checkpoint, sign_once
+from custody.core import canonical
 from tests.api.conftest import World
 from tests.api.support import FakeSigner
 
@@ -74,6 +75,8 @@ async def test_another_root_is_a_fork_until_a_person_dismisses_it(
         "note": text,
     }
     assert fork["evidence"]["ours"]["note"] == head.note
+    document = await world.call("GET", f"/v1/audit/forks/{fork['id']}", alice)
+    assert document.content == canonical.encode(fork["evidence"])
     path, why = f"/v1/audit/forks/{fork['id']}/dismissal", {"reason": "our own drill"}
     assert (await world.call("POST", path, alice, json=why)).status_code == 403
     done = await world.call("POST", path, treasury, json=why)

@@ -1,5 +1,6 @@
 """Anchoring: due checkpoints become intents, final receipts become evidence."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -8,6 +9,7 @@ from uuid import UUID
 import pytest
 from eth_abi.abi import encode
 
+from chains.errors import RpcUnavailable
 from chains.evm.calldata import decode_arguments, selector, topic, word
 from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import ANCHOR, LogState
@@ -253,6 +255,35 @@ async def test_without_gas_in_the_books_it_waits(
         assert reason.startswith(f"gas: the books have {funds} wei")
     funds = 2 * anchor.GAS_LIMIT * 10
     assert await anchor.step(deps, CHAIN) == 1
+
+
+class Silent(Chain):
+    """An endpoint that does not answer."""
+
+    async def block(self, _tag: object) -> BlockRef:
+        raise RpcUnavailable("no endpoint answers")
+
+
+@pytest.mark.parametrize(("quorum", "answers"), [(1, True), (2, False)])
+async def test_as_many_chains_must_say_that_nothing_is_ahead_as_an_anchor_needs(
+    database: Database, made: list[Intent], tmp_path: Path, quorum: int, answers: bool
+) -> None:
+    """What a worker that starts asks before it signs anything."""
+    one, other = Chain(), Silent()
+    deps = replace(
+        deps_of(database, one, FixedClock(AT), tmp_path),
+        clients={CHAIN: cast(EvmClient, one), 2: cast(EvmClient, other)},
+        rules=AnchorRules((2, CHAIN), quorum),
+    )
+    await add(database, 3)
+    await sign_log(database, LogSigner(), tmp_path)
+    if answers:
+        assert await anchor.ahead(deps) is None
+    else:
+        with pytest.raises(RpcUnavailable):
+            await anchor.ahead(deps)
+    one.latest = (b"\x01" * 32, 9, 1, 1)
+    assert "size 9 that is not ours" in str(await anchor.ahead(deps))
 
 
 async def test_auditors_own_node_decides(

@@ -1,18 +1,21 @@
-"""Of step 7: somebody with the anchorer's key rewrites one entry; the chain refuses the rest."""
+"""Of step 7: anchors on all chains, a proof of one; then somebody with the anchorer's key rewrites
+an entry, and the chain refuses it."""
 
 from dataclasses import dataclass
+from typing import Any
+
+from eth_utils.crypto import keccak
 
 from chains.devnet.rpc import DevnetError, call, encode_call, rpc, send, submit
-from chains.evm.calldata import selector
-from chains.evm.contracts.audit_anchor import ANCHOR
-from custody.audit import merkle, tiles
+from scripts.journey import merkle
 from scripts.journey.http import until
 from scripts.journey.scene import Scene
 from scripts.journey.show import line
 
 GAS = 300_000
 LATEST = "(bytes32,uint64,uint64,uint64)"
-INVALID_PROOF = selector("InvalidProof(bytes32,uint64,uint64)").hex()
+ANCHOR = "anchor(bytes32,uint64,bytes32,uint64,bytes32[])"
+INVALID_PROOF = keccak(text="InvalidProof(bytes32,uint64,uint64)")[:4].hex()
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,34 @@ class Held:
     block: str
 
 
+def proved(scene: Scene) -> None:
+    """Every chain has anchors; a storage proof fits a block as the chain's own node gives it."""
+    report = until(
+        "a proof of an anchor on every chain", lambda: _with_proofs(scene), timeout_s=120
+    )
+    for chain in report["chains"]:
+        held, proof = chain["anchored_size"], chain["proved_size"]
+        line(f"{chain['anchors']} anchors, newest of {held} entries, proved up to {proof}",
+             chain=int(chain["chain_id"]))  # fmt: skip
+    proof = scene.auditor.get("/v1/audit/anchor-proof", chain_id=scene.main)
+    number, header = proof["block"]["number"], bytes.fromhex(proof["block"]["header"][2:])
+    block = rpc(scene.rpc(scene.main), "eth_getBlockByNumber", hex(int(number)), False)
+    scene.checks.equal(
+        "0x" + keccak(header).hex(), block["hash"], f"a proof at block {number} fits its hash"
+    )
+
+
+def _with_proofs(scene: Scene) -> dict[str, Any] | None:
+    report: dict[str, Any] = scene.auditor.get("/v1/audit/anchors", hours=1)
+    every = all(int(chain["proved_size"]) for chain in report["chains"])
+    return report if every else None
+
+
 def refused(scene: Scene) -> None:
     anchored = scene.auditor.get("/v1/audit/entries", kind="checkpoint.anchored", limit=1)
     log_id = bytes.fromhex(anchored["items"][0]["entry"]["data"]["log_id"][2:])
     held = _held(scene, log_id)
-    leaves = _leaves(scene, held.size)
+    leaves = merkle.leaves_of(held.size, lambda path: scene.auditor.raw(f"/v1/audit/{path}"))
     scene.checks.equal(
         merkle.root(leaves), held.root, f"the {held.size} public leaves give the root on chain"
     )
@@ -50,16 +76,6 @@ def _held(scene: Scene, log_id: bytes) -> Held:
         url, scene.contract("audit_anchor"), "latest(bytes32)", log_id, returns=LATEST, block=block
     )
     return Held(found[0], found[1], found[2], block)
-
-
-def _leaves(scene: Scene, size: int) -> list[bytes]:
-    """Leaf hashes out of the log's public tiles."""
-    found: list[bytes] = []
-    for index in range(-(-size // tiles.WIDTH)):
-        width = tiles.width_at(size, 0, index)
-        path = f"/v1/audit/{tiles.tile_path(0, index, width)}"
-        found += tiles.split_tile(scene.auditor.raw(path))
-    return found
 
 
 def _asked(scene: Scene, log_id: bytes, held: Held, history: list[bytes]) -> str:
@@ -83,7 +99,7 @@ def _asked(scene: Scene, log_id: bytes, held: Held, history: list[bytes]) -> str
 def _call(log_id: bytes, size: int, time_s: int, history: list[bytes]) -> str:
     """`anchor` with one entry more, and the right proof within that history."""
     grown = [*history, merkle.leaf_hash(b"one more")]
-    proof = merkle.consistency_proof(merkle.nodes_of(grown), size, size + 1)
+    proof = merkle.consistency(size, grown)
     return encode_call(ANCHOR, log_id, size + 1, merkle.root(grown), time_s, proof)
 
 
