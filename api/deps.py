@@ -8,7 +8,6 @@ from fastapi import Depends, Request
 
 from api.auth.cache import TokenCache
 from chains.registry import Registry
-from custody.assurance.solvency.deps import AnchorReader, no_anchor_proof
 from custody.core.clock import Clock
 from custody.core.db import Database
 from custody.core.governance import Address, Signature
@@ -90,7 +89,6 @@ class Deps:
     withdrawals: WithdrawalDeps
     router: RouterDeps
     installation: Mapping[str, Any]
-    anchor_proof: AnchorReader = no_anchor_proof
     tokens: TokenCache = field(default_factory=TokenCache)
     accounts: AccountIds = field(default_factory=AccountIds)
     hot: NativePool = field(init=False)

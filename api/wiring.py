@@ -75,8 +75,10 @@ PRICES_MS = 15_000
 """Well within the age that a price may have."""
 KRAKEN_PAUSE_US = 1_000_000
 """Between two private calls: within the allowance of the second tier of its accounts."""
-SOLVENCY, SOLVENCY_DEVNET = Rules(), Rules(interval_s=300)
-"""A report a day; on a devnet, whose days are short, every five minutes."""
+SOLVENCY = Rules(patience_s=43_200, signing_wait_s=21_600)
+SOLVENCY_DEVNET = Rules(interval_s=60)
+"""A report a day, for which a Safe's owners have six hours to sign; on a devnet, whose days are
+short, one a minute."""
 
 
 @dataclass(frozen=True, slots=True)

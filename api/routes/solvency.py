@@ -110,8 +110,8 @@ async def epochs(
 async def report(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
     """The file for `verify.py solvency`: report, log entries, anchor."""
     async with deps.db.snapshot() as s:
-        row = await own.chosen(s, who.tenant_id, epoch)
-        made = await own.report_file(s, row, deps.settings.audit_folder, deps.anchor_proof)
+        row = await own.chosen(s, who.tenant_id, epoch, whole=True)
+        made = await own.report_file(s, row, deps.settings.audit_folder)
     return Response(canonical.encode(made), media_type=JSON)
 
 
@@ -119,7 +119,7 @@ async def report(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
 async def shown(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
     """The report as a page for people."""
     async with deps.db.snapshot() as s:
-        row = await own.chosen(s, who.tenant_id, epoch)
+        row = await own.chosen(s, who.tenant_id, epoch, whole=True)
         own.require_serving(row)
     headers = {"Content-Security-Policy": page.CONTENT_POLICY}
     return Response(page.page(row.report), media_type="text/html", headers=headers)
@@ -131,7 +131,7 @@ async def mine(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
     async with deps.db.snapshot() as s:
         row = await own.chosen(s, who.tenant_id, epoch)
         folder = deps.settings.audit_folder
-        made = await own.own_proof(s, row, who.own_customer(), folder, deps.anchor_proof)
+        made = await own.own_proof(s, row, who.own_customer(), folder)
     return Response(canonical.encode(made), media_type=JSON)
 
 

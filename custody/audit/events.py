@@ -352,14 +352,6 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         f"origin:text size:number root:digest log_id:hash contract:address {_TX} "
         f"block_number:number block_hash:hash {_INT}",
     ),
-    # Somebody holds a root that is not ours for a size of ours. Nothing is anchored from here on,
-    # unless a person dismisses it.
-    EventKind.LOG_FORKED: _schema(
-        1,
-        "size:number ours?:digest theirs:digest source:text chain_id?:number contract?:address "
-        "block_number?:number block_hash?:hash",
-    ),
-    EventKind.LOG_FORK_DISMISSED: _schema(1, "size:number theirs:digest by:text reason:text"),
     # An epoch's promise: from the hash of a block that is not there yet follow salts, order and the
     # moment. `floors` are the newest blocks of all chains at the opening.
     EventKind.SOLVENCY_OPENED: _schema(
@@ -374,6 +366,14 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         "root:hash depth:number assets:texts sums:texts report:digest pinned:object",
     ),
     EventKind.SOLVENCY_FAILED: _schema(1, "entity:text epoch:number reason:text"),
+    # Somebody holds a root that is not ours for a size of ours. Nothing is anchored from here on,
+    # unless a person dismisses it.
+    EventKind.LOG_FORKED: _schema(
+        1,
+        "size:number ours?:digest theirs:digest source:text chain_id?:number contract?:address "
+        "block_number?:number block_hash?:hash",
+    ),
+    EventKind.LOG_FORK_DISMISSED: _schema(1, "size:number theirs:digest by:text reason:text"),
     # A token whose balances change by themselves; the ledger followed the chain.
     EventKind.ASSET_DRIFTED: _schema(
         1, f"account:text {_MOVED} gained:bool chain_id:number block_number:number"

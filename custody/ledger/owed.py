@@ -12,6 +12,7 @@ from uuid import UUID
 from custody.core.db import ReadSession
 from custody.core.errors import Broken
 from custody.core.ids import TenantId
+from custody.core.money import AssetId
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +89,20 @@ async def at_blocks(
     if below:
         raise Broken(f"{below} balances are below zero at the pinned blocks")
     return Owed(customers, {key: v for key, v in found.items() if v})
+
+
+_KEPT = """
+SELECT a.debits_posted - a.credits_posted - coalesce((
+    SELECT sum(t.amount) FROM transfers t
+    WHERE t.debit_account_id = a.id AND t.tenant_id = a.tenant_id AND t.seq > :floor
+      AND t.kind IN ('posted', 'post')), 0) AS kept
+FROM accounts a WHERE a.tenant_id = :tenant AND a.code = :code AND a.asset_id = :asset
+"""
+
+
+async def kept_since(
+    s: ReadSession, tenant_id: TenantId, code: str, asset_id: AssetId, floor: int
+) -> int:
+    """What an asset account has, without all that has come since `floor`; at least 0."""
+    asked = {"tenant": tenant_id, "code": code, "asset": asset_id, "floor": floor}
+    return max(0, int(await s.scalar(_KEPT, asked)))

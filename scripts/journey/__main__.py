@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 
-from scripts.journey import anchoring, founding, keeping, leaving, pooling, proving
+from scripts.journey import anchoring, founding, keeping, leaving, owing, pooling, proving
 from scripts.journey.scene import Scene
 from scripts.journey.show import Checks, console, step
 from scripts.journey.stage import Stage
@@ -39,6 +39,7 @@ def tell(scene: Scene, *, kill_worker: bool) -> None:
         anchoring.refused(scene)
     with step(8, "The ledger against the chains"):
         proving.reconcile(scene)
+        owing.prove_solvency(scene)
     with step(9, "Keys are in the signer's memory and nowhere else"):
         keeping.scan(scene)
 

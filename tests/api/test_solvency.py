@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from custody.assurance.solvency import check, page
+from custody.assurance.solvency import check, fsck, page
 from custody.core import canonical
+from custody.core.db import Database
 from custody.core.serialization import loads
 from tests.api.conftest import DEPOSITED, World
 from tests.api.seed import plant
@@ -87,3 +88,24 @@ async def test_a_bad_signature_names_its_field(
     )
     assert answer.status_code in (400, 422), answer.text
     assert answer.json()["field"] == field
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ("UPDATE solvency_chunks SET records = overlay(records PLACING '\\x01' FROM 40)", "chunk"),
+        ("UPDATE solvency_chunks SET root = overlay(root PLACING '\\x01' FROM 40)", "tree"),
+        ("DELETE FROM solvency_chunks", "tree"),
+        ("UPDATE solvency_epochs SET report = '{}'", "report"),
+    ],
+)
+async def test_fsck_finds_what_was_changed(
+    world: World, owner_database: Database, statement: str, rule: str
+) -> None:
+    async with world.deps.db.snapshot() as s:
+        assert await fsck.check(s) == []
+    async with owner_database.write() as s:
+        await s.execute(statement)
+    async with world.deps.db.snapshot() as s:
+        assert f"solvency_{rule}" in {b.rule for b in await fsck.check(s)}

@@ -13,8 +13,9 @@ from custody.assurance.solvency.layout import Context
 from custody.assurance.solvency.signatures import Wanted
 from custody.assurance.solvency.states import State
 from custody.core.errors import InvalidInput, NotFound
-from custody.core.ids import PoolId, new_uuid7
+from custody.core.ids import AccountId, PoolId, TransferId, new_uuid7
 from custody.ledger import accounts, chart
+from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places
 from custody.parties.places import Place
 from tests.fixtures.cold import owners_of
@@ -30,7 +31,10 @@ async def test_reserves_of_every_kind(town: Town, tmp_path: Path) -> None:
     made = prover(town, tmp_path, replace(RULES, signing_wait_s=3_600))
     made.deps = replace(made.deps, reads=replace(made.deps.reads, holdings=Exchange()))
     await town.deposit(await town.customer("alice"), town.eth, 2 * ETHER)
-    await everywhere(town)
+    exchange = await everywhere(town)
+    await arrive(town, exchange, 35 * USDC)
+    assert await made.step() == 1  # opened
+    await arrive(town, exchange, 5 * USDC)
     await made.until(State.COMPUTED)
     assert await made.step() == 0  # the Safe's owners have not signed
     wanted = await statement(town)
@@ -60,7 +64,7 @@ async def test_reserves_of_every_kind(town: Town, tmp_path: Path) -> None:
     }
     (usdc,) = [t for t in file["report"]["totals"] if t["asset"] == town.usdc]
     assert (usdc["hot"], usdc["cold"]) == (str(20 * USDC), str(500 * USDC))
-    assert (usdc["deployed"], usdc["exchange"]) == (str(7 * USDC), str(40 * USDC))
+    assert (usdc["deployed"], usdc["exchange"]) == (str(7 * USDC), str(35 * USDC))
     spoiled(made, file)
 
 
@@ -87,8 +91,9 @@ class Exchange:
         return 40 * USDC
 
 
-async def everywhere(town: Town) -> None:
-    """USDC in the Safe, in a guard, at a venue and at an exchange, as the ledger would have it."""
+async def everywhere(town: Town) -> tuple[AccountId, AccountId]:
+    """USDC in the Safe, in a guard, at a venue and at an exchange, as the ledger would have it; the
+    exchange's account and what stands against it."""
     token, url = town.world.tokens["USDC"].address, town.anvil.rpc_url
     safe, guard = (await town.role(places.SAFE)).address, await guard_of(town)
     for holder, amount in ((safe, 500), (guard, 20)):
@@ -109,8 +114,25 @@ async def everywhere(town: Town) -> None:
     }  # fmt: skip
     async with town.db.write() as s:
         await places.add(s, Place(town.tenant_id, chain, places.guard(POOL.hex), guard, None))
-        for code, at in spots.items():
-            await accounts.ensure(s, town.tenant_id, code, town.usdc, "asset", location=at)
+        made = {
+            code: await accounts.ensure(s, town.tenant_id, code, town.usdc, "asset", location=at)
+            for code, at in spots.items()
+        }
+        equity = await accounts.ensure(
+            s, town.tenant_id, chart.OPERATOR_EQUITY, town.usdc, "equity", may_go_negative=True
+        )
+    return made[chart.exchange("earn")], equity
+
+
+async def arrive(town: Town, accounts_: tuple[AccountId, AccountId], amount: int) -> None:
+    """The ledger's side of money that has come to the exchange."""
+    debit, credit = accounts_
+    came = Transfer(
+        id=TransferId(new_uuid7()), tenant_id=town.tenant_id, debit=debit, credit=credit,
+        amount=amount, code="test.arrived", event_at=town.now(),
+    )  # fmt: skip
+    async with town.db.write() as s:
+        await post_or_raise(s, [came])
 
 
 async def guard_of(town: Town) -> str:

@@ -69,7 +69,7 @@ async def _books(
     tenant_id = TenantId(row.tenant_id)
     blocks = {chain: pin.block.number for chain, pin in pinned.items()}
     found = await owed.at_blocks(s, tenant_id, blocks, row.seq_floor)
-    holdings = await places.read(s, tenant_id, frozenset(pinned))
+    holdings = await places.read(s, tenant_id, frozenset(pinned), row.seq_floor)
     context = await _context(s, row, found, holdings, blocks)
     return Books(context, found, holdings, await deps.tiers(s, tenant_id))
 

@@ -3,22 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from custody.assurance.reconcile import ReconcileDeps
 from custody.assurance.solvency.owners import OwnershipSigner
 from custody.core.db import ReadSession
 from custody.core.ids import TenantId
 
-Json = dict[str, Any]
 TierReader = Callable[[ReadSession, TenantId], Awaitable[Mapping[str, str]]]
 """The tier of each deployed account, by account code: the router knows it."""
-AnchorReader = Callable[[ReadSession, int], Awaitable[tuple[int, Json] | None]]
-"""The size and the offline proof of an anchor that holds the entry with this number, if any."""
-
-
-async def no_anchor_proof(_s: ReadSession, _seq: int) -> None:
-    """Where none are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +39,3 @@ class SolvencyDeps:
     chain_id: int
     tiers: TierReader
     rules: Rules = Rules()
-    anchor_proof: AnchorReader = no_anchor_proof

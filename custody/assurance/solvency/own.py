@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from custody.assurance.solvency import layout, paths, states
-from custody.assurance.solvency.deps import AnchorReader
 from custody.assurance.solvency.layout import Context
 from custody.assurance.solvency.states import State
 from custody.audit import proof
@@ -21,9 +20,7 @@ ME_SCHEMA = "moorage.solvency.me/1"
 FILE_SCHEMA = "moorage.solvency.file/1"
 
 
-async def own_proof(
-    s: ReadSession, row: Row[Any], customer: CustomerId, folder: Path, anchors: AnchorReader
-) -> Json:
+async def own_proof(s: ReadSession, row: Row[Any], customer: CustomerId, folder: Path) -> Json:
     """The whole file for `verify.py me`. Requires a snapshot.
 
     Raises Conflict before the epoch is served, NotFound for a customer that came after it or an
@@ -33,25 +30,32 @@ async def own_proof(
     found = await leaf_proof(s, row, customer)
     if found is None:
         raise NotFound("own proof of epoch", row.epoch)
-    return {"schema": ME_SCHEMA, **found, **await _logged(s, row, folder, anchors)}
+    return {"schema": ME_SCHEMA, **found, **await _logged(s, row, folder)}
 
 
-async def report_file(s: ReadSession, row: Row[Any], folder: Path, anchors: AnchorReader) -> Json:
-    """The whole file for `verify.py solvency`. Requires a snapshot. Raises Conflict as above."""
+async def report_file(s: ReadSession, row: Row[Any], folder: Path) -> Json:
+    """The whole file for `verify.py solvency`. Requires a snapshot and the whole row.
+
+    Raises Conflict as above.
+    """
     require_serving(row)
-    return {"schema": FILE_SCHEMA, "report": row.report, **await _logged(s, row, folder, anchors)}
+    return {"schema": FILE_SCHEMA, "report": row.report, **await _logged(s, row, folder)}
 
 
-async def chosen(s: ReadSession, tenant_id: TenantId, epoch: int | None) -> Row[Any]:
-    """An epoch by number, or the newest that is served. Raises NotFound."""
-    if epoch is not None:
-        row = await states.of(s, tenant_id, epoch)
-    else:
-        row = await s.first(
-            "SELECT * FROM solvency_epochs WHERE tenant_id = :tenant AND state = 'serving'"
-            " ORDER BY epoch DESC LIMIT 1",
-            {"tenant": tenant_id},
-        )
+async def chosen(
+    s: ReadSession, tenant_id: TenantId, epoch: int | None, *, whole: bool = False
+) -> Row[Any]:
+    """An epoch by number, or the newest that is served; with its report if `whole`.
+
+    Raises NotFound.
+    """
+    columns = f"{states.LIGHT}, report" if whole else states.LIGHT
+    row = await s.first(
+        f"SELECT {columns} FROM solvency_epochs WHERE tenant_id = :tenant"
+        " AND CASE WHEN CAST(:epoch AS bigint) IS NULL THEN state = 'serving'"
+        " ELSE epoch = CAST(:epoch AS bigint) END ORDER BY epoch DESC LIMIT 1",
+        {"tenant": tenant_id, "epoch": epoch},
+    )
     if row is None:
         raise NotFound("solvency epoch", "latest" if epoch is None else epoch)
     return row
@@ -107,11 +111,17 @@ WHERE q.entry_id = :id
 """
 
 
-async def _logged(s: ReadSession, row: Row[Any], folder: Path, anchors: AnchorReader) -> Json:
+# Of the smallest log that has the entry; its block is the latest, whose hash is easy to come by.
+_ANCHOR = """
+SELECT size, proof FROM anchor_proofs WHERE size > :seq ORDER BY size, block_number DESC LIMIT 1
+"""
+
+
+async def _logged(s: ReadSession, row: Row[Any], folder: Path) -> Json:
     """Both entries under the checkpoint that is anchored, and the anchor's offline proof."""
     published = await s.one(_ENTRY, {"id": row.published_entry})
-    anchored = await anchors(s, published.seq)
-    size, evidence = (row.anchor_size, None) if anchored is None else anchored
+    found = await s.first(_ANCHOR, {"seq": published.seq})
+    size, evidence = (row.anchor_size, None) if found is None else (found.size, found.proof)
     signed = await checkpoint_of(s, size)
     if signed is None:
         raise Broken(f"the anchor of size {size} has no checkpoint")

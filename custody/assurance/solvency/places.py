@@ -1,12 +1,13 @@
 """Every place where a tenant has money, as the ledger and the list of places know it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from custody.core.db import ReadSession
 from custody.core.ids import TenantId
+from custody.core.money import AssetId
 from custody.deposits import addresses
-from custody.ledger import accounts, balances, chart
+from custody.ledger import accounts, balances, chart, owed
 from custody.ledger.accounts import Account
 from custody.parties import places
 
@@ -33,6 +34,9 @@ class Spot:
     venue: str | None = None
     pool: str | None = None
     venue_at_guard: str | None = None
+    most: int | None = None
+    """At an exchange, whose word is of now and not of the moment: what was there by the ledger
+    before the epoch opened, so that nothing counts both there and where it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,11 @@ class Holdings:
     controls: dict[tuple[int, str], Control]
 
 
-async def read(s: ReadSession, tenant_id: TenantId, chain_ids: frozenset[int]) -> Holdings:
-    """Wallets always, deposit addresses where the ledger has something on them."""
+async def read(
+    s: ReadSession, tenant_id: TenantId, chain_ids: frozenset[int], floor: int
+) -> Holdings:
+    """Wallets always, deposit addresses where the ledger has something on them. `floor` is the
+    place in the order of posting at which the epoch was opened."""
     known = [
         p
         for chain in chain_ids
@@ -64,12 +71,20 @@ async def read(s: ReadSession, tenant_id: TenantId, chain_ids: frozenset[int]) -
     found = await accounts.list_by_code(s, tenant_id, "asset:")
     safes = {(p.chain_id, p.address) for p in known if p.role == places.SAFE}
     spots = [x for a in found if (x := _spot(a, safes)) is not None and x.chain_id in chain_ids]
+    spots = [await _bounded(s, tenant_id, x, floor) for x in spots]
     controls = _controls(known)
     holders = {x.holder for x in spots if x.code.startswith(chart.DEPOSIT_PREFIX)}
     for item in await addresses.anywhere(s, sorted(holders)) if holders else []:
         if item.tenant_id == tenant_id:
             controls[item.chain_id, item.address] = Control("key", item.address, item.path)
     return Holdings(tuple(spots), controls)
+
+
+async def _bounded(s: ReadSession, tenant_id: TenantId, spot: Spot, floor: int) -> Spot:
+    if spot.class_ != EXCHANGE:
+        return spot
+    most = await owed.kept_since(s, tenant_id, spot.code, AssetId(spot.asset_id), floor)
+    return replace(spot, most=most)
 
 
 def _controls(known: list[places.Place]) -> dict[tuple[int, str], Control]:

@@ -1,5 +1,6 @@
 """computed -> logged -> anchored -> serving: signatures, the log's entry, the anchor."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,11 +26,17 @@ async def log_report(deps: SolvencyDeps, row: Row[Any]) -> int:
 
     An address that nobody speaks for is in the report and does not count.
     """
-    members, missing = await _members(deps, row)
+    async with deps.reads.db.read() as s:
+        whole = await states.of(s, TenantId(row.tenant_id), row.epoch)
+        given = await signatures.of_epoch(s, TenantId(row.tenant_id), row.epoch)
+    if whole is None:
+        raise Broken(f"epoch {row.epoch} is gone")
+    safes = [_safe(draft, given) for draft in whole.owners if draft["kind"] == "safe"]
     waited_s = (deps.reads.clock.now() - row.updated_at).total_seconds()
-    if missing and waited_s < deps.rules.signing_wait_s:
+    if None in safes and waited_s < deps.rules.signing_wait_s:
         return 0
-    made = report.build(row.head, row.reserves, owners.in_order(members))
+    members = [m for m in safes if m is not None] + await _signed(deps, whole)
+    made = report.build(whole.head, whole.reserves, owners.in_order(members))
     now, data = deps.reads.clock.now(), _entry(row, made)
     async with deps.reads.db.write() as s:
         entry = await log.append(s, row.tenant_id, "solvency.published", data, at=now)
@@ -40,23 +47,20 @@ async def log_report(deps: SolvencyDeps, row: Row[Any]) -> int:
     return 1
 
 
-async def _members(deps: SolvencyDeps, row: Row[Any]) -> tuple[list[Json], bool]:
-    """Owners with signatures, and whether a Safe's are missing."""
-    async with deps.reads.db.read() as s:
-        given = await signatures.of_epoch(s, TenantId(row.tenant_id), row.epoch)
-    tenant, members, missing = format_id("tenant", row.tenant_id), [], False
+def _safe(draft: Json, given: Mapping[tuple[str, str], dict[str, str]]) -> Json | None:
+    """None while too few of its owners have signed."""
+    return owners.with_safe(draft, given.get((draft["chain_id"], draft["address"]), {}))
+
+
+async def _signed(deps: SolvencyDeps, row: Row[Any]) -> list[Json]:
+    """What the signer speaks for."""
+    tenant, members = format_id("tenant", row.tenant_id), []
     for draft in row.owners:
-        if draft["kind"] == "safe":
-            member = owners.with_safe(draft, given.get((draft["chain_id"], draft["address"]), {}))
-        else:
+        if draft["kind"] != "safe":
             said = owners.statement(row.entity, row.epoch, bytes(row.challenge), draft)
             signature = await deps.signer.sign_ownership(tenant, draft["path"], said)
-            member = owners.with_key(draft, signature)
-        if member is None:
-            missing = True
-        else:
-            members.append(member)
-    return members, missing
+            members.append(owners.with_key(draft, signature))
+    return members
 
 
 def _entry(row: Row[Any], made: Json) -> Json:
@@ -80,7 +84,7 @@ def _entry(row: Row[Any], made: Json) -> Json:
 _ANCHOR = """
 SELECT a.chain_id, a.size FROM anchors a
 JOIN audit_sequence q ON q.entry_id = :entry AND a.size > q.seq
-WHERE a.state IN ('final', 'anchored') ORDER BY a.size, a.chain_id LIMIT 1
+WHERE a.state = 'anchored' ORDER BY a.size, a.chain_id LIMIT 1
 """
 
 

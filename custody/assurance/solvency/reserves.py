@@ -63,7 +63,8 @@ class Reader:
 
     async def _look(self, spot: Spot) -> tuple[int, Evidence]:
         if spot.class_ == EXCHANGE:
-            amount = await self.exchanges.holding(spot.holder, spot.asset_id)
+            said = await self.exchanges.holding(spot.holder, spot.asset_id)
+            amount = said if spot.most is None else min(said, spot.most)
             return amount, {"kind": "stated", "by": spot.holder}
         client, block = self.clients[spot.chain_id], self.pins[spot.chain_id].block
         if spot.kind == HoldingKind.NATIVE:

@@ -33,8 +33,11 @@ class Wanted:
 
 async def wanted(s: ReadSession, tenant_id: TenantId) -> list[Wanted]:
     """Of the newest epoch, while its report can still take signatures."""
-    row = await states.newest(s, tenant_id)
-    if row is None or State(row.state) is not State.COMPUTED:
+    head = await states.newest(s, tenant_id)
+    if head is None or State(head.state) is not State.COMPUTED:
+        return []
+    row = await states.of(s, tenant_id, head.epoch)
+    if row is None:
         return []
     given = await of_epoch(s, tenant_id, row.epoch)
     drafts = [d for d in row.owners if d["kind"] == "safe"]

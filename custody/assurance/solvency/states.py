@@ -34,14 +34,25 @@ ENDED = frozenset(state for state, after in MOVES.items() if not after)
 _JSON = frozenset({"head", "reserves", "owners", "report"})
 
 
+LIGHT = """
+tenant_id, epoch, state, entity, secret, commitment, chain_id, block_number, window_blocks, floors,
+seq_floor, block_hash, challenge, head, opened_entry, published_entry, anchor_chain_id, anchor_size,
+reason, created_at, updated_at
+"""
+"""All but reserves, owners and report, which have a proof for each address."""
+
+
 async def newest(s: ReadSession, tenant_id: TenantId) -> Row[Any] | None:
+    """The light columns of the newest epoch."""
     return await s.first(
-        "SELECT * FROM solvency_epochs WHERE tenant_id = :tenant ORDER BY epoch DESC LIMIT 1",
+        f"SELECT {LIGHT} FROM solvency_epochs WHERE tenant_id = :tenant"
+        " ORDER BY epoch DESC LIMIT 1",
         {"tenant": tenant_id},
     )
 
 
 async def of(s: ReadSession, tenant_id: TenantId, epoch: int) -> Row[Any] | None:
+    """All columns of an epoch."""
     return await s.first(
         "SELECT * FROM solvency_epochs WHERE tenant_id = :tenant AND epoch = :epoch",
         {"tenant": tenant_id, "epoch": epoch},

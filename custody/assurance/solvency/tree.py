@@ -85,7 +85,7 @@ def build(secret: bytes, context_hash: bytes, leaves: Leaves) -> Tree:
             chunks = np.concatenate((hashes, _packed(sums)), axis=1)
         hashes, sums = _parents(hashes, sums)
         level += 1
-    root = Node(hashes.tobytes(), tuple((int(h) << 64) | int(low) for h, low in sums[0]))
+    root = _node(hashes, sums)
     if depth == CHUNK_DEPTH:
         chunks = np.concatenate((hashes, _packed(sums)), axis=1)
     return Tree(depth, records, chunks, root)
@@ -164,6 +164,30 @@ def _added(left: Words, right: Words) -> Words:
     if bool(over.any()):
         raise OutOfRange("a sum is over 2^128-1")
     return made
+
+
+def root_of(data: bytes, assets: int, *, leaves: bool = True) -> Node:
+    """The root over stored records: of leaves, or of nodes that have their hash already.
+
+    Requires a power of two of them. Raises OutOfRange where a sum overflows.
+    """
+    records = np.frombuffer(data, dtype=np.uint8).reshape(-1, record_bytes(assets))
+    hashes = _leaf_hashes(records) if leaves else records[:, :HASH_BYTES]
+    packed = np.ascontiguousarray(records[:, HASH_BYTES:])
+    sums = packed.view(">u8").astype(np.uint64).reshape(len(records), assets, 2)
+    while len(hashes) > 1:
+        hashes, sums = _parents(np.ascontiguousarray(hashes), sums)
+    return _node(hashes, sums)
+
+
+def _node(hashes: Bytes, sums: Words) -> Node:
+    """The only row of a level."""
+    return Node(hashes.tobytes(), tuple((int(h) << 64) | int(low) for h, low in sums[0]))
+
+
+def record(node: Node) -> bytes:
+    """A node as it is stored."""
+    return node.hash + layout.sum_bytes(node.sums)
 
 
 def record_bytes(assets: int) -> int:

@@ -58,6 +58,10 @@ def test_paths_over_several_chunks(count: int) -> None:
     made = made_of(customers, [[n, 2**100] for n in range(count)], 2)
     assert len(made.records) == 2**made.depth >= count
     assert len(made.chunks) * tree.CHUNK == len(made.records)
+    assert tree.root_of(made.records.tobytes(), 2) == made.root
+    assert tree.root_of(made.chunks.tobytes(), 2, leaves=False) == made.root
+    first = tree.root_of(made.records[: tree.CHUNK].tobytes(), 2)
+    assert tree.record(first) == made.chunks[0].tobytes()
     for customer in customers[:: count // 7]:
         id_ = layout.id_of(CONTEXT, layout.salt_of(SECRET, CONTEXT, customer), customer)
         index = [r[:32].tobytes() for r in made.records].index(id_)
