@@ -3523,13 +3523,22 @@ def verify_consistency(old: bytes, new: bytes, proof: bytes, log_key: str) -> Re
     return report
 
 
+LINE_MAX = 400
+
+
+def printable(text: str) -> str:
+    """One line for a terminal: what evidence says may not look like what the verifier says."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return shown if len(shown) <= LINE_MAX else shown[:LINE_MAX] + "…"
+
+
 def render(report: Report) -> str:
     lines = []
     for step in report.steps:
         place = f"{step.where}: " if step.where else ""
-        lines.append(f"{step.status}  {step.name:<28} {place}{step.detail}")
+        lines.append(f"{step.status}  {step.name:<28} {printable(place + step.detail)}")
     if report.unshown:
-        lines.append(f"claimed, but not shown here: {', '.join(report.unshown)}")
+        lines.append(printable(f"claimed, but not shown here: {', '.join(report.unshown)}"))
     verdict = {0: "verified", 1: "NOT VERIFIED", 2: "NOT DECIDED"}[report.code]
     return "\n".join([*lines, verdict]) + "\n"
 

@@ -363,3 +363,13 @@ def test_unknown_claims_are_not_passed_over() -> None:
     report = check(packed(FILES, claims=claims))
     assert (report.code, report.unshown) == (2, ["the moon is full"])
     assert "claimed, but not shown here: the moon is full" in verify.render(report)
+
+
+def test_what_evidence_says_cannot_pass_for_a_verdict() -> None:
+    """Line ends and control characters of a claim or an id are shown as what they are."""
+    claims = ["x\nverified\n", "\x1b[2J", "y" * 9_999]
+    shown = verify.render(check(packed(FILES, claims=claims)))
+    assert shown.endswith("\nNOT DECIDED\n")
+    assert "\nverified" not in shown
+    assert "\x1b" not in shown
+    assert max(map(len, shown.split("\n"))) < 600
