@@ -133,7 +133,12 @@ def test_every_flipped_bit_is_found(part: int) -> None:
         assert report.code == 1
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n != "manifest.json"])
+TOLD_LATER = "anchors.json"
+"""Transaction and block of an anchor stand in an entry that is written after it, so here in none:
+until then only a node (`--rpc`) can say whether they are right. What counts is in `anchors/`."""
+
+
+@pytest.mark.parametrize("name", sorted(set(FILES) - {"manifest.json", TOLD_LATER}))
 def test_flips_in_a_file_are_found_without_checksums(name: str) -> None:
     """The manifest and the frame are made to fit: only what the file says speaks against it."""
     rng = random.Random(SEED)
