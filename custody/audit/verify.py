@@ -1556,7 +1556,7 @@ class Bundle:
             where = f"proofs/inclusion.json proof {i}"
             keys(proof, "index size leaf_hash hashes", where)
             index, size = number(proof["index"], where), number(proof["size"], where)
-            leaf, hashes = bytes.fromhex(proof["leaf_hash"]), hash_list(proof["hashes"], where)
+            leaf, *hashes = hash_list([proof["leaf_hash"], *proof["hashes"]], where)
             if index >= len(self.leaves) or self.leaves[index] != leaf:
                 raise Wrong(where, f"is not about entry {index} as it is here")
             if size != self.head.size:
@@ -2301,10 +2301,10 @@ def journal_leaf(row: list[str]) -> bytes:
 
 
 def hash_list(values: Iterable[str], where: str) -> list[bytes]:
-    hashes = [bytes.fromhex(v) for v in values]
-    if any(len(h) != 32 for h in hashes):
-        raise Wrong(where, "a hash has not 32 bytes")
-    return hashes
+    texts = list(values)
+    if not all(re.fullmatch("[0-9a-f]{64}", text) for text in texts):
+        raise Wrong(where, "a hash is not 64 lower-case hex digits")
+    return [bytes.fromhex(text) for text in texts]
 
 
 # --- what was signed, read again --------------------------------------------------------------
