@@ -1,5 +1,6 @@
 """The one place where parts are built and joined: for the API, for the worker, for commands."""
 
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,9 +15,13 @@ from api.embedded import database_urls
 from api.followers import follow
 from api.followers.tenant_events import TenantEvents
 from api.worker import Job
+from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.registry import Registry
-from custody.assurance import anchor, drift, reconcile
+from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, reconcile
+from custody.assurance.anchor_effects import AnchorEffects
+from custody.assurance.solvency import epochs as solvency
+from custody.assurance.solvency.deps import Rules, SolvencyDeps
 from custody.audit.checkpoint import LogWriter
 from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
@@ -26,6 +31,7 @@ from custody.core.errors import Broken, InvalidInput
 from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
 from custody.core.isolation import each
+from custody.core.ports import SignerUnavailable
 from custody.core.settings import Settings
 from custody.deposits import addresses, credit, freezes, looks, scan, unlisted
 from custody.deposits.deps import DepositDeps
@@ -46,6 +52,7 @@ from custody.withdrawals.liquidity import FillEffects
 from custody.withdrawals.settle import PayoutEffects
 from router import (
     accrual,
+    books,
     departures,
     effects,
     exchange,
@@ -70,8 +77,10 @@ PRICES_MS = 15_000
 """Well within the age that a price may have."""
 KRAKEN_PAUSE_US = 1_000_000
 """Between two private calls: within the allowance of the second tier of its accounts."""
-ANCHOR_INTERVAL_S = 5
-"""The least pause between two anchors of a log that has news."""
+SOLVENCY = Rules(patience_s=43_200, signing_wait_s=21_600)
+SOLVENCY_DEVNET = Rules(interval_s=60)
+"""A report a day, for which a Safe's owners have six hours to sign; on a devnet, whose days are
+short, one a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +213,7 @@ def effects_table(p: Parts) -> EffectsTable:
         IntentKind.SWEEP_BATCH: SweepEffects(p.clock),
         IntentKind.SWEEP_TRANSFER: SweepEffects(p.clock),
         IntentKind.SWEEP_GAS: GasEffects(p.clock),
-        IntentKind.ANCHOR: anchor.AnchorEffects(_origin(p), p.clock),
+        IntentKind.ANCHOR: AnchorEffects(_origin(p), p.clock),
     }
     missing = set(IntentKind) - set(owners)
     if missing:
@@ -224,13 +233,14 @@ def anchor_deps(p: Parts) -> anchor.AnchorDeps:
         _origin(p),
         p.settings.audit_folder,
         p.installation.tenant_id,
-        ANCHOR_INTERVAL_S,
+        anchor_rules.from_installation(p.installation.body["log"]),
+        {c.chain_id: c.confirmations for c in p.registry.chains.values()},
     )
 
 
 async def log_ahead(p: Parts) -> str | None:
     """What the anchored log has that this database lacks. Raises ChainError."""
-    return await anchor.ahead(anchor_deps(p), p.installation.anchor_chain_id)
+    return await anchor.ahead(anchor_deps(p))
 
 
 async def _compare(p: Parts, settlement: SettlementDeps) -> int:
@@ -250,7 +260,6 @@ def jobs(p: Parts) -> list[Job]:
     settlement = settlement_deps(p)
     withdrawals, router = p.withdrawals, p.router
     feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
-    anchors, anchor_chain_id = anchor_deps(p), p.installation.anchor_chain_id
     writer = LogWriter(p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock)
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
@@ -278,9 +287,23 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.flags", lambda: flags.step(router), RECONCILE_MS),
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
         Job("audit.log", writer.run, every, pace_ms=LOG_MS),
-        Job("assurance.anchor", lambda: anchor.step(anchors, anchor_chain_id), SLOW_MS),
+        *_anchor_jobs(p),
+        Job("assurance.solvency", lambda: _prove_solvency(p), SLOW_MS),
     ]
     return listed
+
+
+def _anchor_jobs(p: Parts) -> list[Job]:
+    deps = anchor_deps(p)
+    steps: list[tuple[str, Callable[[int], Awaitable[object]]]] = [
+        ("assurance.anchor", lambda chain_id: anchor.step(deps, chain_id)),
+        ("assurance.anchor_evidence", lambda chain_id: anchor_evidence.step(deps, chain_id)),
+    ]
+    return [
+        Job(f"{name}.{chain_id}", functools.partial(run, chain_id), SLOW_MS)
+        for name, run in steps
+        for chain_id in deps.rules.chains
+    ]
 
 
 def deposit_deps(p: Parts) -> DepositDeps:
@@ -333,6 +356,32 @@ async def _follow_drift(p: Parts, chain_id: int) -> None:
 def _reconcile_deps(p: Parts) -> reconcile.ReconcileDeps:
     holdings = ExchangeHoldings(p.registry, p.exchanges)
     return reconcile.ReconcileDeps(p.db, p.clock, p.registry, p.clients, holdings)
+
+
+async def _prove_solvency(p: Parts) -> None:
+    deps = solvency_deps(p)
+
+    async def one(tenant: tenants.Tenant) -> int:
+        try:
+            return await solvency.step(deps, tenant.id)
+        except (ChainError, SignerUnavailable) as error:
+            logger.warning("solvency waits", extra={"tenant": tenant.id, "error": error})
+            return 0
+
+    await each(logger, "solvency", await _tenants(p), one)
+
+
+def solvency_deps(p: Parts) -> SolvencyDeps:
+    devnet = all(chain.devnet for chain in p.registry.chains.values())
+    return SolvencyDeps(
+        _reconcile_deps(p),
+        p.signer,
+        _origin(p),
+        p.settings.audit_folder,
+        p.installation.anchor_chain_id,
+        books.tiers_by_account,
+        SOLVENCY_DEVNET if devnet else SOLVENCY,
+    )
 
 
 async def _tenants(p: Parts) -> list[tenants.Tenant]:

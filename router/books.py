@@ -143,6 +143,12 @@ def venue_code(item: VenueRow) -> str:
     return chart.exchange(item.id) if item.exchange else chart.venue(item.pool_id, item.id)
 
 
+async def tiers_by_account(s: ReadSession, tenant_id: TenantId) -> dict[str, str]:
+    """The tier of each venue of a tenant, by the code of its account."""
+    found = [v for item in await pools(s, tenant_id) for v in await venues(s, item.id)]
+    return {venue_code(v): v.tier.value for v in found}
+
+
 async def open_pool_accounts(s: WriteSession, item: Pool, registry: Registry) -> None:
     """Register the share asset and open the pool's accounts. Idempotent."""
     info = registry.asset(item.asset_id)

@@ -1,5 +1,5 @@
 """`moorage fsck`: rebuild balances, seals and the Merkle tree from the rows, and compare; what was
-read of each chain has no hole."""
+read of each chain has no hole; what is served of solvency is what the log says."""
 
 import json
 from dataclasses import asdict
@@ -8,6 +8,7 @@ from typing import Any
 from api import wiring
 from api.followers import tenant_events
 from custody.assurance import fsck as log_fsck
+from custody.assurance.solvency import fsck as solvency_fsck
 from custody.core.settings import Settings
 from custody.deposits import fsck as chains_fsck
 from custody.ledger import fsck as ledger_fsck
@@ -25,6 +26,7 @@ async def check(settings: Settings) -> dict[str, Any]:
             log = await log_fsck.check(s, vkey, settings.audit_folder)
             feed = await tenant_events.check(s)
             chains = await chains_fsck.check(s)
+            solvency = await solvency_fsck.check(s)
     finally:
         await parts.db.close()
     return {
@@ -33,7 +35,8 @@ async def check(settings: Settings) -> dict[str, Any]:
         "log": [asdict(b) for b in log],
         "feed": [asdict(b) for b in feed],
         "chains": [asdict(b) for b in chains],
-        "ok": not any((ledger, seals, log, feed, chains)),
+        "solvency": [asdict(b) for b in solvency],
+        "ok": not any((ledger, seals, log, feed, chains, solvency)),
     }
 
 

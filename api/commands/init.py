@@ -273,6 +273,22 @@ async def _record_places(
         await places.add(s, Place(founding.tenant_id, chain_id, role, address, path))
 
 
+def _anchors(founding: Founding) -> dict[str, Any]:
+    """On every chain, as often as a story of minutes needs: gas costs nothing on a devnet."""
+    gas = {
+        "anchor_max_wei": str(10**17),
+        "period_max_wei": str(10**19),
+        "period_s": 86_400,
+    }
+    return {
+        "chains": sorted(founding.worlds),
+        "quorum": len(founding.worlds),
+        "interval_s": 10,
+        "deadline_s": 120,
+        "gas": {str(chain_id): gas for chain_id in sorted(founding.worlds)},
+    }
+
+
 def installation(founding: Founding) -> dict[str, Any]:
     """The public file that API and worker read at start."""
     exchange = founding.devnet["exchange"]
@@ -284,6 +300,7 @@ def installation(founding: Founding) -> dict[str, Any]:
             "vkey": founding.keys.log_vkey,
             "id": log_id(LogKey.parse(founding.keys.log_vkey).name),
             "anchor_chain_id": min(founding.worlds),
+            "anchors": _anchors(founding),
         },
         "fees": first_policy.fees(founding),
         "exchanges": {

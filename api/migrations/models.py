@@ -2,6 +2,7 @@
 
 from api.followers import models as followers
 from custody.assurance import models as assurance
+from custody.assurance.solvency import models as solvency
 from custody.audit import models as audit
 from custody.billing import models as billing
 from custody.core import idempotency
@@ -29,5 +30,6 @@ __all__ = [
     "router",
     "deposits",
     "settlement",
+    "solvency",
     "withdrawals",
 ]

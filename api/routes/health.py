@@ -18,15 +18,21 @@ class Health(Shape):
     status: str
     database: str
     signing: str = Field(description="on, or stopped: this database may lack payments")
+    anchoring: str = Field(description="on, or stopped: somebody holds a log that is not ours")
 
 
 @routes.get("/v1/health", access=PUBLIC, command="health show", answer=Health)
 async def show(request: Request) -> Response:
     """Answers 200 when the database answers; any error is a 5xx."""
     async with deps_of(request).hot.session() as s:
-        stopped = await s.scalar("SELECT EXISTS (SELECT FROM signing_stops)")
-    signing = "stopped" if stopped else "on"
-    return answer({"status": "ok", "database": "ok", "signing": signing})
+        row = await s.one(
+            "SELECT EXISTS (SELECT FROM signing_stops) AS signing,"
+            " EXISTS (SELECT FROM log_forks WHERE dismissed_at IS NULL)"
+            " OR EXISTS (SELECT FROM anchor_chains WHERE state = ANY(:states)) AS anchoring",
+            {"states": ["forked", "ahead", "broken"]},
+        )
+    shown = {name: "stopped" if stopped else "on" for name, stopped in row._mapping.items()}
+    return answer({"status": "ok", "database": "ok", **shown})
 
 
 @routes.get("/v1/metrics", access=PUBLIC, command="health metrics", answer="text/plain")

@@ -82,6 +82,13 @@ class Endpoints:
                 return answer
         raise self._no_quorum(calls[0][0], given, answers)
 
+    async def verified(self, calls: Calls, read: Callable[[list[Any]], T]) -> T:
+        """The first answer that `read` lets through: for what proves itself, one is enough.
+
+        `read` raises ValueError on what does not hold; then the next endpoint is asked.
+        """
+        return await self._first(calls, read)
+
     def _by_health(self) -> list[Endpoint]:
         """Healthy ones first, in the order of the settings; broken ones only as a last resort."""
         return sorted(self.endpoints, key=lambda e: not e.healthy)

@@ -1,36 +1,34 @@
-"""Put checkpoints on chain: newest signed checkpoint -> intent -> `AuditAnchor` -> evidence.
+"""Put checkpoints on chain: newest signed checkpoint -> intent -> `AuditAnchor`, chain by chain.
 
-The intent goes the way of all intents (policy, signer, one nonce for ever). It carries the proof
-that the contract asks for: from the size that the chain has to the newest. What the contract logged
-in a final block is kept as evidence for the bundle and told to the log.
+The intent goes the way of all intents (policy, signer, one nonce for ever), from a wallet that can
+do nothing else. It carries the proof that the contract asks for: from the size that the chain has
+to the newest. Each step also looks at what the chain holds: a root that is not ours stops all
+anchoring (`anchor_forks`). One commit a step; killed anywhere, the next step goes on.
 """
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from chains.errors import ChainError
 from chains.evm.client import EvmClient
-from chains.evm.contracts.audit_anchor import (
-    AnchoredCheckpoint,
-    AuditAnchor,
-    LogState,
-    anchored,
-    encode_anchor,
-)
-from chains.types import Receipt
-from custody.audit import log, merkle, proof
-from custody.audit.checkpoint import Checkpoint, checkpoint_of, latest_checkpoint
+from chains.evm.contracts.audit_anchor import AnchoredCheckpoint, encode_anchor
+from custody.assurance import anchor_chains, anchor_states, anchor_watch
+from custody.assurance.anchor_chains import ChainState, Sight
+from custody.assurance.anchor_rules import AnchorRules
+from custody.assurance.anchor_watch import Finding
+from custody.audit import merkle, proof
+from custody.audit.checkpoint import Checkpoint, latest_checkpoint
 from custody.audit.note import log_id
 from custody.core.clock import Clock
 from custody.core.db import Database, ReadSession, WriteSession
 from custody.core.errors import Broken, NotFound, Refused
-from custody.core.ids import IntentId, TenantId, format_id, new_uuid7
+from custody.core.ids import IntentId, TenantId, new_uuid7
 from custody.core.intents import Intent, IntentKind
 from custody.core.money import native_asset
-from custody.core.serialization import dumps_text
+from custody.ledger import accounts, balances, chart
 from custody.parties import places
 from custody.settlement import intents
 
@@ -39,15 +37,16 @@ logger = logging.getLogger(__name__)
 GAS_LIMIT = 160_000
 """The first anchor costs about 73,000; a later one at most 107,000, with the longest proof that a
 log of 2^63 entries could need (tests/chains/evm/contracts/test_audit_anchor.py)."""
-FEE_MARGIN = 2
-"""The fee may double between the quote and the signing."""
-INTERVAL_S = 60
+LOOK_S = 60
+"""A chain is looked at so often, also where nothing is to be anchored."""
+STOPPED = (ChainState.AHEAD, ChainState.FORKED, ChainState.BROKEN)
+"""A person has to look."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorDeps:
     """`origin` is the log's name, `folder` has its tiles; `tenant_id` pays: the founding tenant's
-    anchorer wallet."""
+    anchorer wallet. `confirmations` make a block final where a chain has no tag for it."""
 
     db: Database
     clock: Clock
@@ -55,42 +54,121 @@ class AnchorDeps:
     origin: str
     folder: Path
     tenant_id: TenantId
-    interval_s: int = INTERVAL_S
+    rules: AnchorRules
+    confirmations: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def log_id(self) -> bytes:
+        return bytes.fromhex(log_id(self.origin)[2:])
 
 
 async def step(deps: AnchorDeps, chain_id: int) -> int:
     """Start anchoring the newest checkpoint if it is due; 1 if an intent was made.
 
     Raises Broken when the chain holds a checkpoint that this log did not sign, or a report that it
-    forked, or when the tiles do not prove that the log only grew.
+    forked, or when the tiles do not prove that the log only grew; and ChainError.
     """
+    now = deps.clock.now()
+    async with deps.db.write() as s:
+        await anchor_states.follow(s, chain_id, at=now)
+        await anchor_watch.judge_statements(s, deps.tenant_id, deps.folder, at=now)
     async with deps.db.read() as s:
-        head = await _due(s, chain_id, deps.interval_s, deps.clock.now())
-        if head is None:
-            return 0
+        head = await _due(s, deps.rules, chain_id, now)
+        seen = (await anchor_chains.noted(s)).get(chain_id)
+        stands = seen is not None and seen.state is ChainState.FORKED
+        news_of_fork = await anchor_watch.stopped(s) and not stands
         try:
             wallet = await places.place(s, deps.tenant_id, chain_id, places.ANCHORER)
             contract = await places.place(s, deps.tenant_id, chain_id, places.ANCHOR)
         except NotFound:
             return 0  # this chain has no anchor contract
-    there = await _on_chain(deps, chain_id, contract.address)
-    if there is None or there.size >= head.size:
+    known = seen is not None and (now - seen.looked_at).total_seconds() < LOOK_S
+    if head is None and known and not news_of_fork:
         return 0
-    data = "0x" + _call(deps, there, head).hex()
-    quote = await deps.clients[chain_id].fees()
-    fee_max = GAS_LIMIT * quote.max_fee_per_gas * FEE_MARGIN
-    intent = _intent(deps, wallet, contract.address, head, data, fee_max)
-    try:
-        async with deps.db.write() as s:
-            return await _create(s, deps, intent, head)
-    except Refused as refused:
-        logger.warning("anchoring was refused", extra={"rule": refused.rule})
-        return 0
+    sight = await _look(deps, chain_id, contract.address)
+    found = await _held_against(deps, sight)
+    made, waits = 0, found.reason
+    if head is not None and found.state is ChainState.OPEN and sight.there.size < head.size:
+        made, waits = await _start(deps, sight, wallet, head)
+    state = ChainState.WAITING if waits and found.state is ChainState.OPEN else found.state
+    async with deps.db.write() as s:
+        await anchor_chains.note(s, sight, state, waits, at=deps.clock.now())
+    return made
+
+
+async def _look(deps: AnchorDeps, chain_id: int, contract: str) -> Sight:
+    client, depth = deps.clients[chain_id], deps.confirmations.get(chain_id, 1)
+    return await anchor_chains.look(client, contract, deps.log_id, depth)
+
+
+async def _held_against(deps: AnchorDeps, sight: Sight) -> Finding:
+    """What the sight means, kept. Raises Broken where a person has to look."""
+    async with deps.db.read() as s:
+        found = await anchor_watch.judge(s, deps.folder, sight)
+    found = await anchor_watch.confirm(deps.clients[sight.chain_id], sight, found)
+    async with deps.db.write() as s:
+        await anchor_watch.keep(s, deps.tenant_id, deps.folder, sight, found, at=deps.clock.now())
+    if found.state in STOPPED:
+        logger.critical("anchoring is stopped", extra={"reason": found.reason})
+        raise Broken(found.reason or found.state.value)
+    if found.state is not ChainState.OPEN:
+        logger.warning("the log is not anchored", extra={"reason": found.reason})
+    return found
+
+
+async def _start(
+    deps: AnchorDeps, sight: Sight, wallet: places.Place, head: Checkpoint
+) -> tuple[int, str | None]:
+    """Prepare the row with its intent; how many, and why none if budget or policy object."""
+    chain_id = sight.chain_id
+    data = "0x" + _call(deps, sight.there, head).hex()
+    quote = (await deps.clients[chain_id].fees()).max_fee_per_gas
+    budget = deps.rules.budget(chain_id)
+    async with deps.db.read() as s:
+        spent = await _spent(s, chain_id, deps.clock.now(), budget.period_s)
+        funds = await funds_wei(s, deps.tenant_id, chain_id)
+    fee_max = budget.bound_wei(quote, GAS_LIMIT)
+    waits = budget.objection(quote, GAS_LIMIT, spent)
+    if waits is None and funds < fee_max:
+        waits = f"gas: the books have {funds} wei for the anchorer, {fee_max} may be needed"
+    if waits is None:
+        intent = _intent(deps, wallet, sight.contract, head, data, fee_max)
+        try:
+            async with deps.db.write() as s:
+                return await _create(s, deps, intent, head), None
+        except Refused as refused:
+            waits = f"policy: {refused.rule}"
+    logger.warning("anchoring waits", extra={"chain_id": chain_id, "reason": waits})
+    return 0, waits
+
+
+# What was paid within the period, and what open ones may yet pay.
+_SPENT = """
+SELECT coalesce(sum(coalesce(i.fee_paid, CASE
+  WHEN i.state IN ('refused', 'cancelled', 'failed') THEN 0
+  ELSE CAST(i.body ->> 'fee_max_wei' AS numeric) END)), 0)
+FROM anchors a JOIN intents i ON i.id = a.intent_id AND i.tenant_id = a.tenant_id
+WHERE a.chain_id = :chain
+  AND a.created_at > CAST(:now AS timestamptz) - make_interval(secs => :period)
+"""
+
+
+async def funds_wei(s: ReadSession, tenant_id: TenantId, chain_id: int) -> int:
+    """What the anchorer's wallet has by the ledger: a fee from ether that came and is not booked
+    yet would be booked as the operator's own."""
+    code = chart.wallet(places.ANCHORER, chain_id)
+    account = await accounts.find(s, tenant_id, code, native_asset(chain_id))
+    return 0 if account is None else balances.balance_of(account).available
+
+
+async def _spent(s: ReadSession, chain_id: int, now: datetime, period_s: int) -> int:
+    values = {"chain": chain_id, "now": now, "period": period_s}
+    return int(await s.scalar(_SPENT, values))
 
 
 # Anchoring writes entries itself, and journals that are sealed; a log that holds nothing newer than
 # those is not anchored again.
-_NEWS = """
+NEWS = """
 WITH own AS (SELECT 'int_' || replace(CAST(intent_id AS text), '-', '') AS intent FROM anchors)
 SELECT EXISTS (
   SELECT FROM audit_sequence q JOIN audit_entries e ON e.id = q.entry_id
@@ -104,63 +182,54 @@ SELECT EXISTS (
     WHERE g.entry_id = e.id AND coalesce(t.reference, '') NOT IN (SELECT intent FROM own)))
 )
 """
-# An intent that ended before it was signed tells nobody: its anchor is not under way any more.
-_LAST = """
-SELECT coalesce(max(a.size) FILTER (WHERE a.state = 'final'), 0) AS size,
-       coalesce(bool_or(a.state = 'submitted' AND NOT EXISTS (
-         SELECT FROM intents i WHERE i.id = a.intent_id AND i.tenant_id = a.tenant_id
-         AND i.state IN ('refused', 'cancelled', 'failed'))), false) AS under_way,
-       max(a.updated_at) AS at
-FROM anchors a WHERE a.chain_id = :chain
-"""
 
 
-async def _due(s: ReadSession, chain_id: int, interval_s: int, now: datetime) -> Checkpoint | None:
+async def has_news(s: ReadSession, begin: int, end: int) -> bool:
+    """Whether entries `begin` to `end` (excluded) tell of more than anchoring itself."""
+    return bool(await s.scalar(NEWS, {"begin": begin, "end": end}))
+
+
+async def _due(
+    s: ReadSession, rules: AnchorRules, chain_id: int, now: datetime
+) -> Checkpoint | None:
     """The checkpoint to anchor now, if there is one."""
-    head = await latest_checkpoint(s)
-    last = await s.one(_LAST, {"chain": chain_id})
-    if head is None or last.under_way or head.size <= last.size:
+    if await anchor_watch.stopped(s):
         return None
-    if last.at is not None and (now - last.at).total_seconds() < interval_s:
+    head, last = await latest_checkpoint(s), await anchor_states.last(s, chain_id)
+    if head is None or head.size <= last.size:
         return None
-    news = await s.scalar(_NEWS, {"begin": last.size, "end": head.size})
-    return head if news else None
-
-
-async def _on_chain(deps: AnchorDeps, chain_id: int, contract: str) -> AnchoredCheckpoint | None:
-    """The checkpoint to go on from, which must be ours; None while the log is frozen."""
-    client, id_ = deps.clients[chain_id], bytes.fromhex(log_id(deps.origin)[2:])
-    block = await client.block("latest")
-    anchor = AuditAnchor(client, contract)
-    state = await anchor.state_of(id_, block.number)
-    if state is LogState.FORKED:
-        raise Broken(f"chain {chain_id} has a report that this log forked")
-    if state is LogState.FROZEN:
-        logger.warning("the log is frozen on chain", extra={"chain_id": chain_id})
+    if not anchor_states.may_start(last, rules.interval_s, now):
         return None
-    there = await anchor.latest(id_, block.number)
-    if there.size:
-        async with deps.db.read() as s:
-            signed = await checkpoint_of(s, there.size)
-        if signed is None or signed.root != there.root:
-            raise Broken(f"chain {chain_id} has a checkpoint of size {there.size} that is not ours")
-    return there
+    return head if await has_news(s, last.size, head.size) else None
 
 
-async def ahead(deps: AnchorDeps, chain_id: int) -> str | None:
-    """What the chain says of our log that this database does not have; None if nothing.
+async def ahead(deps: AnchorDeps) -> str | None:
+    """What chains say of our log that this database does not have; None if nothing.
 
-    Raises ChainError.
+    Raises ChainError unless as many chains answer as an anchor needs: what cannot be asked is not
+    taken for agreement.
     """
-    async with deps.db.read() as s:
+    answered, silent = 0, ChainError("no chain has an anchor contract")
+    asked = 0
+    for chain_id in deps.rules.chains:
+        async with deps.db.read() as s:
+            try:
+                contract = await places.place(s, deps.tenant_id, chain_id, places.ANCHOR)
+            except NotFound:
+                continue
+        asked += 1
         try:
-            contract = await places.place(s, deps.tenant_id, chain_id, places.ANCHOR)
-        except NotFound:
-            return None
-    try:
-        await _on_chain(deps, chain_id, contract.address)
-    except Broken as broken:
-        return broken.detail
+            sight = await _look(deps, chain_id, contract.address)
+        except ChainError as error:
+            silent = error
+            continue
+        answered += 1
+        async with deps.db.read() as s:
+            found = await anchor_watch.judge(s, deps.folder, sight)
+        if found.state in STOPPED:
+            return found.reason
+    if answered < min(deps.rules.quorum, asked):
+        raise silent
     return None
 
 
@@ -169,16 +238,15 @@ def _call(deps: AnchorDeps, there: AnchoredCheckpoint, head: Checkpoint) -> byte
 
     The proof is verified here first, so that no gas is paid for one that the contract refuses.
     """
-    id_ = bytes.fromhex(log_id(deps.origin)[2:])
     time_s = max(int(head.signed_at.timestamp()), there.time_s)
     if not there.size:
-        return encode_anchor(id_, head.size, head.root, time_s, ())
+        return encode_anchor(deps.log_id, head.size, head.root, time_s, ())
     try:
         found = proof.consistency(proof.from_tiles(deps.folder, head.size), there.size, head.size)
         merkle.verify_consistency(there.size, head.size, there.root, head.root, found.hashes)
     except (FileNotFoundError, merkle.ProofInvalid) as error:
         raise Broken(f"no proof from size {there.size} to {head.size}: {error}") from error
-    return encode_anchor(id_, head.size, head.root, time_s, found.hashes)
+    return encode_anchor(deps.log_id, head.size, head.root, time_s, found.hashes)
 
 
 def _intent(
@@ -211,7 +279,7 @@ def _intent(
 _INSERT = """
 INSERT INTO anchors
   (chain_id, size, tenant_id, root, state, intent_id, created_at, updated_at)
-VALUES (:chain, :size, :tenant, :root, 'submitted', :intent, :at, :at)
+VALUES (:chain, :size, :tenant, :root, 'prepared', :intent, :at, :at)
 """
 
 
@@ -222,7 +290,7 @@ async def _create(s: WriteSession, deps: AnchorDeps, intent: Intent, head: Check
         {"key": f"anchor/{intent.chain_id}"},
     )
     now = deps.clock.now()
-    if await _due(s, intent.chain_id, deps.interval_s, now) is None:
+    if await _due(s, deps.rules, intent.chain_id, now) is None:
         return 0
     await intents.create(s, intent, at=now)
     await s.execute(
@@ -237,70 +305,3 @@ async def _create(s: WriteSession, deps: AnchorDeps, intent: Intent, head: Check
         },
     )
     return 1
-
-
-_FINAL = """
-UPDATE anchors SET state = 'final', tx_hash = :tx, block_number = :number, block_hash = :hash,
-  evidence = CAST(:evidence AS jsonb), updated_at = :at
-WHERE intent_id = :intent AND state = 'submitted' RETURNING size, root
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class AnchorEffects:
-    """What a final anchor means: evidence, and an entry in the log. No money moves."""
-
-    origin: str
-    clock: Clock
-
-    async def on_final(self, s: WriteSession, intent: Intent, receipt: Receipt) -> None:
-        """Raises Broken when the contract logged something else than was asked."""
-        evidence = self._evidence(intent, receipt)
-        row = await s.first(
-            _FINAL,
-            {
-                "intent": intent.id,
-                "tx": receipt.tx_hash,
-                "number": receipt.block.number,
-                "hash": receipt.block.hash,
-                "evidence": dumps_text(evidence),
-                "at": self.clock.now(),
-            },
-        )
-        if row is None:
-            return
-        if (str(row.size), "sha256:" + row.root.hex()) != (evidence["size"], evidence["root"]):
-            raise Broken(f"{receipt.tx_hash} anchored another checkpoint than size {row.size}")
-        told = ("log_id", "contract", "size", "root", "chain_id", "tx_hash")
-        data = {name: evidence[name] for name in (*told, "block_number", "block_hash")}
-        data |= {"origin": self.origin, "intent": format_id("intent", intent.id)}
-        kind, at = "checkpoint.anchored", self.clock.now()
-        await log.append(s, intent.tenant_id, kind, data, at=at)
-
-    def _evidence(self, intent: Intent, receipt: Receipt) -> dict[str, Any]:
-        id_ = log_id(self.origin)
-        event = anchored(receipt.logs, intent.to, bytes.fromhex(id_[2:]))
-        if event is None:
-            raise Broken(f"{receipt.tx_hash} succeeded, but anchored nothing")
-        return {
-            "chain_id": str(intent.chain_id),
-            "contract": intent.to,
-            "log_id": id_,
-            "size": str(event.size),
-            "root": "sha256:" + event.root.hex(),
-            "seq": str(event.seq),
-            "time": str(event.time_s),
-            "tx_hash": receipt.tx_hash,
-            "block_number": str(receipt.block.number),
-            "block_hash": receipt.block.hash,
-        }
-
-    async def on_failed(
-        self, s: WriteSession, intent: Intent, reason: str, receipt: Receipt | None
-    ) -> None:
-        """The next step tries again with a new intent and the newest checkpoint."""
-        await s.execute(
-            "UPDATE anchors SET state = 'failed', reason = :reason, updated_at = :at"
-            " WHERE intent_id = :intent AND state = 'submitted'",
-            {"intent": intent.id, "reason": reason, "at": self.clock.now()},
-        )

@@ -1,6 +1,19 @@
 """Tables of assurance."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Table, Uuid
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from custody.core.db import metadata
@@ -16,4 +29,62 @@ reconciliations = Table(
     Column("report", JSONB, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Index("ix_reconciliations_tenant_id_id", "tenant_id", "id"),
+)
+
+# What each chain's contract showed when it was last looked at; `size` is what it holds.
+anchor_chains = Table(
+    "anchor_chains",
+    metadata,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("since", DateTime(timezone=True), nullable=False),
+    Column("looked_at", DateTime(timezone=True), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("safe_number", BigInteger, nullable=False),
+    Column("final_number", BigInteger, nullable=False),
+    CheckConstraint("state IN ('open', 'waiting', 'frozen', 'ahead', 'broken', 'forked')", "state"),
+)
+
+# `proof` is a moorage.anchor/1 document (ANCHORS.md), verified before it was stored.
+anchor_proofs = Table(
+    "anchor_proofs",
+    metadata,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("block_hash", String(66), primary_key=True),
+    Column("block_number", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("proof", JSONB, nullable=False),
+    Column("captured_at", DateTime(timezone=True), nullable=False),
+    Index("ix_anchor_proofs_chain_id_size", "chain_id", "size"),
+)
+
+# Checkpoints of this log, by its own key, that somebody else holds; all that was handed in.
+log_statements = Table(
+    "log_statements",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, primary_key=True),
+    Column("note", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("size > 0 AND length(root) = 32", "root"),
+)
+
+# `root` is theirs; `ours` and `theirs` are both sides of the evidence (ANCHORS.md).
+log_forks = Table(
+    "log_forks",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("ours", JSONB, nullable=False),
+    Column("theirs", JSONB, nullable=False),
+    Column("found_at", DateTime(timezone=True), nullable=False),
+    Column("dismissed_at", DateTime(timezone=True)),
+    Column("dismissed_by", Text),
+    Column("dismissed_reason", Text),
+    UniqueConstraint("size", "root", "source"),
+    CheckConstraint("size > 0 AND length(root) = 32", "root"),
 )

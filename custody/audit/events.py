@@ -91,7 +91,12 @@ class EventKind(StrEnum):
     YIELD_ACCRUED = "yield.accrued"
     YIELD_SHARED = "yield.shared"
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
+    LOG_FORKED = "log.forked"
+    LOG_FORK_DISMISSED = "log.fork_dismissed"
     RECONCILE_DONE = "reconcile.done"
+    SOLVENCY_OPENED = "solvency.opened"
+    SOLVENCY_PUBLISHED = "solvency.published"
+    SOLVENCY_FAILED = "solvency.failed"
     ASSET_DRIFTED = "asset.drifted"
     SAFE_PROPOSED = "safe.proposed"
     SAFE_SIGNED = "safe.signed"
@@ -352,6 +357,28 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         f"origin:text size:number root:digest log_id:hash contract:address {_TX} "
         f"block_number:number block_hash:hash {_INT}",
     ),
+    # An epoch's promise: from the hash of a block that is not there yet follow salts, order and the
+    # moment. `floors` are the newest blocks of all chains at the opening.
+    EventKind.SOLVENCY_OPENED: _schema(
+        1,
+        "entity:text epoch:number commitment:digest chain_id:number block_number:number "
+        "window:number floors:object",
+    ),
+    # Root and totals of what is owed, and the digest of the report (SOLVENCY.md).
+    EventKind.SOLVENCY_PUBLISHED: _schema(
+        1,
+        "entity:text epoch:number commitment:digest challenge:hash block_hash:hash context:digest "
+        "root:hash depth:number assets:texts sums:texts report:digest pinned:object",
+    ),
+    EventKind.SOLVENCY_FAILED: _schema(1, "entity:text epoch:number reason:text"),
+    # Somebody holds a root that is not ours for a size of ours. Nothing is anchored from here on,
+    # unless a person dismisses it.
+    EventKind.LOG_FORKED: _schema(
+        1,
+        "size:number ours?:digest theirs:digest source:text chain_id?:number contract?:address "
+        "block_number?:number block_hash?:hash",
+    ),
+    EventKind.LOG_FORK_DISMISSED: _schema(1, "size:number theirs:digest by:text reason:text"),
     # A token whose balances change by themselves; the ledger followed the chain.
     EventKind.ASSET_DRIFTED: _schema(
         1, f"account:text {_MOVED} gained:bool chain_id:number block_number:number"

@@ -89,5 +89,5 @@ anchors = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Index("ix_anchors_state", "state"),
-    CheckConstraint("state IN ('submitted', 'final', 'failed')", "state"),
+    CheckConstraint("state IN ('prepared', 'submitted', 'anchored', 'forked', 'failed')", "state"),
 )

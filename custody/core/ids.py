@@ -61,6 +61,7 @@ PREFIXES = {
     "safe_proposal": "sap",
     "risk_proposal": "rpr",
     "income_payment": "inc",
+    "fork": "frk",
 }
 
 _lock = threading.Lock()

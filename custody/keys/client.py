@@ -12,6 +12,7 @@ from typing import Any
 
 from custody.core.governance import Address, Signature
 from custody.core.intents import Decision, Intent
+from custody.core.ownership import Statement
 from custody.core.ports import (
     Fees,
     SignedTransaction,
@@ -75,6 +76,21 @@ class SignerClient:
         """The raw 64-byte Ed25519 signature over the note body."""
         answer = await self.request(
             "sign_checkpoint", origin=origin, size=str(size), root=root.hex()
+        )
+        return bytes.fromhex(answer["signature"])
+
+    async def sign_ownership(self, tenant: str, path: str, statement: Statement) -> bytes:
+        """65 bytes r, s, v over the statement, by the tenant's key at `path`. The signer writes the
+        text itself, with its own log's name. Same arguments: the same bytes."""
+        answer = await self.request(
+            "sign_ownership",
+            tenant=tenant,
+            path=path,
+            epoch=str(statement.epoch),
+            challenge=statement.challenge.hex(),
+            chain_id=str(statement.chain_id),
+            address=statement.address,
+            by=statement.by,
         )
         return bytes.fromhex(answer["signature"])
 

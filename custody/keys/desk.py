@@ -26,6 +26,7 @@ from custody.keys.facts import facts_of
 from custody.keys.freezes import Freezes
 from custody.keys.keyring import Keyring
 from custody.keys.limits import bounds, require_within, spendings
+from custody.keys.ownership import Ownership, OwnershipRequest
 from custody.keys.people import is_signed, unfreeze_payload
 from custody.keys.refusal import Refusal, require
 from custody.keys.request import (
@@ -67,6 +68,7 @@ class Desk:
         self._changes = Changes(store, self._policies, keyring.authority)
         self._book = AddressBook(store)
         self._freezes = Freezes(store)
+        self._ownership = Ownership(store, keyring, self._policies)
 
     def sign(self, request: SignRequest) -> Signed:
         """Sign or refuse. The same request: the same bytes, whatever happened in between."""
@@ -121,6 +123,11 @@ class Desk:
             require(known in (None, root), "checkpoint_fork", "this size has another root")
         body = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
         return self._keyring.sign_note(body.encode())
+
+    def sign_ownership(self, request: OwnershipRequest) -> bytes:
+        """That an address is the entity's, in one epoch of its solvency (see `ownership.py`)."""
+        self._changes.ripen(self._now_s())
+        return self._ownership.sign(request)
 
     def account_xpub(self, account_index: int) -> str:
         in_range = type(account_index) is int and 0 <= account_index < 2**31

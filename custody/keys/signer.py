@@ -26,6 +26,7 @@ from custody.core.telemetry import setup_logging
 from custody.keys import homes
 from custody.keys.client import LINE_BYTES_MAX
 from custody.keys.desk import Desk
+from custody.keys.ownership import OwnershipRequest
 from custody.keys.refusal import Refusal
 from custody.keys.request import parse_cancel, parse_sign
 
@@ -46,6 +47,7 @@ class Service:
             "sign_cancel": lambda q: _cancelled(desk, q),
             "history": lambda q: _history(desk, q),
             "sign_checkpoint": lambda q: _checkpoint(desk, q),
+            "sign_ownership": lambda q: _ownership(desk, q),
             "account_xpub": lambda q: {"xpub": desk.account_xpub(q["account"])},
             "status": lambda q: desk.status(),
             "freeze": lambda q: {"frozen_at": desk.freeze()},
@@ -111,6 +113,10 @@ def _history(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
 def _checkpoint(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
     signature = desk.sign_checkpoint(str(q["origin"]), int(q["size"]), bytes.fromhex(q["root"]))
     return {"signature": signature.hex()}
+
+
+def _ownership(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
+    return {"signature": desk.sign_ownership(OwnershipRequest.from_json(q)).hex()}
 
 
 def _unfrozen(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ NOT_BENCHES = {
     "__init__",
     "run",
     "form",
+    "verify_log",
     "load",
     "servers",
     "books",

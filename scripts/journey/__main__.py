@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 
-from scripts.journey import founding, keeping, leaving, pooling, proving
+from scripts.journey import anchoring, founding, keeping, leaving, owing, pooling, proving
 from scripts.journey.scene import Scene
 from scripts.journey.show import Checks, console, step
 from scripts.journey.stage import Stage
@@ -33,10 +33,13 @@ def tell(scene: Scene, *, kill_worker: bool) -> None:
         pooling.show_statements(scene)
     with step(6, "A withdrawal beyond the liquid buffer"):
         leaving.withdraw(scene, kill_worker=kill_worker)
-    with step(7, "Checkpoint, anchor, a bundle that verifies offline, and one flipped byte"):
+    with step(7, "Checkpoint, anchor, an offline bundle, one flipped byte, a rewritten history"):
         proving.prove(scene)
+        anchoring.proved(scene)
+        anchoring.refused(scene)
     with step(8, "The ledger against the chains"):
         proving.reconcile(scene)
+        owing.prove_solvency(scene)
     with step(9, "Keys are in the signer's memory and nowhere else"):
         keeping.scan(scene)
 

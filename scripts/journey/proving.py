@@ -1,10 +1,12 @@
 """Steps 7 and 8: checkpoint, anchor, offline proof, one flipped byte; ledger against chain."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,9 +38,25 @@ def prove(scene: Scene) -> None:
     line(f"entry {settled} has an inclusion proof of {len(proof['hashes'])} hashes")
     foreign.read_log(scene, settled)
     bundle = scene.stage.home / "bundle.zip"
-    bundle.write_bytes(scene.auditor.raw("/v1/audit/bundle"))
+    proved = until(
+        "a bundle with the chain's proof of that anchor",
+        lambda: _bundle(scene, bundle, settled),
+        timeout_s=120,
+    )
     line(f"the auditor exports a bundle of {bundle.stat().st_size} bytes")
-    _verify(scene, bundle)
+    number = proved["block"]["number"]
+    block = rpc(scene.rpc(scene.main), "eth_getBlockByNumber", hex(int(number)), False)
+    line(f"and asks a node of their own for the hash of block {number}: {block['hash']}")
+    _verify(scene, bundle, block["hash"])
+
+
+def _bundle(scene: Scene, path: Path, settled: int) -> dict[str, Any] | None:
+    """The newest proof of an anchor in a bundle exported now, once it covers entry `settled`."""
+    path.write_bytes(scene.auditor.raw("/v1/audit/bundle"))
+    with zipfile.ZipFile(path) as opened:
+        names = [n for n in opened.namelist() if n.startswith(f"anchors/{scene.main}-")]
+        newest = json.loads(opened.read(max(names))) if names else None
+    return newest if newest is not None and int(newest["size"]) > settled else None
 
 
 def _last_entry(scene: Scene, kind: str) -> int:
@@ -70,11 +88,11 @@ def _check_contract(scene: Scene, anchored: dict[str, Any]) -> None:
     scene.checks.that(same or size > int(anchored["size"]), "and the root that the log signed")
 
 
-def _verify(scene: Scene, bundle: Path) -> None:
+def _verify(scene: Scene, bundle: Path, block_hash: str) -> None:
     """The verifier runs alone: copied to an empty folder, Python isolated, no network asked."""
     with tempfile.TemporaryDirectory() as folder:
         alone = Path(shutil.copy(VERIFIER, folder))
-        good = _run(scene, alone, bundle)
+        good = _run(scene, alone, bundle, block_hash)
         for row in good.stdout.splitlines():
             line(row)
         scene.checks.equal(good.returncode, 0, "the bundle verifies offline")
@@ -83,7 +101,7 @@ def _verify(scene: Scene, bundle: Path) -> None:
         place = len(body) // 2
         body[place] ^= 1
         broken.write_bytes(body)
-        bad = _run(scene, alone, broken)
+        bad = _run(scene, alone, broken, block_hash)
         line(f"one bit of byte {place} flipped:")
         failing = [row for row in bad.stdout.splitlines() if "FAIL" in row]
         for row in failing[:4] or bad.stderr.splitlines()[-3:]:
@@ -91,8 +109,11 @@ def _verify(scene: Scene, bundle: Path) -> None:
         scene.checks.that(bad.returncode == 1 and bool(failing), "then it fails, and says where")
 
 
-def _run(scene: Scene, alone: Path, bundle: Path) -> subprocess.CompletedProcess[str]:
+def _run(
+    scene: Scene, alone: Path, bundle: Path, block_hash: str
+) -> subprocess.CompletedProcess[str]:
     anchor = ["--anchor-address", scene.contract("audit_anchor"), "--chain-id", str(scene.main)]
+    anchor += ["--block-hash", block_hash]
     return subprocess.run(
         [
             *(sys.executable, "-I", str(alone), "bundle", str(bundle)),

@@ -24,7 +24,7 @@ from custody.parties import customers, people, tenants, tokens
 from custody.parties.tokens import Role
 from custody.withdrawals.deps import WithdrawalDeps
 from router.deps import RouterDeps
-from tests.api.support import FEES, REGISTRY, USDC, XPUB, FakeSigner, credit
+from tests.api.support import CHAIN, FEES, REGISTRY, USDC, XPUB, FakeSigner, credit
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DEPOSITED = 1_000_000
@@ -112,7 +112,9 @@ async def build_deps(db: Database, home: Path) -> Deps:
         settings=Settings(home=home),
         withdrawals=WithdrawalDeps(db, clock, REGISTRY, FEES, addresses.is_ours),
         router=RouterDeps(db, {}, REGISTRY, clock),
-        installation={"log": {"vkey": signer.log_key.vkey()}},
+        installation={
+            "log": {"vkey": signer.log_key.vkey(), "anchor_chain_id": CHAIN},
+        },
     )
 
 

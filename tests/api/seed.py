@@ -35,6 +35,7 @@ from custody.withdrawals.request import RequestInput, request
 from router import models, pool
 from router.books import Pool
 from router.tiers import Tier
+from tests.api import solvency_seed
 from tests.api.conftest import NOW, Approver, Party, World
 from tests.api.support import CHAIN, REGISTRY, USDC, FakeSigner
 
@@ -101,6 +102,7 @@ class Objects:
     policy_hash: str
     digest: str
     person_key: Approver
+    note: str
 
     def hexes(self) -> list[str]:
         """What nobody else may ever read."""
@@ -304,6 +306,23 @@ async def _checkpoint(world: World) -> None:
     await follow.record_all(deps.db, TenantEvents(), deps.clock)
 
 
+async def _fork(db: Database) -> str:
+    """Evidence that is nobody's, and a proof of an anchor; what they say is not looked at here."""
+    id_ = new_uuid7()
+    side = '{"root": "sha256:00", "note": "n", "kind": "checkpoint", "consistency": []}'
+    async with db.write() as s:
+        await s.execute(
+            "INSERT INTO log_forks (id, size, root, source, ours, theirs, found_at) VALUES (:id, 1,"
+            " :root, 'a witness', CAST(:side AS jsonb), CAST(:side AS jsonb), :at)",
+            {"id": id_, "root": bytes(32), "side": side, "at": NOW},
+        )
+        await s.execute(
+            "INSERT INTO anchor_proofs VALUES (:chain, :hash, 1, 1, '{}'::jsonb, :at)",
+            {"chain": CHAIN, "hash": "0x" + "1" * 64, "at": NOW},
+        )
+    return format_id("fork", id_)
+
+
 async def plant(world: World) -> Objects:
     """Everything alice's tenant can have, and a signed log over it."""
     db, ours = world.deps.db, world.ours
@@ -337,7 +356,9 @@ async def plant(world: World) -> Objects:
     assert own_token is not None
     ids |= await _governed(db, ours)
     ids["token_id"] = format_id("token", own_token.id)
+    await solvency_seed.log_epoch(db, ours, FakeSigner().log_key.name)
     await _checkpoint(world)
+    await solvency_seed.serve(db, ours)
     async with db.read() as s:
         ids["seq"] = str(
             await s.scalar(
@@ -347,6 +368,8 @@ async def plant(world: World) -> Objects:
             )
         )
         size = await s.scalar("SELECT max(size) FROM audit_checkpoints")
+        note = await s.scalar("SELECT note FROM audit_checkpoints ORDER BY size DESC LIMIT 1")
     ids["level"], ids["path"] = "0", f"000.p/{size}"
+    ids["fork_id"] = await _fork(db)
     spare = format_id("quote", (await _quote(world, 60_000)).id)
-    return Objects(ids, item, spare, loaded.hash, digest, ours.person_key)
+    return Objects(ids, item, spare, loaded.hash, digest, ours.person_key, note)

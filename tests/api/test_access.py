@@ -50,6 +50,7 @@ QUERIES = {
     "pool-reports show": {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"},
     "advice show": {"asset": USDC, "horizon_days": "30", "loss_bps": "100"},
     "audit consistency": {"old": "1"},
+    "audit anchor-proof": {"chain_id": str(CHAIN)},
     "deposits review": {"action": "confirm"},
 }
 LAST = [
@@ -58,12 +59,12 @@ LAST = [
 ]
 """They end what the others need; so they go last."""
 NEEDS_CHAIN = {"rates compare", "allocations plan", "safe-proposals sign"}
-NEEDS_CHAIN |= {"deposits confirm", "risk-policies limits"}
+NEEDS_CHAIN |= {"deposits confirm", "risk-policies limits", "audit prove-anchor"}
 """Nothing to read without a node: an allowed caller gets as far as that."""
 
 
-NEEDS_SAFE = {"cold-storage add"}
-"""Refused without one; tests/flows/test_cold.py has the rest."""
+NEEDS_SAFE = {"cold-storage add", "solvency sign"}
+"""Refused without one; tests/flows/test_cold.py and test_solvency_safe.py have the rest."""
 NEEDS_BYTES = {"intents cancel", "restored-payments resolve"}
 """Refused as 409 before anything is signed; tests/api/test_cancel.py has the rest."""
 NEEDS_TWO = {"deposits unfreeze", "deposits dismiss"}
@@ -179,6 +180,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "restored-payments resolve": lambda: {"outcome": "charged"},
         "safe-proposals sign": lambda: {"safe_tx_hash": "0x" + "ab" * 32, "signature": "0x"},
         "safe-proposals reject": lambda: {"reason": "not wanted any more"},
+        "solvency sign": lambda: {"safe_digest": "0x" + "ab" * 32, "signature": "0x"},
         "cold-storage add": lambda: {"asset": USDC, "amount": "1"},
         "approvals create": lambda: approval(o),
         "screening load": lambda: {"addresses": []},
@@ -230,6 +232,9 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "risk-policies load": lambda: risk_policy(o),
         "risk-proposals approve": lambda: signed_proposal(o),
         "risk-proposals veto": lambda: {"reason": "too much at one venue"},
+        "audit hand-in": lambda: {"note": o.note, "source": "a witness"},
+        "audit prove-anchor": lambda: {"chain_id": CHAIN},
+        "audit dismiss-fork": lambda: {"reason": "a drill"},
         "enrolments load": lambda: enrolment_of(world.ours),
     }
 

@@ -197,7 +197,7 @@ def test_an_anchored_log_that_is_longer_stops_the_signing(copy: Copy) -> None:
                 copy.anvil.mine(8)
                 await service.step(jobs)
             async with service.parts.db.read() as s:
-                assert await s.scalar("SELECT count(*) FROM anchors WHERE state = 'final'")
+                assert await s.scalar("SELECT count(*) FROM anchors WHERE state = 'anchored'")
 
     async def stopped() -> None:
         async with open_service(copy.home, copy.settings.database_url or "") as service:

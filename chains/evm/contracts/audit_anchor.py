@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from chains.evm.address import checksum
+from chains.evm.address import checksum, keccak
 from chains.evm.calldata import decode_answer, encode_call, topic
 from chains.evm.client import At, EvmClient
 from chains.types import Log
@@ -12,6 +12,7 @@ from chains.types import Log
 ANCHOR = "anchor(bytes32,uint64,bytes32,uint64,bytes32[])"
 _ANCHORED = topic("Anchored(bytes32,uint64,uint64,bytes32,uint64)")
 _ANCHORED_DATA = ("uint64", "uint64", "bytes32", "uint64")
+_REPORTED = topic("ForkReported(bytes32,uint64,bytes32,bytes32)")
 
 
 class LogState(IntEnum):
@@ -55,6 +56,47 @@ def anchored(logs: Sequence[Log], contract: str, log_id: bytes) -> AnchoredCheck
 
 
 @dataclass(frozen=True, slots=True)
+class ForkReport:
+    """Two roots of one size, both signed by anchorers, as somebody showed them to the contract."""
+
+    size: int
+    roots: tuple[bytes, bytes]
+    tx_hash: str
+    block_number: int
+    block_hash: str
+
+
+LOGS_SLOT = 4
+"""Where the contract's mapping from log id to {root, head} lies (contracts/src/AuditAnchor.sol)."""
+
+
+def slots_of(log_id: bytes) -> tuple[int, int]:
+    """The storage slots of a log's root and of its head."""
+    _check_word(log_id)
+    first = int.from_bytes(keccak(log_id + LOGS_SLOT.to_bytes(32, "big")), "big")
+    return first, (first + 1) % 2**256
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """A log as its two words of storage have it."""
+
+    checkpoint: AnchoredCheckpoint
+    state: LogState
+
+
+def stored(root: int, head: int) -> StoredLog:
+    """Both words, read. From the lowest bit: size 64, time 40, seq 40, state 8, tag 104.
+
+    Raises ValueError for a state that there is not.
+    """
+    size, time_s = head & (2**64 - 1), head >> 64 & (2**40 - 1)
+    seq, state = head >> 104 & (2**40 - 1), head >> 144 & 0xFF
+    found = AnchoredCheckpoint(root.to_bytes(32, "big"), size, time_s, seq)
+    return StoredLog(found, LogState(state))
+
+
+@dataclass(frozen=True, slots=True)
 class AuditAnchor:
     """The contract."""
 
@@ -76,6 +118,15 @@ class AuditAnchor:
             self.address, encode_call("stateOf(bytes32)", log_id), block
         )
         return LogState(decode_answer(("uint8",), answer)[0])
+
+    async def fork_report(self, log_id: bytes, first: int, last: int) -> ForkReport | None:
+        """The report that ended this log, between two blocks; None if there is none there."""
+        _check_word(log_id)
+        topics = (_REPORTED, "0x" + log_id.hex())
+        for log in await self.client.logs(first, last, [self.address], topics):
+            size, a, b = decode_answer(("uint64", "bytes32", "bytes32"), bytes.fromhex(log.data[2:]))
+            return ForkReport(size, (a, b), log.tx_hash, log.block_number, log.block_hash)
+        return None
 
     async def owner_of(self, log_id: bytes, block: At) -> str:
         _check_word(log_id)

@@ -1,5 +1,6 @@
 """Anchoring: due checkpoints become intents, final receipts become evidence."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -8,12 +9,15 @@ from uuid import UUID
 import pytest
 from eth_abi.abi import encode
 
+from chains.errors import RpcUnavailable
 from chains.evm.calldata import decode_arguments, selector, topic, word
 from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import ANCHOR, LogState
 from chains.types import BlockRef, FeeQuote, Log, Receipt
 from custody.assurance import anchor, bundle
-from custody.assurance.anchor import AnchorDeps, AnchorEffects
+from custody.assurance.anchor import AnchorDeps
+from custody.assurance.anchor_effects import AnchorEffects
+from custody.assurance.anchor_rules import AnchorRules
 from custody.audit import merkle, note, reads, tiles, verify
 from custody.core.clock import FixedClock
 from custody.core.db import Database, WriteSession
@@ -37,6 +41,8 @@ LOG_ID = bytes.fromhex(note.log_id(ORIGIN)[2:])
 class Chain:
     """What the contract would answer."""
 
+    chain_id = CHAIN
+
     def __init__(self) -> None:
         self.latest: tuple[bytes, int, int, int] = (bytes(32), 0, 0, 0)
         self.state = LogState.OPEN
@@ -46,6 +52,9 @@ class Chain:
 
     async def fees(self) -> FeeQuote:
         return FeeQuote(10, 1)
+
+    async def logs(self, *_: object) -> tuple[Log, ...]:
+        return ()
 
     async def call(self, to: str, data: bytes, _block: object) -> bytes:
         assert to == CONTRACT
@@ -67,14 +76,19 @@ async def made(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Inte
         address, path = {"anchorer": (WALLET, "2/4"), "anchor": (CONTRACT, None)}[role]
         return places.Place(TenantId(tenant), chain_id, role, address, path)
 
+    async def funds(*_: Any) -> int:
+        return 10**18
+
     monkeypatch.setattr(intents_module, "create", create)
     monkeypatch.setattr(places, "place", place)
+    monkeypatch.setattr(anchor, "funds_wei", funds)
     return intents
 
 
 def deps_of(database: Database, chain: Chain, clock: FixedClock, folder: Path) -> AnchorDeps:
     clients = {CHAIN: cast(EvmClient, chain)}
-    return AnchorDeps(database, clock, clients, ORIGIN, folder, TenantId(TENANT), interval_s=60)
+    rules = AnchorRules((CHAIN,), interval_s=60)
+    return AnchorDeps(database, clock, clients, ORIGIN, folder, TenantId(TENANT), rules)
 
 
 def arguments(intent: Intent) -> tuple[Any, ...]:
@@ -112,11 +126,11 @@ async def test_from_checkpoint_to_evidence_in_the_bundle(
     async with database.snapshot() as r:
         assert [e.kind for e in await reads.entries(r, 5, 9)] == ["checkpoint.anchored"]
         data = await bundle.build(r, signer.key.vkey())
-    told = verify.Anchoring(CONTRACT.lower(), CHAIN)
+    told = verify.Trust(CONTRACT.lower(), CHAIN)
     report = verify.verify_bundle(data, signer.key.vkey(), told)
     assert report.ok
     assert {s.name: s.status for s in report.steps}["anchors"] == "PASS"
-    for other in (verify.Anchoring(WALLET, CHAIN), verify.Anchoring(CONTRACT, 1)):
+    for other in (verify.Trust(WALLET, CHAIN), verify.Trust(CONTRACT, 1)):
         assert not verify.verify_bundle(data, signer.key.vkey(), other).ok
     clock.advance(3600)
     assert await anchor.step(deps, CHAIN) == 0, "only the anchoring itself is new"
@@ -223,6 +237,55 @@ async def test_receipt_that_says_otherwise_is_no_evidence(
                 await effects.on_final(s, made[0], receipt)
 
 
+async def test_without_gas_in_the_books_it_waits(
+    database: Database, made: list[Intent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deps, funds = deps_of(database, Chain(), FixedClock(AT), tmp_path), 0
+
+    async def there(*_: Any) -> int:
+        return funds
+
+    monkeypatch.setattr(anchor, "funds_wei", there)
+    await add(database, 1)
+    await sign_log(database, LogSigner(), tmp_path)
+    for funds in (0, 2 * anchor.GAS_LIMIT * 10 - 1):
+        assert await anchor.step(deps, CHAIN) == 0
+        async with database.read() as s:
+            reason = await s.scalar("SELECT reason FROM anchor_chains WHERE state = 'waiting'")
+        assert reason.startswith(f"gas: the books have {funds} wei")
+    funds = 2 * anchor.GAS_LIMIT * 10
+    assert await anchor.step(deps, CHAIN) == 1
+
+
+class Silent(Chain):
+    """An endpoint that does not answer."""
+
+    async def block(self, _tag: object) -> BlockRef:
+        raise RpcUnavailable("no endpoint answers")
+
+
+@pytest.mark.parametrize(("quorum", "answers"), [(1, True), (2, False)])
+async def test_as_many_chains_must_say_that_nothing_is_ahead_as_an_anchor_needs(
+    database: Database, made: list[Intent], tmp_path: Path, quorum: int, answers: bool
+) -> None:
+    """What a worker that starts asks before it signs anything."""
+    one, other = Chain(), Silent()
+    deps = replace(
+        deps_of(database, one, FixedClock(AT), tmp_path),
+        clients={CHAIN: cast(EvmClient, one), 2: cast(EvmClient, other)},
+        rules=AnchorRules((2, CHAIN), quorum),
+    )
+    await add(database, 3)
+    await sign_log(database, LogSigner(), tmp_path)
+    if answers:
+        assert await anchor.ahead(deps) is None
+    else:
+        with pytest.raises(RpcUnavailable):
+            await anchor.ahead(deps)
+    one.latest = (b"\x01" * 32, 9, 1, 1)
+    assert "size 9 that is not ours" in str(await anchor.ahead(deps))
+
+
 async def test_auditors_own_node_decides(
     database: Database, made: list[Intent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +314,7 @@ async def test_auditors_own_node_decides(
             "eth_getTransactionReceipt": {**good, **changed},
         }
         monkeypatch.setattr(verify, "rpc", lambda _url, method, *_: answers[method])
-        told = verify.Anchoring(CONTRACT, CHAIN, "http://node")
+        told = verify.Trust(CONTRACT, CHAIN, "http://node")
         return verify.verify_bundle(data, signer.key.vkey(), told).ok
 
     assert ask()

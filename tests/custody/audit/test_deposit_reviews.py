@@ -35,7 +35,7 @@ def entries(data: Data, kind: str = "deposit.confirmed") -> list[verify.Entry]:
         for id_, key, role in PEOPLE
     ]
     return [
-        verify.Entry(seq, f"entry {seq}", str(seq), TENANT, k, validated(k, d)[1])
+        verify.Entry(seq, str(seq), TENANT, k, iso_us(NOW), validated(k, d)[1])
         for seq, (k, d) in enumerate([*enrolled, (kind, data)])
     ]
 
@@ -63,7 +63,7 @@ def decision(*signers: int, minutes: int = 5, **changed: Any) -> Data:
 
 def read(found: list[verify.Entry]) -> str:
     key = verify.LogKey("test", bytes(32), bytes(4))
-    bundle = verify.Bundle(b"", key, verify.Anchoring())
+    bundle = verify.Bundle(b"", key, verify.Trust())
     for entry in found:
         bundle.kinds.setdefault(entry.kind, []).append(entry)
     return bundle.deposit_reviews()
@@ -127,7 +127,7 @@ def test_who_was_removed_before_does_not_count() -> None:
     """Property 16."""
     found = entries(decision())
     gone = {"person": format_id("person", PEOPLE[1][0])}
-    removed = verify.Entry(3, "entry 3", "x", TENANT, "person.removed", gone)
+    removed = verify.Entry(3, "x", TENANT, "person.removed", iso_us(NOW), gone)
     found[3].seq = 4
     with pytest.raises(verify.Wrong, match="not enrolled"):
         read([*found, removed])

@@ -64,12 +64,12 @@ def test_known_roots() -> None:
 
 
 def test_four_ways_to_a_root_agree() -> None:
-    frontier, roots = merkle.Frontier(), verify.tree_roots(LEAVES, set(ROOTS))
-    assert frontier.root() == ROOTS[0]
+    frontier, tree = merkle.Frontier(), verify.Tree(LEAVES)
+    assert frontier.root() == ROOTS[0] == tree.root(0)
     for size, leaf in enumerate(LEAVES, 1):
         frontier.push(leaf)
         recursive = merkle.subtree_root(NODE, 0, size)
-        assert frontier.root() == ROOTS[size] == recursive == roots[size]
+        assert frontier.root() == ROOTS[size] == recursive == tree.root(size)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 16, 33, 70])

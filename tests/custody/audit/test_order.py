@@ -13,7 +13,7 @@ def bundle(*steps: tuple[str, str]) -> verify.Bundle:
     """A bundle of one intent's steps, each with the transaction that it is about."""
     made = verify.Bundle.__new__(verify.Bundle)
     made.entries = [
-        verify.Entry(n, f"entry {n}", f"ent_{n}", "ten", kind, {"intent": "int", "tx_hash": tx})
+        verify.Entry(n, f"ent_{n}", "ten", kind, "", {"intent": "int", "tx_hash": tx})
         for n, (kind, tx) in enumerate(steps)
     ]
     made.kinds = {}

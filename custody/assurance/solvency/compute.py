@@ -1,0 +1,188 @@
+"""challenged -> computed: the ledger at the pinned blocks, the tree over it, and the reserves."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from custody.assurance.solvency import layout, owners, pins, places, report, states, tree
+from custody.assurance.solvency.deps import SolvencyDeps
+from custody.assurance.solvency.layout import Context, SharePriceLine
+from custody.assurance.solvency.pins import Pin
+from custody.assurance.solvency.places import Holdings
+from custody.assurance.solvency.reserves import Reader, Reserve
+from custody.assurance.solvency.states import State
+from custody.core.db import ReadSession, WriteSession
+from custody.core.errors import Broken
+from custody.core.ids import PoolId, TenantId
+from custody.core.serialization import dumps_text
+from custody.ledger import owed, prices
+from custody.ledger.owed import Owed
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """One snapshot of the ledger: what is owed, and where money should be."""
+
+    context: Context
+    owed: Owed
+    holdings: Holdings
+    tiers: Mapping[str, str]
+
+
+async def step(deps: SolvencyDeps, row: Row[Any]) -> int:
+    """0 while a block is not complete. Raises ChainError, Broken or OutOfRange."""
+    challenge = bytes(row.challenge)
+    floors = {int(chain): int(number) for chain, number in row.floors.items()}
+    number = layout.pinned_number(challenge, row.block_number, row.window_blocks)
+    pinned = await pins.pins(deps.reads, row.chain_id, number, floors)
+    if pinned is None:
+        return 0
+    async with deps.reads.db.snapshot() as s:
+        books = await _books(s, deps, row, pinned)
+    reserves = await _reserves(deps, books, pinned)
+    drafts = await _drafts(deps, books.holdings, reserves, pinned)
+    made = await asyncio.to_thread(_tree, bytes(row.secret), books)
+    head = _head(row, books.context, made, pinned)
+    members = [report.reserve_json(r, books.tiers) for r in reserves]
+    values = {
+        "head": dumps_text(head), "reserves": dumps_text(members), "owners": dumps_text(drafts)
+    }  # fmt: skip
+    async with deps.reads.db.write() as s:
+        if not await states.move(s, row, State.COMPUTED, deps.reads.clock.now(), **values):
+            return 0
+        await store(s, row, made)
+    return 1
+
+
+async def _books(
+    s: ReadSession, deps: SolvencyDeps, row: Row[Any], pinned: Mapping[int, Pin]
+) -> Books:
+    tenant_id = TenantId(row.tenant_id)
+    blocks = {chain: pin.block.number for chain, pin in pinned.items()}
+    found = await owed.at_blocks(s, tenant_id, blocks, row.seq_floor)
+    holdings = await places.read(s, tenant_id, frozenset(pinned), row.seq_floor)
+    context = await _context(s, row, found, holdings, blocks)
+    return Books(context, found, holdings, await deps.tiers(s, tenant_id))
+
+
+async def _context(
+    s: ReadSession, row: Row[Any], found: Owed, holdings: Holdings, blocks: Mapping[int, int]
+) -> Context:
+    """Every asset that is owed or held, and a price for each pool whose shares are owed."""
+    shares = sorted({a for _, a in found.balances if layout.is_share(a)})
+    lines = [await _price(s, TenantId(row.tenant_id), share, blocks) for share in shares]
+    assets = {a for _, a in found.balances} | {x.asset_id for x in holdings.spots}
+    assets |= {line.asset for line in lines}
+    if not assets:
+        raise Broken("nothing is owed and nothing is held: there is no report to make")
+    return Context(row.entity, row.epoch, bytes(row.challenge), tuple(sorted(assets)), tuple(lines))
+
+
+async def _price(
+    s: ReadSession, tenant_id: TenantId, share: str, blocks: Mapping[int, int]
+) -> SharePriceLine:
+    """The newest price up to the pinned block; where the first is younger, that."""
+    pool_id = PoolId(UUID(share.removeprefix("share:")))
+    newest = await prices.latest_price(s, tenant_id, pool_id)
+    if newest is None:
+        raise Broken(f"{share} is owed and has no price")
+    block = blocks.get(newest.chain_id)
+    then = await prices.latest_price(s, tenant_id, pool_id, block) if block is not None else None
+    at = then or newest
+    return SharePriceLine(share, at.asset_id, at.price_ray, at.block_number)
+
+
+async def _reserves(deps: SolvencyDeps, books: Books, pinned: Mapping[int, Pin]) -> list[Reserve]:
+    """Each place once: what two accounts name is there only once."""
+    reader = Reader(deps.reads.clients, deps.reads.holdings, pinned)
+    made: dict[tuple[int, str, str, str], Reserve] = {}
+    for spot in books.holdings.spots:
+        found = await reader.reserve(spot)
+        if found is None:
+            continue
+        if found.key in made:
+            logger.error("two accounts name one place", extra={"account": spot.code})
+            continue
+        made[found.key] = found
+    return list(made.values())
+
+
+async def _drafts(
+    deps: SolvencyDeps, holdings: Holdings, reserves: list[Reserve], pinned: Mapping[int, Pin]
+) -> list[Json]:
+    """An owner, yet without signature, for each address that something was found at."""
+    found = {(r.spot.chain_id, r.spot.holder) for r in reserves}
+    made = []
+    for chain_id, address in sorted(found & set(holdings.controls)):
+        control = holdings.controls[chain_id, address]
+        client = deps.reads.clients[chain_id]
+        made.append(await owners.draft(client, pinned[chain_id], address, control))
+    return owners.in_order(made)
+
+
+def _tree(secret: bytes, books: Books) -> tree.Tree:
+    context, found = books.context, books.owed
+    rows = [
+        [found.balances.get((customer, asset), 0) for asset in context.assets]
+        for customer in found.customers
+    ]
+    raw = b"".join(customer.bytes for customer in found.customers)
+    ids = tree.leaf_ids(secret, context.hash, raw)
+    leaves = tree.Leaves(ids, tree.words(rows, len(context.assets)))
+    return tree.build(secret, context.hash, leaves)
+
+
+def _head(row: Row[Any], context: Context, made: tree.Tree, pinned: Mapping[int, Pin]) -> Json:
+    """Of the report: everything but reserves, owners and totals."""
+    return {
+        "context": context.to_json(),
+        "commitment": "sha256:" + bytes(row.commitment).hex(),
+        "challenge": {
+            "chain_id": str(row.chain_id),
+            "block_number": str(row.block_number),
+            "block_hash": row.block_hash,
+            "window": str(row.window_blocks),
+        },
+        "root": "0x" + made.root.hash.hex(),
+        "depth": str(made.depth),
+        "sums": [str(v) for v in made.root.sums],
+        "chains": [pinned[chain].to_json() for chain in sorted(pinned)],
+    }
+
+
+_CHUNK = """
+INSERT INTO solvency_chunks (tenant_id, epoch, number, first_id, records, root)
+VALUES (:tenant, :epoch, :number, :first_id, :records, :root)
+"""
+_ROWS = 64
+
+
+async def store(s: WriteSession, row: Row[Any], made: tree.Tree) -> None:
+    """The chunks of an epoch's tree."""
+    rows = []
+    for number, root in enumerate(made.chunks):
+        records = made.records[number * tree.CHUNK : (number + 1) * tree.CHUNK]
+        rows.append(
+            {
+                "tenant": row.tenant_id,
+                "epoch": row.epoch,
+                "number": number,
+                "first_id": records[0, : layout.HASH_BYTES].tobytes(),
+                "records": records.tobytes(),
+                "root": root.tobytes(),
+            }
+        )
+        if len(rows) == _ROWS:
+            await s.execute(_CHUNK, rows)
+            rows = []
+    if rows:
+        await s.execute(_CHUNK, rows)

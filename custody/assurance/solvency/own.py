@@ -1,0 +1,137 @@
+"""A holder's own proof, and the report as a file: with the log's entries and the anchor."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from custody.assurance.solvency import layout, paths, states
+from custody.assurance.solvency.layout import Context
+from custody.assurance.solvency.states import State
+from custody.audit import proof
+from custody.audit.checkpoint import checkpoint_of
+from custody.core.db import ReadSession
+from custody.core.errors import Broken, Conflict, NotFound
+from custody.core.ids import CustomerId, TenantId, format_id
+
+Json = dict[str, Any]
+ME_SCHEMA = "moorage.solvency.me/1"
+FILE_SCHEMA = "moorage.solvency.file/1"
+
+
+async def own_proof(s: ReadSession, row: Row[Any], customer: CustomerId, folder: Path) -> Json:
+    """The whole file for `verify.py me`. Requires a snapshot.
+
+    Raises Conflict before the epoch is served, NotFound for a customer that came after it or an
+    epoch whose leaves are erased.
+    """
+    require_serving(row)
+    found = await leaf_proof(s, row, customer)
+    if found is None:
+        raise NotFound("own proof of epoch", row.epoch)
+    return {"schema": ME_SCHEMA, **found, **await _logged(s, row, folder)}
+
+
+async def report_file(s: ReadSession, row: Row[Any], folder: Path) -> Json:
+    """The whole file for `verify.py solvency`. Requires a snapshot and the whole row.
+
+    Raises Conflict as above.
+    """
+    require_serving(row)
+    return {"schema": FILE_SCHEMA, "report": row.report, **await _logged(s, row, folder)}
+
+
+async def chosen(
+    s: ReadSession, tenant_id: TenantId, epoch: int | None, *, whole: bool = False
+) -> Row[Any]:
+    """An epoch by number, or the newest that is served; with its report if `whole`.
+
+    Raises NotFound.
+    """
+    columns = f"{states.LIGHT}, report" if whole else states.LIGHT
+    row = await s.first(
+        f"SELECT {columns} FROM solvency_epochs WHERE tenant_id = :tenant"
+        " AND CASE WHEN CAST(:epoch AS bigint) IS NULL THEN state = 'serving'"
+        " ELSE epoch = CAST(:epoch AS bigint) END ORDER BY epoch DESC LIMIT 1",
+        {"tenant": tenant_id, "epoch": epoch},
+    )
+    if row is None:
+        raise NotFound("solvency epoch", "latest" if epoch is None else epoch)
+    return row
+
+
+def require_serving(row: Row[Any]) -> None:
+    """Raises Conflict before the epoch is anchored and looked over."""
+    if State(row.state) is not State.SERVING:
+        raise Conflict(f"epoch {row.epoch} is {row.state}: nothing is given out before its anchor")
+
+
+_CHUNK = """
+SELECT number, records FROM solvency_chunks
+WHERE tenant_id = :tenant AND epoch = :epoch AND first_id <= :id ORDER BY number DESC LIMIT 1
+"""
+_ROOTS = """
+SELECT string_agg(root, ''::bytea ORDER BY number) FROM solvency_chunks
+WHERE tenant_id = :tenant AND epoch = :epoch
+"""
+
+
+async def leaf_proof(s: ReadSession, row: Row[Any], customer: CustomerId) -> Json | None:
+    """Salt, balances and path of a customer's leaf; None where there is none (any more)."""
+    if row.secret is None:
+        return None
+    context = Context.from_json(row.head["context"])
+    salt = layout.salt_of(bytes(row.secret), context.hash, customer)
+    id_ = layout.id_of(context.hash, salt, customer)
+    key = {"tenant": row.tenant_id, "epoch": row.epoch, "id": id_}
+    chunk = await s.first(_CHUNK, key)
+    if chunk is None:
+        return None
+    roots = bytes(await s.scalar(_ROOTS, key))
+    found = paths.path(id_, chunk.number, bytes(chunk.records), roots, len(context.assets))
+    if found is None:
+        return None
+    return {
+        "context": context.to_json(),
+        "customer": format_id("customer", customer),
+        "salt": "0x" + salt.hex(),
+        "index": str(found.index),
+        "depth": str(len(found.siblings)),
+        "balances": [str(v) for v in found.balances],
+        "path": [
+            {"hash": "0x" + n.hash.hex(), "sums": [str(v) for v in n.sums]} for n in found.siblings
+        ],
+    }
+
+
+_ENTRY = """
+SELECT q.seq, e.body FROM audit_sequence q JOIN audit_entries e ON e.id = q.entry_id
+WHERE q.entry_id = :id
+"""
+
+
+# Of the smallest log that has the entry; its block is the latest, whose hash is easy to come by.
+_ANCHOR = """
+SELECT size, proof FROM anchor_proofs WHERE size > :seq ORDER BY size, block_number DESC LIMIT 1
+"""
+
+
+async def _logged(s: ReadSession, row: Row[Any], folder: Path) -> Json:
+    """Both entries under the checkpoint that is anchored, and the anchor's offline proof."""
+    published = await s.one(_ENTRY, {"id": row.published_entry})
+    found = await s.first(_ANCHOR, {"seq": published.seq})
+    size, evidence = (row.anchor_size, None) if found is None else (found.size, found.proof)
+    signed = await checkpoint_of(s, size)
+    if signed is None:
+        raise Broken(f"the anchor of size {size} has no checkpoint")
+    entries = {}
+    for name, id_ in (("opened", row.opened_entry), ("published", row.published_entry)):
+        entries[name] = await _entry(s, id_, size, signed.note, folder)
+    return {**entries, "anchor": evidence}
+
+
+async def _entry(s: ReadSession, id_: UUID, size: int, note: str, folder: Path) -> Json:
+    found = await s.one(_ENTRY, {"id": id_})
+    made = proof.inclusion(proof.from_tiles(folder, size), found.seq, size)
+    return {"entry": bytes(found.body).decode(), **made.to_json(), "checkpoint": note}

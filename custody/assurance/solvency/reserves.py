@@ -1,0 +1,125 @@
+"""What is there at the pinned blocks: each place with its evidence.
+
+Coins and tokens come with a proof under the block's state root; venue positions are read and said
+to be; an exchange is taken at its word. A place that cannot be read is left out, loudly: reserves
+are then understated, never overstated.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chains.errors import ChainError
+from chains.evm import balance_slots
+from chains.evm.balance_slots import BalanceMapping
+from chains.evm.client import EvmClient
+from chains.evm.positions import Holding, HoldingKind, value
+from chains.evm.state_proofs import SlotProof, StateProof, prove
+from custody.assurance.solvency.pins import Pin
+from custody.assurance.solvency.places import DEPLOYED, EXCHANGE, Spot
+from custody.core.ports import HoldingReader
+
+logger = logging.getLogger(__name__)
+
+Evidence = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Base units at one place. `evidence` as SOLVENCY.md has it."""
+
+    spot: Spot
+    amount: int
+    evidence: Evidence
+
+    @property
+    def key(self) -> tuple[int, str, str, str]:
+        """What may be there only once."""
+        s = self.spot
+        holder = self.evidence.get("by", s.holder.lower())
+        return (s.chain_id, holder, s.asset_id, self.evidence.get("token", "").lower())
+
+
+@dataclass
+class Reader:
+    """One epoch's reads; remembers where each token keeps its balances."""
+
+    clients: Mapping[int, EvmClient]
+    exchanges: HoldingReader
+    pins: Mapping[int, Pin]
+    _mappings: dict[tuple[int, str], BalanceMapping | None] = field(default_factory=dict)
+
+    async def reserve(self, spot: Spot) -> Reserve | None:
+        """None where nothing is there, or nothing can be read."""
+        try:
+            amount, evidence = await self._look(spot)
+        except ChainError:
+            raise
+        except Exception:
+            logger.exception("reserve cannot be read", extra={"account": spot.code})
+            return None
+        return Reserve(spot, amount, evidence) if amount > 0 else None
+
+    async def _look(self, spot: Spot) -> tuple[int, Evidence]:
+        if spot.class_ == EXCHANGE:
+            said = await self.exchanges.holding(spot.holder, spot.asset_id)
+            amount = said if spot.most is None else min(said, spot.most)
+            return amount, {"kind": "stated", "by": spot.holder}
+        client, block = self.clients[spot.chain_id], self.pins[spot.chain_id].block
+        if spot.kind == HoldingKind.NATIVE:
+            proof = await prove(client, spot.holder, [], block)
+            return proof.balance, {"kind": "account", "account": account_json(spot.holder, proof)}
+        if spot.token is None:
+            raise ValueError(f"{spot.code}: a holding of a token names it")
+        if spot.kind == HoldingKind.ERC20 and spot.class_ != DEPLOYED:
+            return await self._token(client, spot, spot.token)
+        holding = Holding(HoldingKind(spot.kind), spot.holder, spot.token, spot.venue_at_guard)
+        evidence = {"kind": "read", "call": spot.kind, "token": spot.token}
+        return await value(client, holding, block), evidence
+
+    async def _token(self, client: EvmClient, spot: Spot, token: str) -> tuple[int, Evidence]:
+        """By storage where it can be, or by what the token says, which is no proof."""
+        block = self.pins[spot.chain_id].block
+        said = await client.erc20_balance(token, spot.holder, block)
+        mapping = await self._mapping(client, spot, token) if said else None
+        if mapping is not None:
+            proof = await prove(client, token, [mapping.slot_of(spot.holder)], block)
+            if mapping.balance(proof.slots[0].value) == said:
+                return said, {
+                    "kind": "storage",
+                    "account": account_json(token, proof),
+                    "slot": slot_json(proof.slots[0]),
+                    "mapping": str(mapping.slot),
+                    "form": mapping.form,
+                    "bits": str(mapping.bits),
+                }
+        return said, {"kind": "read", "call": "erc20", "token": token}
+
+    async def _mapping(self, client: EvmClient, spot: Spot, token: str) -> BalanceMapping | None:
+        key = (spot.chain_id, token)
+        if self._mappings.get(key) is None:
+            block = self.pins[spot.chain_id].block
+            self._mappings[key] = await balance_slots.find(client, token, spot.holder, block)
+        return self._mappings[key]
+
+
+def account_json(address: str, proof: StateProof) -> dict[str, Any]:
+    """ACCOUNT of SOLVENCY.md."""
+    return {
+        "address": address,
+        "nonce": str(proof.nonce),
+        "balance": str(proof.balance),
+        "storage_hash": "0x" + proof.storage_hash.hex(),
+        "code_hash": "0x" + proof.code_hash.hex(),
+        "proof": ["0x" + node.hex() for node in proof.proof],
+    }
+
+
+def slot_json(slot: SlotProof) -> dict[str, Any]:
+    """SLOT of SOLVENCY.md."""
+    return {
+        "slot": f"0x{slot.slot:064x}",
+        "value": f"0x{slot.value:064x}",
+        "proof": ["0x" + node.hex() for node in slot.proof],
+    }

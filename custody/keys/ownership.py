@@ -1,0 +1,100 @@
+"""Statements of ownership: the only words that the signer signs besides checkpoints.
+
+It writes the text itself (`core/ownership.py`), names its own log and the tenant in it, and speaks
+only for an address of its own, or for a guard of the policy in the name of its allocator. An epoch
+has one challenge for ever, and epochs only go forward. A freeze does not stop it: no money moves.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from custody.core.ids import format_id, parse_id
+from custody.core.ownership import Statement, entity_of
+from custody.keys.authority import PolicyBook
+from custody.keys.keyring import Keyring
+from custody.keys.refusal import Refusal, require
+from custody.keys.store import Store
+
+ALLOCATOR_PATH = "2/3"
+EPOCHS_AHEAD_MAX = 1_000
+"""Or whoever asks once for the last possible epoch would end the statements for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnershipRequest:
+    """Who asks for what: the key at `path` of the tenant, `by` its address."""
+
+    tenant: str
+    path: str
+    epoch: int
+    challenge: bytes
+    chain_id: int
+    address: str
+    by: str
+
+    @staticmethod
+    def from_json(q: dict[str, Any]) -> "OwnershipRequest":
+        """Raises InvalidInput, ValueError, KeyError or TypeError on another form."""
+        tenant = format_id("tenant", parse_id("tenant", q["tenant"]))
+        numbers = [_number(q[name]) for name in ("epoch", "chain_id")]
+        challenge = bytes.fromhex(q["challenge"])
+        places = (str(q["address"]), str(q["by"]))
+        return OwnershipRequest(tenant, str(q["path"]), numbers[0], challenge, numbers[1], *places)
+
+
+def _number(text: object) -> int:
+    if not isinstance(text, str) or not text.isascii() or not text.isdecimal():
+        raise ValueError("not a whole number as a decimal string")
+    return int(text)
+
+
+class Ownership:
+    """Signs statements with the keys of enrolled tenants."""
+
+    def __init__(self, store: Store, keyring: Keyring, policies: PolicyBook) -> None:
+        self._store, self._keyring, self._policies = store, keyring, policies
+
+    def sign(self, request: OwnershipRequest) -> bytes:
+        """r, s, v: 65 bytes. The same request: the same bytes."""
+        account = self._store.account_of(request.tenant)
+        if account is None:
+            raise Refusal("unknown_tenant", f"{request.tenant} is not enrolled")
+        statement = self._statement(request)
+        self._require_authority(account, request)
+        with self._store.transaction():
+            self._remember(request)
+        made = self._keyring.sign(account, request.path, statement.digest())
+        return made.r.to_bytes(32, "big") + made.s.to_bytes(32, "big") + bytes([27 + made.y_parity])
+
+    def _statement(self, q: OwnershipRequest) -> Statement:
+        entity = entity_of(self._keyring.origin, q.tenant)
+        try:
+            return Statement(entity, q.epoch, q.challenge, q.chain_id, q.address, q.by)
+        except ValueError as error:
+            raise Refusal("bad_request", str(error)) from error
+
+    def _require_authority(self, account: int, q: OwnershipRequest) -> None:
+        try:
+            own = self._keyring.address(account, q.path)
+        except ValueError as error:
+            raise Refusal("sender", "the path is not branch/index") from error
+        require(own == q.by, "sender", "the address is not the one at this path")
+        if q.address == q.by:
+            return
+        policy = self._policies.find(q.tenant)
+        places = None if policy is None else policy.places.get(q.chain_id)
+        ruled = places is not None and q.address in places.guards and q.by == places.allocator
+        require(ruled and q.path == ALLOCATOR_PATH, "place", "is no guard that this key rules")
+
+    def _remember(self, q: OwnershipRequest) -> None:
+        """Raises Refusal for an epoch before the last one, or another challenge of the last."""
+        name, said = f"solvency:{q.tenant}", f"{q.epoch}:{q.challenge.hex()}"
+        known = self._store.switch(name)
+        if known == said:
+            return
+        last = 0 if known is None else int(known.split(":")[0])
+        require(q.epoch >= last, "epoch_passed", f"statements of epoch {last} exist")
+        require(q.epoch > last, "epoch_challenge", "this epoch has another challenge")
+        near = q.epoch <= last + EPOCHS_AHEAD_MAX
+        require(near, "epoch_ahead", f"is more than {EPOCHS_AHEAD_MAX} after epoch {last}")
+        self._store.set_switch(name, said)

@@ -1,0 +1,83 @@
+"""Step 8, second half: the newest report of solvency, and one holder's own proof, both offline."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from chains.devnet.rpc import rpc
+from scripts.journey.http import ApiError, until
+from scripts.journey.proving import VERIFIER
+from scripts.journey.scene import Holder, Scene
+from scripts.journey.show import line
+
+SPREAD_S = 400 * 86_400
+"""The devnets' clocks are moved by months, each by itself; on real chains this is seconds."""
+
+
+def prove_solvency(scene: Scene) -> None:
+    """A holder asks for the own proof, an auditor for the report; the verifier runs alone."""
+    holder = scene.holders[0]
+    mine = until("an epoch that holders can check", lambda: _own(holder), timeout_s=180)
+    line(f"{holder.name}'s own proof: {len(mine)} bytes")
+    report = scene.auditor.get("/v1/solvency/report")
+    for total in report["report"]["totals"]:
+        line(f"{total['asset'][-12:]}: owed {total['owed']}, there {total['reserves']}")
+    body = scene.auditor.raw("/v1/solvency/report")
+    blocks = [f"--block={c['chain_id']}={_hash(scene, c)}" for c in report["report"]["chains"]]
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(shutil.copy(VERIFIER, folder))
+        trust = [f"--log-key={scene.founded['log_key']}"]
+        own = [*trust, *_anchor(scene, json.loads(mine)), f"--customer={holder.id}"]
+        me = _run(alone, "me", mine, own)
+        scene.checks.equal(me.returncode, 0, f"{holder.name} finds the own balance in what is owed")
+        asked = [*trust, *_anchor(scene, report), *blocks, f"--spread-s={SPREAD_S}"]
+        whole = _run(alone, "solvency", body, asked)
+        for row in whole.stdout.splitlines():
+            line(row)
+        scene.checks.equal(whole.returncode, 0, "and what is there covers what is owed")
+
+
+def _own(holder: Holder) -> bytes | None:
+    try:
+        return holder.api.raw("/v1/solvency/me")
+    except ApiError as error:
+        if error.status in (404, 409):
+            return None
+        raise
+
+
+def _anchor(scene: Scene, file: dict[str, Any]) -> list[str]:
+    """What a holder or auditor knows of the anchor; none is proved while its block is not final."""
+    anchor = file["anchor"]
+    if anchor is None:
+        return ["--no-anchor"]
+    chain_id = anchor["chain_id"]  # any chain that the log is anchored on
+    contract = scene.founded["contracts"][chain_id]["audit_anchor"]
+    known = [f"--anchor-address={contract}", f"--chain-id={chain_id}"]
+    return [*known, f"--block-hash={_hash(scene, anchor)}"]
+
+
+def _hash(scene: Scene, at: dict[str, Any]) -> str:
+    """Of the block that is named, as another node of that chain would give it."""
+    url, number = scene.rpc(int(at["chain_id"])), hex(int(at["block"]["number"]))
+    return str(rpc(url, "eth_getBlockByNumber", number, False)["hash"])
+
+
+def _run(
+    alone: Path, command: str, body: bytes, arguments: list[str]
+) -> subprocess.CompletedProcess[str]:
+    file = alone.parent / f"{command}.json"
+    file.write_bytes(body)
+    return subprocess.run(
+        [sys.executable, "-I", str(alone), command, str(file), *arguments],
+        cwd=alone.parent,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
