@@ -12,6 +12,8 @@ import orjson
 from api import prices
 from api.deps import Deps
 from api.embedded import database_urls
+from api.followers import follow
+from api.followers.tenant_events import TenantEvents
 from api.worker import Job
 from chains.evm.client import EvmClient
 from chains.registry import Registry
@@ -33,7 +35,7 @@ from custody.deposits.sweeping import job as sweeping
 from custody.deposits.sweeping import rules as sweep_rules
 from custody.deposits.sweeping.effects import GasEffects, SweepEffects
 from custody.keys.client import SignerClient
-from custody.ledger import holds, postings
+from custody.ledger import holds, postings, seal
 from custody.parties import tenants
 from custody.policy import changes, destinations, price_sources
 from custody.settlement import confirm, outbound, replace, simulate, standstill
@@ -261,6 +263,8 @@ def jobs(p: Parts) -> list[Job]:
         Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
+        Job("ledger.seals", lambda: seal.run_all(p.db, p.clock), SLOW_MS),
+        Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
         Job("router.rebalance", lambda: rebalance.step(router), 2 * every),
@@ -308,6 +312,10 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
         ("assurance.reconcile", lambda: _reconcile(p, chain_id), RECONCILE_MS),
     ]
     return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
+
+
+async def _number_events(p: Parts) -> int:
+    return await follow.record_all(p.db, TenantEvents(), p.clock)
 
 
 async def _expire_holds(p: Parts) -> int:

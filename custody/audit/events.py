@@ -41,6 +41,7 @@ class EventKind(StrEnum):
     SWEEP_CHECKED = "sweep.checked"
     TRANSFER_POSTED = "transfer.posted"
     TRANSFERS_POSTED = "transfers.posted"
+    LEDGER_SEALED = "ledger.sealed"
     INTENT_CREATED = "intent.created"
     DECISION_MADE = "decision.made"
     APPROVAL_RECORDED = "approval.recorded"
@@ -190,6 +191,12 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     ),
     EventKind.TRANSFERS_POSTED: _schema(
         1, "from:id.customer count:number accepted:number digest:digest code?:text"
+    ),
+    # What a batch of journals was: ledger/SEALS.md. `totals`: asset -> kind -> sum of amounts.
+    EventKind.LEDGER_SEALED: _schema(
+        1,
+        "seal:number start:number count:number first:id.transfer last:id.transfer totals:object "
+        "root:digest",
     ),
     # `body` is the whole intent: the digest that people approve is recomputed from it.
     EventKind.INTENT_CREATED: _schema(
