@@ -100,6 +100,16 @@ async def standing(s: ReadSession) -> int:
     return int(found)
 
 
+async def ahead(s: ReadSession) -> tuple[int, int]:
+    """Statements that our key signed and this database has not reached: how many, and the largest
+    size (0 if none). A checkpoint is stored before it is published, so each is serious."""
+    row = await s.one(
+        "SELECT count(*) AS number, coalesce(max(size), 0) AS size FROM log_statements"
+        " WHERE verdict = 'ahead'"
+    )
+    return int(row.number), int(row.size)
+
+
 # --- what others hold -------------------------------------------------------------------------
 
 
@@ -115,8 +125,8 @@ async def hand_in(
 ) -> dict[str, str]:
     """Judge a checkpoint that somebody holds; what is not ours is kept.
 
-    `ahead` says that it is signed by our key for a size that this database has not reached: it is
-    judged again when it has. Raises InvalidInput unless the log's key signed it.
+    `ahead` says that it is signed by our key for a size that this database has not reached: nothing
+    is anchored until it has, and it is judged again. Raises InvalidInput unless the log's key signed it.
     """
     try:
         head = note.open_checkpoint(text, key)
@@ -129,10 +139,10 @@ async def hand_in(
     ours = await anchor_chains.root_at(s, folder, head.size)
     verdict = AHEAD if ours is None else OURS if ours == head.root else FORK
     if verdict != OURS:
-        await _keep(s, head, text, source, at)
+        await _keep(s, head, text, source, verdict, at)
     if verdict == AHEAD:
         logger.critical(
-            "our key signed a checkpoint that this database does not have",
+            "our key signed a checkpoint that this database does not have: anchoring stops",
             extra={"size": head.size, "source": source},
         )
     if verdict == FORK:
@@ -140,28 +150,40 @@ async def hand_in(
     return {"verdict": verdict, "size": str(head.size), "root": digest(head.root)}
 
 
+_REACHED = """
+SELECT size, root, note, source FROM log_statements WHERE verdict = 'ahead'
+  AND size <= (SELECT coalesce(max(size), 0) FROM audit_checkpoints) ORDER BY size
+"""
+
+
 async def judge_again(s: WriteSession, tenant_id: TenantId, folder: Path, *, at: datetime) -> int:
     """Statements that were ahead of us, now that our log has their size; how many are forks."""
-    rows = await s.all(
-        "SELECT t.size, t.root, t.note, t.source FROM log_statements t WHERE NOT EXISTS"
-        " (SELECT FROM log_forks f WHERE f.size = t.size AND f.root = t.root)"
-        " AND t.size <= (SELECT coalesce(max(size), 0) FROM audit_checkpoints) ORDER BY t.size"
-    )
     found = 0
-    for row in rows:
-        if await anchor_chains.root_at(s, folder, row.size) != row.root:
+    for row in await s.all(_REACHED):
+        ours = await anchor_chains.root_at(s, folder, row.size) == row.root
+        if not ours:
             found += await _record_statement(
                 s, tenant_id, folder, row.size, row.root, row.note, row.source, at
             )
+        await s.execute(
+            "UPDATE log_statements SET verdict = :verdict WHERE size = :size AND root = :root",
+            {"verdict": OURS if ours else FORK, "size": row.size, "root": row.root},
+        )
     return found
 
 
-async def _keep(s: WriteSession, head: note.TreeHead, text: str, source: str, at: datetime) -> None:
-    await s.execute(
-        "INSERT INTO log_statements (size, root, note, source, received_at)"
-        " VALUES (:size, :root, :note, :source, :at) ON CONFLICT DO NOTHING",
-        {"size": head.size, "root": head.root, "note": text, "source": source, "at": at},
-    )
+_KEEP = """
+INSERT INTO log_statements (size, root, note, source, received_at, verdict)
+VALUES (:size, :root, :note, :source, :at, :verdict)
+ON CONFLICT (size, root) DO UPDATE SET verdict = excluded.verdict
+"""
+
+
+async def _keep(
+    s: WriteSession, head: note.TreeHead, text: str, source: str, verdict: str, at: datetime
+) -> None:
+    values = {"size": head.size, "root": head.root, "note": text, "source": source}
+    await s.execute(_KEEP, {**values, "verdict": verdict, "at": at})
 
 
 async def _record_statement(
