@@ -17,7 +17,7 @@ from custody.audit.checkpoint import checkpoint_of, latest_checkpoint
 from custody.core import canonical
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession, WriteSession
-from custody.core.errors import InvalidInput, NotFound, Refused
+from custody.core.errors import InvalidInput, NotFound
 from custody.core.ids import TenantId, format_id, new_uuid7
 from custody.core.serialization import dumps_text
 
@@ -126,7 +126,8 @@ async def hand_in(
     """Judge a checkpoint that somebody holds; what is not ours is kept.
 
     `ahead` says that it is signed by our key for a size that this database has not reached: nothing
-    is anchored until it has, and it is judged again. Raises InvalidInput unless the log's key signed it.
+    is anchored until it has, and it is judged again. Raises InvalidInput unless the log's key
+    signed it.
     """
     try:
         head = note.open_checkpoint(text, key)
@@ -206,13 +207,15 @@ async def _record_statement(
 
 _FORKS = """
 SELECT id, size, root, source, ours, theirs, found_at, dismissed_at, dismissed_by,
-  dismissed_reason FROM log_forks ORDER BY found_at, id
+  dismissed_reason FROM log_forks
+WHERE (CAST(:after AS uuid) IS NULL OR id > :after) AND (CAST(:one AS uuid) IS NULL OR id = :one)
+ORDER BY id LIMIT :limit
 """
 
 
-async def listing(s: ReadSession) -> list[Any]:
-    """All forks that were ever found, rows of `log_forks`, oldest first."""
-    return list(await s.all(_FORKS))
+async def listing(s: ReadSession, after: UUID | None = None, limit: int | None = None) -> list[Any]:
+    """Forks that were ever found, rows of `log_forks`, oldest first; without `limit` all."""
+    return list(await s.all(_FORKS, {"after": after, "limit": limit, "one": None}))
 
 
 def evidence(row: Any, vkey: str) -> dict[str, Any]:
@@ -231,10 +234,10 @@ def evidence(row: Any, vkey: str) -> dict[str, Any]:
 
 async def one(s: ReadSession, fork_id: UUID, vkey: str) -> bytes:
     """The evidence of one fork as canonical JSON: a file for `verify.py fork`. Raises NotFound."""
-    for row in await listing(s):
-        if row.id == fork_id:
-            return canonical.encode(evidence(row, vkey))
-    raise NotFound("fork", format_id("fork", fork_id))
+    row = await s.first(_FORKS, {"after": None, "limit": 1, "one": fork_id})
+    if row is None:
+        raise NotFound("fork", format_id("fork", fork_id))
+    return canonical.encode(evidence(row, vkey))
 
 
 async def for_bundle(s: ReadSession, vkey: str) -> dict[str, bytes]:
@@ -244,26 +247,3 @@ async def for_bundle(s: ReadSession, vkey: str) -> dict[str, bytes]:
         name = f"forks/fork-{row.size:016d}-{row.root.hex()[:16]}.json"
         files[name] = canonical.encode(evidence(row, vkey))
     return files
-
-
-async def dismiss(
-    s: WriteSession, tenant_id: TenantId, fork_id: UUID, by: str, reason: str, *, at: datetime
-) -> None:
-    """Anchoring may go on in spite of it: a person knows why. The evidence stays.
-
-    Raises NotFound, or Refused where it was dismissed before.
-    """
-    row = await s.first(
-        "SELECT size, root, dismissed_at FROM log_forks WHERE id = :id FOR UPDATE", {"id": fork_id}
-    )
-    if row is None:
-        raise NotFound("fork", format_id("fork", fork_id))
-    if row.dismissed_at is not None:
-        raise Refused("fork", "dismissed", f"was dismissed at {iso_us(row.dismissed_at)}")
-    await s.execute(
-        "UPDATE log_forks SET dismissed_at = :at, dismissed_by = :by, dismissed_reason = :reason"
-        " WHERE id = :id",
-        {"id": fork_id, "at": at, "by": by, "reason": reason},
-    )
-    data = {"size": str(row.size), "theirs": digest(row.root), "by": by, "reason": reason}
-    await log.append(s, tenant_id, "log.fork_dismissed", data, at=at)

@@ -230,7 +230,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "risk-proposals veto": lambda: {"reason": "too much at one venue"},
         "audit hand-in": lambda: {"note": o.note, "source": "a witness"},
         "audit prove-anchor": lambda: {"chain_id": CHAIN},
-        "audit dismiss-fork": lambda: {"reason": "a drill"},
+        "audit dismiss-fork": lambda: {"reason": "a drill", **_agreed(world)},
         "enrolments load": lambda: enrolment_of(world.ours),
     }
 

@@ -54,6 +54,7 @@ CREATE TABLE log_forks (
     dismissed_at timestamptz,
     dismissed_by text,
     dismissed_reason text,
+    dismissed_salt bytea,
     CONSTRAINT pk_log_forks PRIMARY KEY (id),
     CONSTRAINT uq_log_forks_size_root_source UNIQUE (size, root, source),
     CONSTRAINT ck_log_forks_root CHECK (size > 0 AND length(root) = 32)
@@ -61,8 +62,8 @@ CREATE TABLE log_forks (
 GRANT SELECT, INSERT, UPDATE ON anchor_chains TO {script.APP};
 GRANT SELECT, INSERT ON anchor_proofs TO {script.APP};
 GRANT SELECT, INSERT, UPDATE (verdict) ON log_statements TO {script.APP};
-GRANT SELECT, INSERT, UPDATE (theirs, dismissed_at, dismissed_by, dismissed_reason) ON log_forks
-    TO {script.APP};
+GRANT SELECT, INSERT, UPDATE (theirs, dismissed_at, dismissed_by, dismissed_reason, dismissed_salt)
+    ON log_forks TO {script.APP};
 """
 
 
