@@ -67,7 +67,7 @@ NEEDS_SAFE = {"cold-storage add"}
 """Refused without one; tests/flows/test_cold.py has the rest."""
 NEEDS_BYTES = {"intents cancel", "restored-payments resolve"}
 """Refused as 409 before anything is signed; tests/api/test_cancel.py has the rest."""
-NEEDS_TWO = {"deposits unfreeze", "deposits dismiss"}
+NEEDS_TWO = {"deposits unfreeze", "deposits dismiss", "audit dismiss-fork"}
 """Refused without two people's signatures; tests/flows/test_deposit_reviews.py has the rest."""
 
 
