@@ -19,7 +19,7 @@ from chains.evm.client import EvmClient
 from chains.registry import Registry
 from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, reconcile
 from custody.assurance.anchor_effects import AnchorEffects
-from custody.audit import checkpoint, sequence
+from custody.audit.checkpoint import LogWriter
 from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
 from custody.core.clock import SystemClock
@@ -65,6 +65,8 @@ from router.venues.cefi.port import Earn
 logger = logging.getLogger(__name__)
 
 SLOW_MS = 2_000
+LOG_MS = 50
+"""Between two batches of the audit log that are not full."""
 RECONCILE_MS = 15_000
 PRICES_MS = 15_000
 """Well within the age that a price may have."""
@@ -249,6 +251,7 @@ def jobs(p: Parts) -> list[Job]:
     settlement = settlement_deps(p)
     withdrawals, router = p.withdrawals, p.router
     feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
+    writer = LogWriter(p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock)
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
         Job("settlement.standstill", lambda: _compare(p, settlement), every),
@@ -274,9 +277,8 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.departures", lambda: departures.step(router), SLOW_MS),
         Job("router.flags", lambda: flags.step(router), RECONCILE_MS),
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
-        Job("audit.sequence", lambda: sequence.run_all(p.db), every),
+        Job("audit.log", writer.run, every, pace_ms=LOG_MS),
         *_anchor_jobs(p),
-        Job("audit.checkpoint", lambda: _checkpoint(p), 2 * every),
     ]
     return listed
 
@@ -321,12 +323,6 @@ async def _number_events(p: Parts) -> int:
 async def _expire_holds(p: Parts) -> int:
     async with p.db.write() as s:
         return await holds.expire_due(s, p.clock.now())
-
-
-async def _checkpoint(p: Parts) -> object:
-    return await checkpoint.sign_once(
-        p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock
-    )
 
 
 async def _reconcile(p: Parts, chain_id: int) -> None:

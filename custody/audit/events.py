@@ -78,6 +78,7 @@ class EventKind(StrEnum):
     POOL_OPTED_IN = "pool.opted_in"
     POOL_JOINED = "pool.joined"
     POOL_LEFT = "pool.left"
+    POOL_INCOME_PAID = "pool.income_paid"
     PLAN_MADE = "plan.made"
     LEG_STATE = "leg.state"
     LEG_REST = "leg.rest"
@@ -139,7 +140,7 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.PERSON_ENROLLED: _schema(1, "person:id.person role:text public_key:key"),
     EventKind.PERSON_REMOVED: _schema(1, "person:id.person reason?:text"),
     EventKind.PERSON_ERASED: _schema(1, "subject:text"),
-    EventKind.PERSONAL_STORED: _schema(1, "subject:text commitments:object"),
+    EventKind.PERSONAL_STORED: _schema(1, "subject:text commitments:commitments"),
     EventKind.TOKEN_ISSUED: _schema(
         1, "token:id.token role:text customer?:id.customer person?:id.person expires_at?:time"
     ),
@@ -306,6 +307,10 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1,
         f"pool:id.pool customer:id.customer {_MOVED} shares:amount price?:amount "
         "withdrawal?:id.withdrawal fee?:amount redemption?:id.redemption left_shares?:amount",
+    ),
+    EventKind.POOL_INCOME_PAID: _schema(
+        1,
+        f"payment:id.income_payment pool:id.pool {_MOVED} payee:address {_INT} by:id.person",
     ),
     EventKind.PLAN_MADE: _schema(
         1,

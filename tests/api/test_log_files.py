@@ -83,17 +83,16 @@ async def test_a_stranger_can_make_the_root_from_the_tiles(
     assert upper.content == merkle.root(hashes[:256])
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "0/001", "0/000.p/0", "0/000.p/256", "0/000.p/257", "0/000.p/01", "0/0", "0/x000/000/",
-        "0/1000", "0/002.p/1", "1/000", "1/001", "2/000.p/1", "0/..%2f0%2f000", "0/000.p/-1",
-    ],
-)  # fmt: skip
-async def test_what_is_no_tile_of_the_log_is_not_found(
-    world: World, head: note.TreeHead, path: str
-) -> None:
-    assert (await world.call("GET", f"/v1/audit/tile/{path}")).status_code == 404
+NO_TILES = [
+    "0/001", "0/000.p/0", "0/000.p/256", "0/000.p/257", "0/000.p/01", "0/0", "0/x000/000/",
+    "0/1000", "0/002.p/1", "1/000", "1/001", "2/000.p/1", "0/..%2f0%2f000", "0/000.p/-1",
+]  # fmt: skip
+
+
+async def test_what_is_no_tile_of_the_log_is_not_found(world: World, head: note.TreeHead) -> None:
+    for path in NO_TILES:
+        answer = await world.call("GET", f"/v1/audit/tile/{path}")
+        assert answer.status_code == 404, path
 
 
 async def test_partial_tiles_of_every_checkpoint_stay(world: World, head: note.TreeHead) -> None:
