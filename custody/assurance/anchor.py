@@ -76,7 +76,7 @@ async def step(deps: AnchorDeps, chain_id: int) -> int:
         head = await _due(s, deps.rules, chain_id, now)
         seen = (await anchor_chains.noted(s)).get(chain_id)
         stop = await anchor_watch.stopped(s)
-        stops_now = stop is not None and (seen is None or seen.state not in STOPPED)
+        stops_now = stop is not None and (seen is None or seen.state is not stop.state)
         try:
             wallet = await places.place(s, deps.tenant_id, chain_id, places.ANCHORER)
             contract = await places.place(s, deps.tenant_id, chain_id, places.ANCHOR)

@@ -348,7 +348,8 @@ async def test_a_queued_anchor_is_taken_back_when_anchoring_stops(
         with pytest.raises(Broken, match="holds a root that is not ours"):
             await place.look()
     await anchor_dismissed(place)
-    assert await place.step() == 0, "its row fails first, and a pause follows"
+    if not further:
+        assert await place.step() == 0, "its row fails first, and a pause follows"
     assert await place.step() == 1
     assert await states(place) == ["failed", "prepared"]
     await place.settle()
