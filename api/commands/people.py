@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from api.inputs import checked_address
+from custody.assurance import anchor_dismissal
 from custody.core import governance
 from custody.core.clock import iso_us
 from custody.core.errors import InvalidInput
@@ -80,10 +81,26 @@ def sign_deposit(
 
     The digest is computed here from the document, which is shown before it is signed.
     """
+    _sign_document(document, review.SCHEMA, key, person, minutes)
+
+
+@app.command("sign-fork")
+def sign_fork(
+    document: Annotated[str, typer.Argument(help="as `audit fork-dismissal` prints it")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+) -> None:
+    """Agree that the log is anchored again in spite of a fork: one of two persons of treasury."""
+    _sign_document(document, anchor_dismissal.SCHEMA, key, person, minutes)
+
+
+def _sign_document(document: str, schema: str, key: Path, person: str, minutes: int) -> None:
+    """Show a document of this schema, and sign its digest, which is computed here."""
     shown = json.loads(read_text(document))
     body = shown.get("document", shown)
-    if not isinstance(body, dict) or body.get("schema") != review.SCHEMA:
-        raise InvalidInput("document", f"must be of schema {review.SCHEMA}")
+    if not isinstance(body, dict) or body.get("schema") != schema:
+        raise InvalidInput("document", f"must be of schema {schema}")
     id_ = parse_id("person", person, "person")
     _show_facts({name: str(value) for name, value in body.items()})
     end = datetime.now(UTC) + timedelta(minutes=minutes)

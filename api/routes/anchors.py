@@ -11,13 +11,15 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers import JSON, Shape, answer
-from api.auth.access import ANYONE, OPERATOR, STAFF
+from api.answers import JSON, Cursor, Limit, Shape, answer, cursor_id, next_id, page
+from api.auth.access import ANYONE, OPERATOR, OPERATOR_STAFF, STAFF
 from api.auth.guard import Who
 from api.deps import Deps, UseDeps
+from api.inputs import Approved, approvals
 from api.routing import Routes
 from api.writes import Writing
 from custody.assurance import (
+    anchor_dismissal,
     anchor_evidence,
     anchor_forks,
     anchor_proofs,
@@ -29,6 +31,7 @@ from custody.audit.note import LogKey
 from custody.core import canonical
 from custody.core.clock import iso_us
 from custody.core.ids import TenantId, format_id, parse_id
+from custody.deposits import review
 
 routes = Routes("anchors")
 HOURS_MAX = 31 * 24
@@ -99,6 +102,7 @@ class ForkView(Shape):
 
 class ForkList(Shape):
     items: list[ForkView]
+    next: str | None
 
 
 class NewStatement(Shape):
@@ -116,8 +120,16 @@ class NewProof(Shape):
     chain_id: int = Field(ge=1)
 
 
+class DismissalView(Shape):
+    document: dict[str, Any] = Field(description="moorage.fork-dismissal/1: which fork")
+    digest: str = Field(description="of the document: what `moorage people sign-fork` signs")
+
+
 class Dismissal(Shape):
-    reason: str = Field(min_length=1, max_length=500)
+    """Two persons of treasury, each over the digest that `audit fork-dismissal` prints."""
+
+    approvals: list[Approved] = Field(min_length=1, max_length=10)
+    reason: str = Field(min_length=1, max_length=500, description="the log has a commitment of it")
 
 
 class Dismissed(Shape):
@@ -154,28 +166,28 @@ async def prove(body: NewProof, who: Who, deps: UseDeps) -> Response:
 
 
 @routes.get("/v1/audit/forks", access=ANYONE, command="audit forks", answer=ForkList)
-async def forks(deps: UseDeps) -> Response:
-    """Roots that are not ours for a size of ours, wherever they were seen, with both sides."""
-    vkey = deps.installation["log"]["vkey"]
+async def forks(deps: UseDeps, cursor: Cursor = None, limit: Limit = 50) -> Response:
+    """Roots that are not ours for a size of ours, wherever they were seen, with both sides.
+
+    Oldest first.
+    """
+    vkey, after = deps.installation["log"]["vkey"], cursor_id("fork", cursor)
     async with deps.db.read() as s:
-        rows = await anchor_forks.listing(s)
-    return answer(
-        {
-            "items": [
-                {
-                    "id": format_id("fork", row.id),
-                    "size": str(row.size),
-                    "source": row.source,
-                    "found_at": iso_us(row.found_at),
-                    "dismissed_at": None if row.dismissed_at is None else iso_us(row.dismissed_at),
-                    "dismissed_by": row.dismissed_by,
-                    "dismissed_reason": row.dismissed_reason,
-                    "evidence": anchor_forks.evidence(row, vkey),
-                }
-                for row in rows
-            ]
-        }
-    )
+        rows = await anchor_forks.listing(s, after, limit)
+    return page([_fork(row, vkey) for row in rows], next_id("fork", [r.id for r in rows], limit))
+
+
+def _fork(row: Any, vkey: str) -> dict[str, Any]:
+    return {
+        "id": format_id("fork", row.id),
+        "size": str(row.size),
+        "source": row.source,
+        "found_at": iso_us(row.found_at),
+        "dismissed_at": None if row.dismissed_at is None else iso_us(row.dismissed_at),
+        "dismissed_by": row.dismissed_by,
+        "dismissed_reason": row.dismissed_reason,
+        "evidence": anchor_forks.evidence(row, vkey),
+    }
 
 
 @routes.get("/v1/audit/forks/{fork_id}", access=ANYONE, command="audit fork", answer=JSON)
@@ -203,6 +215,20 @@ async def hand_in(body: NewStatement, who: Who, deps: UseDeps, s: Writing) -> Re
     return answer(judged, 201)
 
 
+@routes.get(
+    "/v1/audit/forks/{fork_id}/dismissal",
+    access=OPERATOR_STAFF,
+    command="audit fork-dismissal",
+    answer=DismissalView,
+)
+async def dismissal(fork_id: str, who: Who, deps: UseDeps) -> Response:
+    """The document that two people sign so that anchoring goes on in spite of this fork."""
+    id_ = parse_id("fork", fork_id, "fork_id")
+    async with deps.db.read() as s:
+        body = await anchor_dismissal.document(s, who.tenant_id, id_)
+    return answer({"document": body, "digest": review.digest(body)})
+
+
 @routes.post(
     "/v1/audit/forks/{fork_id}/dismissal",
     access=OPERATOR,
@@ -210,10 +236,11 @@ async def hand_in(body: NewStatement, who: Who, deps: UseDeps, s: Writing) -> Re
     answer=Dismissed,
 )
 async def dismiss(fork_id: str, body: Dismissal, who: Who, deps: UseDeps, s: Writing) -> Response:
-    """Let anchoring go on in spite of a fork. The evidence stays, and the log tells who did it."""
+    """Let anchoring go on in spite of a fork, by two people's signatures. The evidence stays, and
+    the log has who did it."""
     id_, by = parse_id("fork", fork_id, "fork_id"), who.idempotency_principal
-    at = deps.clock.now()
-    await anchor_forks.dismiss(s, who.tenant_id, id_, by, body.reason, at=at)
+    given, at = approvals(body.approvals), deps.clock.now()
+    await anchor_dismissal.dismiss(s, who.tenant_id, id_, given, by, body.reason, at=at)
     return answer({"id": fork_id, "dismissed_by": by})
 
 

@@ -28,6 +28,7 @@ async def show(request: Request) -> Response:
         row = await s.one(
             "SELECT EXISTS (SELECT FROM signing_stops) AS signing,"
             " EXISTS (SELECT FROM log_forks WHERE dismissed_at IS NULL)"
+            " OR EXISTS (SELECT FROM log_statements WHERE verdict = 'ahead')"
             " OR EXISTS (SELECT FROM anchor_chains WHERE state = ANY(:states)) AS anchoring",
             {"states": ["forked", "ahead", "broken"]},
         )

@@ -75,15 +75,15 @@ async def step(deps: AnchorDeps, chain_id: int) -> int:
     async with deps.db.read() as s:
         head = await _due(s, deps.rules, chain_id, now)
         seen = (await anchor_chains.noted(s)).get(chain_id)
-        stands = seen is not None and seen.state is ChainState.FORKED
-        news_of_fork = await anchor_watch.stopped(s) and not stands
+        stop = await anchor_watch.stopped(s)
+        stops_now = stop is not None and (seen is None or seen.state is not stop.state)
         try:
             wallet = await places.place(s, deps.tenant_id, chain_id, places.ANCHORER)
             contract = await places.place(s, deps.tenant_id, chain_id, places.ANCHOR)
         except NotFound:
             return 0  # this chain has no anchor contract
     known = seen is not None and (now - seen.looked_at).total_seconds() < LOOK_S
-    if head is None and known and not news_of_fork:
+    if head is None and known and not stops_now:
         return 0
     sight = await _look(deps, chain_id, contract.address)
     found = await _held_against(deps, sight)
@@ -193,7 +193,7 @@ async def _due(
     s: ReadSession, rules: AnchorRules, chain_id: int, now: datetime
 ) -> Checkpoint | None:
     """The checkpoint to anchor now, if there is one."""
-    if await anchor_watch.stopped(s):
+    if await anchor_watch.stopped(s) is not None:
         return None
     head, last = await latest_checkpoint(s), await anchor_states.last(s, chain_id)
     if head is None or head.size <= last.size:

@@ -17,7 +17,7 @@ from custody.audit.checkpoint import checkpoint_of, latest_checkpoint
 from custody.core import canonical
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession, WriteSession
-from custody.core.errors import InvalidInput, NotFound, Refused
+from custody.core.errors import InvalidInput, NotFound
 from custody.core.ids import TenantId, format_id, new_uuid7
 from custody.core.serialization import dumps_text
 
@@ -100,6 +100,16 @@ async def standing(s: ReadSession) -> int:
     return int(found)
 
 
+async def ahead(s: ReadSession) -> tuple[int, int]:
+    """Statements that our key signed and this database has not reached: how many, and the largest
+    size (0 if none). A checkpoint is stored before it is published, so each is serious."""
+    row = await s.one(
+        "SELECT count(*) AS number, coalesce(max(size), 0) AS size FROM log_statements"
+        " WHERE verdict = 'ahead'"
+    )
+    return int(row.number), int(row.size)
+
+
 # --- what others hold -------------------------------------------------------------------------
 
 
@@ -115,8 +125,9 @@ async def hand_in(
 ) -> dict[str, str]:
     """Judge a checkpoint that somebody holds; what is not ours is kept.
 
-    `ahead` says that it is signed by our key for a size that this database has not reached: it is
-    judged again when it has. Raises InvalidInput unless the log's key signed it.
+    `ahead` says that it is signed by our key for a size that this database has not reached: nothing
+    is anchored until it has, and it is judged again. Raises InvalidInput unless the log's key
+    signed it.
     """
     try:
         head = note.open_checkpoint(text, key)
@@ -129,10 +140,10 @@ async def hand_in(
     ours = await anchor_chains.root_at(s, folder, head.size)
     verdict = AHEAD if ours is None else OURS if ours == head.root else FORK
     if verdict != OURS:
-        await _keep(s, head, text, source, at)
+        await _keep(s, head, text, source, verdict, at)
     if verdict == AHEAD:
         logger.critical(
-            "our key signed a checkpoint that this database does not have",
+            "our key signed a checkpoint that this database does not have: anchoring stops",
             extra={"size": head.size, "source": source},
         )
     if verdict == FORK:
@@ -140,28 +151,40 @@ async def hand_in(
     return {"verdict": verdict, "size": str(head.size), "root": digest(head.root)}
 
 
+_REACHED = """
+SELECT size, root, note, source FROM log_statements WHERE verdict = 'ahead'
+  AND size <= (SELECT coalesce(max(size), 0) FROM audit_checkpoints) ORDER BY size
+"""
+
+
 async def judge_again(s: WriteSession, tenant_id: TenantId, folder: Path, *, at: datetime) -> int:
     """Statements that were ahead of us, now that our log has their size; how many are forks."""
-    rows = await s.all(
-        "SELECT t.size, t.root, t.note, t.source FROM log_statements t WHERE NOT EXISTS"
-        " (SELECT FROM log_forks f WHERE f.size = t.size AND f.root = t.root)"
-        " AND t.size <= (SELECT coalesce(max(size), 0) FROM audit_checkpoints) ORDER BY t.size"
-    )
     found = 0
-    for row in rows:
-        if await anchor_chains.root_at(s, folder, row.size) != row.root:
+    for row in await s.all(_REACHED):
+        ours = await anchor_chains.root_at(s, folder, row.size) == row.root
+        if not ours:
             found += await _record_statement(
                 s, tenant_id, folder, row.size, row.root, row.note, row.source, at
             )
+        await s.execute(
+            "UPDATE log_statements SET verdict = :verdict WHERE size = :size AND root = :root",
+            {"verdict": OURS if ours else FORK, "size": row.size, "root": row.root},
+        )
     return found
 
 
-async def _keep(s: WriteSession, head: note.TreeHead, text: str, source: str, at: datetime) -> None:
-    await s.execute(
-        "INSERT INTO log_statements (size, root, note, source, received_at)"
-        " VALUES (:size, :root, :note, :source, :at) ON CONFLICT DO NOTHING",
-        {"size": head.size, "root": head.root, "note": text, "source": source, "at": at},
-    )
+_KEEP = """
+INSERT INTO log_statements (size, root, note, source, received_at, verdict)
+VALUES (:size, :root, :note, :source, :at, :verdict)
+ON CONFLICT (size, root) DO UPDATE SET verdict = excluded.verdict
+"""
+
+
+async def _keep(
+    s: WriteSession, head: note.TreeHead, text: str, source: str, verdict: str, at: datetime
+) -> None:
+    values = {"size": head.size, "root": head.root, "note": text, "source": source}
+    await s.execute(_KEEP, {**values, "verdict": verdict, "at": at})
 
 
 async def _record_statement(
@@ -184,13 +207,15 @@ async def _record_statement(
 
 _FORKS = """
 SELECT id, size, root, source, ours, theirs, found_at, dismissed_at, dismissed_by,
-  dismissed_reason FROM log_forks ORDER BY found_at, id
+  dismissed_reason FROM log_forks
+WHERE (CAST(:after AS uuid) IS NULL OR id > :after) AND (CAST(:one AS uuid) IS NULL OR id = :one)
+ORDER BY id LIMIT :limit
 """
 
 
-async def listing(s: ReadSession) -> list[Any]:
-    """All forks that were ever found, rows of `log_forks`, oldest first."""
-    return list(await s.all(_FORKS))
+async def listing(s: ReadSession, after: UUID | None = None, limit: int | None = None) -> list[Any]:
+    """Forks that were ever found, rows of `log_forks`, oldest first; without `limit` all."""
+    return list(await s.all(_FORKS, {"after": after, "limit": limit, "one": None}))
 
 
 def evidence(row: Any, vkey: str) -> dict[str, Any]:
@@ -209,10 +234,10 @@ def evidence(row: Any, vkey: str) -> dict[str, Any]:
 
 async def one(s: ReadSession, fork_id: UUID, vkey: str) -> bytes:
     """The evidence of one fork as canonical JSON: a file for `verify.py fork`. Raises NotFound."""
-    for row in await listing(s):
-        if row.id == fork_id:
-            return canonical.encode(evidence(row, vkey))
-    raise NotFound("fork", format_id("fork", fork_id))
+    row = await s.first(_FORKS, {"after": None, "limit": 1, "one": fork_id})
+    if row is None:
+        raise NotFound("fork", format_id("fork", fork_id))
+    return canonical.encode(evidence(row, vkey))
 
 
 async def for_bundle(s: ReadSession, vkey: str) -> dict[str, bytes]:
@@ -222,26 +247,3 @@ async def for_bundle(s: ReadSession, vkey: str) -> dict[str, bytes]:
         name = f"forks/fork-{row.size:016d}-{row.root.hex()[:16]}.json"
         files[name] = canonical.encode(evidence(row, vkey))
     return files
-
-
-async def dismiss(
-    s: WriteSession, tenant_id: TenantId, fork_id: UUID, by: str, reason: str, *, at: datetime
-) -> None:
-    """Anchoring may go on in spite of it: a person knows why. The evidence stays.
-
-    Raises NotFound, or Refused where it was dismissed before.
-    """
-    row = await s.first(
-        "SELECT size, root, dismissed_at FROM log_forks WHERE id = :id FOR UPDATE", {"id": fork_id}
-    )
-    if row is None:
-        raise NotFound("fork", format_id("fork", fork_id))
-    if row.dismissed_at is not None:
-        raise Refused("fork", "dismissed", f"was dismissed at {iso_us(row.dismissed_at)}")
-    await s.execute(
-        "UPDATE log_forks SET dismissed_at = :at, dismissed_by = :by, dismissed_reason = :reason"
-        " WHERE id = :id",
-        {"id": fork_id, "at": at, "by": by, "reason": reason},
-    )
-    data = {"size": str(row.size), "theirs": digest(row.root), "by": by, "reason": reason}
-    await log.append(s, tenant_id, "log.fork_dismissed", data, at=at)

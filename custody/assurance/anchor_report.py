@@ -72,10 +72,12 @@ def _size_at(series: Sequence[tuple[datetime, int]], at: datetime) -> int:
 
 
 def exceptions_of(
-    rules: AnchorRules, chains: Mapping[int, Noted], forks: int, missed: int
+    rules: AnchorRules, chains: Mapping[int, Noted], forks: int, missed: int, ahead: int = 0
 ) -> list[str]:
     """What a person has to know, in words, worst first."""
     told = [f"{forks} forks of the log stand: nothing is anchored"] if forks else []
+    if ahead:
+        told.append(f"{ahead} checkpoints of ours are ahead of this database: nothing is anchored")
     for chain_id in rules.chains:
         seen = chains.get(chain_id)
         if seen is None:
@@ -102,6 +104,7 @@ async def report(
     missed = [_shown(rules, i) for i, outcome in judged if outcome is Outcome.MISSED]
     counted = {o.value: sum(outcome is o for _, outcome in judged) for o in Outcome}
     chains, forks = await anchor_chains.noted(s), await anchor_forks.standing(s)
+    ahead, _ = await anchor_forks.ahead(s)
     return {
         "quorum": rules.quorum,
         "interval_s": rules.interval_s,
@@ -114,7 +117,7 @@ async def report(
         },
         "missed": missed,
         "chains": [await _chain(s, rules, c, chains.get(c)) for c in rules.chains],
-        "exceptions": exceptions_of(rules, chains, forks, len(missed)),
+        "exceptions": exceptions_of(rules, chains, forks, len(missed), ahead),
     }
 
 

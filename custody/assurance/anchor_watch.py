@@ -43,9 +43,15 @@ class Finding:
     report: ForkReport | None = None
 
 
-async def stopped(s: ReadSession) -> bool:
-    """Whether a fork stands: then nothing is anchored anywhere."""
-    return await anchor_forks.standing(s) > 0
+async def stopped(s: ReadSession) -> Finding | None:
+    """Why nothing is anchored anywhere: a fork stands, or what others hold is ahead of us."""
+    if await anchor_forks.standing(s):
+        return Finding(ChainState.FORKED, "somebody holds a root that is not ours")
+    number, size = await anchor_forks.ahead(s)
+    if number:
+        reason = f"our key signed size {size}, which this database does not have"
+        return Finding(ChainState.AHEAD, reason)
+    return None
 
 
 async def judge_statements(
@@ -75,8 +81,9 @@ async def judge(s: ReadSession, folder: Path, sight: Sight) -> Finding:
     if sight.state is LogState.FORKED:
         reason = f"{chain} has a report that this log forked"
         return Finding(ChainState.FORKED, reason, last=last)
-    if await stopped(s):
-        return Finding(ChainState.FORKED, "somebody holds a root that is not ours", last=last)
+    stop = await stopped(s)
+    if stop is not None:
+        return replace(stop, last=last)
     if sight.state is LogState.FROZEN:
         return Finding(ChainState.FROZEN, f"{chain} has the log frozen", last=last)
     return Finding(ChainState.OPEN, last=last)
@@ -164,7 +171,7 @@ async def keep(
             conflict.theirs,
             at=at,
         )
-    if found.state is ChainState.FORKED:
+    if found.state in (ChainState.FORKED, ChainState.AHEAD):
         await anchor_states.take_back(s, chain_id, reason)
     if found.conflict is not None or sight.state is LogState.FORKED:
         await anchor_states.stop(s, chain_id, reason, at=at)

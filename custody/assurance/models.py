@@ -13,6 +13,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -59,7 +60,8 @@ anchor_proofs = Table(
     Index("ix_anchor_proofs_chain_id_size", "chain_id", "size"),
 )
 
-# Checkpoints of this log, by its own key, that somebody else holds; all that was handed in.
+# Checkpoints of this log, by its own key, that were not ours (yet) when they were handed in. One
+# that is `ahead` is judged when our log has its size.
 log_statements = Table(
     "log_statements",
     metadata,
@@ -68,10 +70,14 @@ log_statements = Table(
     Column("note", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("verdict", Text, nullable=False),
     CheckConstraint("size > 0 AND length(root) = 32", "root"),
+    CheckConstraint("verdict IN ('ours', 'ahead', 'fork')", "verdict"),
+    Index("ix_log_statements_ahead", "size", postgresql_where=text("verdict = 'ahead'")),
 )
 
-# `root` is theirs; `ours` and `theirs` are both sides of the evidence (ANCHORS.md).
+# `root` is theirs; `ours` and `theirs` are both sides of the evidence (ANCHORS.md). The salt opens
+# the commitment by which the log has the reason.
 log_forks = Table(
     "log_forks",
     metadata,
@@ -85,6 +91,7 @@ log_forks = Table(
     Column("dismissed_at", DateTime(timezone=True)),
     Column("dismissed_by", Text),
     Column("dismissed_reason", Text),
+    Column("dismissed_salt", LargeBinary),
     UniqueConstraint("size", "root", "source"),
     CheckConstraint("size > 0 AND length(root) = 32", "root"),
 )

@@ -378,7 +378,12 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         "size:number ours?:digest theirs:digest source:text chain_id?:number contract?:address "
         "block_number?:number block_hash?:hash",
     ),
-    EventKind.LOG_FORK_DISMISSED: _schema(1, "size:number theirs:digest by:text reason:text"),
+    # Two people sign the digest of the document; `reason` is a salted commitment (commit.py).
+    EventKind.LOG_FORK_DISMISSED: _schema(
+        1,
+        "fork:id.fork size:number theirs:digest digest:digest document:object approvals:list "
+        "by:text reason:digest decided_at:time",
+    ),
     # A token whose balances change by themselves; the ledger followed the chain.
     EventKind.ASSET_DRIFTED: _schema(
         1, f"account:text {_MOVED} gained:bool chain_id:number block_number:number"

@@ -100,7 +100,7 @@ async def require_two(
     for approval in given:
         signature = hex_bytes(approval.signature, "approvals.signature", 64)
         if approval.intent_digest != digest_:
-            raise Refused("approvals.digest", f"must be of the deposit as it is now: {digest_}")
+            raise Refused("approvals.digest", f"must be of the document as it is now: {digest_}")
         if approval.expires_at <= at:
             raise Refused("approvals.expires_at", "must be in the future")
         person = await people.get(s, tenant_id, approval.person_id, "approvals.person")

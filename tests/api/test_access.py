@@ -67,7 +67,7 @@ NEEDS_SAFE = {"cold-storage add", "solvency sign"}
 """Refused without one; tests/flows/test_cold.py and test_solvency_safe.py have the rest."""
 NEEDS_BYTES = {"intents cancel", "restored-payments resolve"}
 """Refused as 409 before anything is signed; tests/api/test_cancel.py has the rest."""
-NEEDS_TWO = {"deposits unfreeze", "deposits dismiss"}
+NEEDS_TWO = {"deposits unfreeze", "deposits dismiss", "audit dismiss-fork"}
 """Refused without two people's signatures; tests/flows/test_deposit_reviews.py has the rest."""
 NEEDS_INCOME = {"income pay"}
 """Refused where nothing was earned; tests/router/test_income.py has the rest."""
@@ -234,7 +234,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "risk-proposals veto": lambda: {"reason": "too much at one venue"},
         "audit hand-in": lambda: {"note": o.note, "source": "a witness"},
         "audit prove-anchor": lambda: {"chain_id": CHAIN},
-        "audit dismiss-fork": lambda: {"reason": "a drill"},
+        "audit dismiss-fork": lambda: {"reason": "a drill", **_agreed(world)},
         "enrolments load": lambda: enrolment_of(world.ours),
     }
 

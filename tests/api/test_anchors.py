@@ -1,13 +1,18 @@
 """What witnesses hold, handed in over HTTP; forks, and who may dismiss them."""
 
+import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from custody.audit import note, sequence
+from custody.audit import commit, note, sequence
 from custody.audit.checkpoint import Checkpoint, sign_once
 from custody.core import canonical
-from tests.api.conftest import World
+from custody.core.ids import format_id
+from custody.keys.people import PersonKey, sign_approval
+from custody.parties import people
+from tests.api.conftest import NOW, Approver, World
 from tests.api.support import FakeSigner
 
 pytestmark = pytest.mark.postgres
@@ -59,8 +64,24 @@ async def test_our_own_checkpoint_is_ours(world: World, head: Checkpoint) -> Non
     assert await anchoring(world) == "on"
 
 
-async def test_another_root_is_a_fork_until_a_person_dismisses_it(
-    world: World, head: Checkpoint
+@pytest.fixture
+async def both(world: World) -> list[Approver]:
+    """Two persons of our treasury."""
+    key = PersonKey.new()
+    async with world.deps.db.write() as s:
+        made = await people.enrol(s, world.ours.tenant, "treasury", key.public_key, at=NOW)
+    return [world.ours.person_key, Approver(made.id, key)]
+
+
+def agreed(digest: str, *who: Approver) -> dict[str, Any]:
+    end = NOW + timedelta(minutes=5)
+    made = [sign_approval(w.key, w.id, digest, end).to_json() for w in who]
+    given = [{"digest": m["intent"], **{k: m[k] for k in m if k != "intent"}} for m in made]
+    return {"approvals": given, "reason": "our own drill"}
+
+
+async def test_another_root_is_a_fork_until_two_people_dismiss_it(
+    world: World, head: Checkpoint, both: list[Approver]
 ) -> None:
     text = await statement(world, head.size, b"\x05" * 32)
     assert (await hand_in(world, text))["verdict"] == "fork"
@@ -77,16 +98,59 @@ async def test_another_root_is_a_fork_until_a_person_dismisses_it(
     assert fork["evidence"]["ours"]["note"] == head.note
     document = await world.call("GET", f"/v1/audit/forks/{fork['id']}", alice)
     assert document.content == canonical.encode(fork["evidence"])
-    path, why = f"/v1/audit/forks/{fork['id']}/dismissal", {"reason": "our own drill"}
-    assert (await world.call("POST", path, alice, json=why)).status_code == 403
-    done = await world.call("POST", path, treasury, json=why)
-    assert (done.status_code, done.json()["id"]) == (200, fork["id"])
+    path = f"/v1/audit/forks/{fork['id']}/dismissal"
+    shown = (await world.call("GET", path, treasury)).json()
+    assert shown["document"] == {
+        "schema": "moorage.fork-dismissal/1",
+        "tenant": format_id("tenant", world.ours.tenant),
+        "fork": fork["id"],
+        "size": str(head.size),
+        "ours": "sha256:" + head.root.hex(),
+        "theirs": "sha256:" + "05" * 32,
+        "kind": "checkpoint",
+        "found_at": fork["found_at"],
+    }
+    two = agreed(shown["digest"], *both)
+    assert (await world.call("POST", path, alice, json=two)).status_code == 403
+    for body, status, field in (
+        ({"reason": "one decides"}, 422, "approvals"),
+        (agreed(shown["digest"], both[0], both[0]), 422, "approvals"),
+        (agreed("sha256:" + "0" * 64, *both), 422, "approvals.digest"),
+    ):
+        refused = await world.call("POST", path, treasury, json=body)
+        assert (refused.status_code, refused.json()["field"]) == (status, field), refused.text
+    assert await anchoring(world) == "stopped"
+    done = await world.call("POST", path, treasury, json=two)
+    assert (done.status_code, done.json()["id"]) == (200, fork["id"]), done.text
     assert await anchoring(world) == "on"
+    assert (await world.call("POST", path, treasury, json=two)).status_code == 422
     (kept,) = (await world.call("GET", "/v1/audit/forks", alice)).json()["items"]
     assert (kept["dismissed_reason"], kept["evidence"]) == ("our own drill", fork["evidence"])
     async with world.deps.db.read() as s:
-        told = await s.all("SELECT kind FROM audit_entries WHERE kind LIKE 'log.%' ORDER BY id")
+        told = await s.all(
+            "SELECT kind, body FROM audit_entries WHERE kind LIKE 'log.%' ORDER BY id"
+        )
+        salt = await s.scalar("SELECT dismissed_salt FROM log_forks")
     assert [row.kind for row in told] == ["log.forked", "log.fork_dismissed"]
+    assert b"our own drill" not in told[1].body, "reasons may name people"
+    data = json.loads(told[1].body)["data"]
+    assert commit.opens(data["reason"].removeprefix("sha256:"), salt, "our own drill")
+    assert (data["document"], data["digest"]) == (shown["document"], shown["digest"])
+    assert [a["person"] for a in data["approvals"]] == [format_id("person", w.id) for w in both]
+
+
+async def test_forks_are_listed_a_page_at_a_time(world: World, head: Checkpoint) -> None:
+    for byte in range(3):
+        await hand_in(world, await statement(world, head.size, bytes([byte]) * 32))
+    alice, cursor, roots = world.ours.tokens["alice"], None, []
+    for count in (2, 1):
+        params = {"limit": 2} if cursor is None else {"limit": 2, "cursor": cursor}
+        found = (await world.call("GET", "/v1/audit/forks", alice, params=params)).json()
+        assert len(found["items"]) == count
+        roots += [i["evidence"]["theirs"]["root"] for i in found["items"]]
+        cursor = found["next"]
+    assert cursor is None
+    assert roots == ["sha256:" + f"{byte:02x}" * 32 for byte in range(3)]
 
 
 async def test_more_than_we_have_is_kept_and_said(world: World, head: Checkpoint) -> None:
@@ -94,6 +158,7 @@ async def test_more_than_we_have_is_kept_and_said(world: World, head: Checkpoint
     assert (await hand_in(world, text))["verdict"] == "ahead"
     async with world.deps.db.read() as s:
         assert await s.scalar("SELECT note FROM log_statements") == text
+    assert await anchoring(world) == "stopped", "until our log has that size, and it is judged"
 
 
 @pytest.mark.parametrize("text", ["", "x", "a\n1\nAA==\n\n— a AAAA\n"])

@@ -14,10 +14,19 @@ from chains.errors import RpcRefused
 from chains.evm import state_proofs
 from chains.evm.state_proofs import StateProof
 from chains.types import BlockRef
-from custody.assurance import anchor_evidence, anchor_forks, anchor_proofs, anchor_report
+from custody.assurance import (
+    anchor_dismissal,
+    anchor_evidence,
+    anchor_forks,
+    anchor_proofs,
+    anchor_report,
+)
 from custody.assurance.anchor_rules import AnchorRules, GasBudget
 from custody.audit import merkle, note
 from custody.core.errors import Broken, InvalidInput, NotFound, Refused
+from custody.deposits import review
+from custody.keys.people import PersonKey, sign_approval
+from custody.parties import people
 from custody.settlement import confirm
 from tests.custody.audit.entries import LogSigner
 from tests.fixtures.town import LOG_ORIGIN, Town
@@ -265,7 +274,8 @@ async def test_a_witness_holds_another_root(place: AnchoredTown) -> None:
         await handed_in(place, statement(OTHER, head.size, b"\x08" * 32))
     later = await handed_in(place, statement(OTHER, head.size + 3, b"\x07" * 32))
     assert later["verdict"] == "ahead"
-    assert await place.step() == 1, "nothing is proved yet"
+    with pytest.raises(Broken, match="does not have"):
+        await place.step()
     await place.grow(4)
     with pytest.raises(Broken, match="not ours"):
         await place.step()
@@ -320,17 +330,26 @@ async def test_a_reported_fork_ends_the_log_there(place: AnchoredTown) -> None:
     assert sorted(fork["theirs"]["roots"]) == sorted([fork["ours"]["root"], fork["theirs"]["root"]])
 
 
-async def test_a_queued_anchor_is_taken_back_when_a_fork_is_found(place: AnchoredTown) -> None:
+@pytest.mark.parametrize("further", [0, 1])
+async def test_a_queued_anchor_is_taken_back_when_anchoring_stops(
+    place: AnchoredTown, further: int
+) -> None:
+    """By a fork, and by a statement that is ahead of us, which becomes one."""
     head = await place.grow(3)
     assert await place.step() == 1
-    await handed_in(place, statement(OTHER, head.size, b"\x07" * 32))
+    await handed_in(place, statement(OTHER, head.size + further, b"\x07" * 32))
     with pytest.raises(Broken):
         await place.step()
     await place.settle()
     assert place.held()[1] == 0, "nothing left"
     assert await place.scalar("SELECT state FROM intents WHERE kind = 'anchor'") == "cancelled"
+    if further:
+        head = await place.grow(further)
+        with pytest.raises(Broken, match="holds a root that is not ours"):
+            await place.look()
     await anchor_dismissed(place)
-    assert await place.step() == 0, "its row fails first, and a pause follows"
+    if not further:
+        assert await place.step() == 0, "its row fails first, and a pause follows"
     assert await place.step() == 1
     assert await states(place) == ["failed", "prepared"]
     await place.settle()
@@ -340,10 +359,17 @@ async def test_a_queued_anchor_is_taken_back_when_a_fork_is_found(place: Anchore
 async def anchor_dismissed(place: AnchoredTown) -> None:
     async with place.town.db.write() as s:
         (row,) = await anchor_forks.listing(s)
-        at, by = place.clock.now(), "per_1"
-        await anchor_forks.dismiss(s, place.town.tenant_id, row.id, by, "a drill", at=at)
-        with pytest.raises(Refused):
-            await anchor_forks.dismiss(s, place.town.tenant_id, row.id, by, "again", at=at)
+        at, tenant, keys = place.clock.now(), place.town.tenant_id, [PersonKey.new() for _ in "12"]
+        two = [await people.enrol(s, tenant, "treasury", k.public_key, at=at) for k in keys]
+        digest = review.digest(await anchor_dismissal.document(s, tenant, row.id))
+        end = at + timedelta(hours=1)
+        given = [sign_approval(k, p.id, digest, end) for k, p in zip(keys, two, strict=True)]
+        for lacking in ([], given[:1], given[:1] * 2):
+            with pytest.raises(Refused, match="2 persons"):
+                await anchor_dismissal.dismiss(s, tenant, row.id, lacking, "per_1", "why", at=at)
+        await anchor_dismissal.dismiss(s, tenant, row.id, given, "per_1", "a drill", at=at)
+        with pytest.raises(Refused, match="was dismissed"):
+            await anchor_dismissal.dismiss(s, tenant, row.id, given, "per_1", "again", at=at)
 
 
 async def test_the_report_tells_what_was_missed(town: Town, tmp_path: Path) -> None:

@@ -37,9 +37,12 @@ CREATE TABLE log_statements (
     note text NOT NULL,
     source text NOT NULL,
     received_at timestamptz NOT NULL,
+    verdict text NOT NULL,
     CONSTRAINT pk_log_statements PRIMARY KEY (size, root),
+    CONSTRAINT ck_log_statements_verdict CHECK (verdict IN ('ours', 'ahead', 'fork')),
     CONSTRAINT ck_log_statements_root CHECK (size > 0 AND length(root) = 32)
 );
+CREATE INDEX ix_log_statements_ahead ON log_statements (size) WHERE verdict = 'ahead';
 CREATE TABLE log_forks (
     id uuid NOT NULL,
     size bigint NOT NULL,
@@ -51,14 +54,16 @@ CREATE TABLE log_forks (
     dismissed_at timestamptz,
     dismissed_by text,
     dismissed_reason text,
+    dismissed_salt bytea,
     CONSTRAINT pk_log_forks PRIMARY KEY (id),
     CONSTRAINT uq_log_forks_size_root_source UNIQUE (size, root, source),
     CONSTRAINT ck_log_forks_root CHECK (size > 0 AND length(root) = 32)
 );
 GRANT SELECT, INSERT, UPDATE ON anchor_chains TO {script.APP};
-GRANT SELECT, INSERT ON anchor_proofs, log_statements TO {script.APP};
-GRANT SELECT, INSERT, UPDATE (theirs, dismissed_at, dismissed_by, dismissed_reason) ON log_forks
-    TO {script.APP};
+GRANT SELECT, INSERT ON anchor_proofs TO {script.APP};
+GRANT SELECT, INSERT, UPDATE (verdict) ON log_statements TO {script.APP};
+GRANT SELECT, INSERT, UPDATE (theirs, dismissed_at, dismissed_by, dismissed_reason, dismissed_salt)
+    ON log_forks TO {script.APP};
 """
 
 
