@@ -13,6 +13,8 @@ from router.books import Pool
 
 MARGIN = timedelta(hours=6)
 """As long as an exit may fail before its venue counts as one that cannot be left."""
+CRUMB = 1_000
+"""One part in so many of a claim is a crumb."""
 _ROWS = """
 SELECT amount, hold_shares FROM redemptions WHERE pool_id = :pool
 AND state IN ('requested', 'recalling') AND due_at <= coalesce(:by, 'infinity'::timestamptz)
@@ -39,11 +41,32 @@ async def asked(s: ReadSession, pool: Pool, by: datetime | None = None) -> int:
 
     While a part of one is on its way, the rest of its shares waits on.
     """
+    return sum(amount for amount, _ in await _claims(s, pool, by))
+
+
+async def crumb(s: ReadSession, pool: Pool, now: datetime, ticket: int) -> int:
+    """What may lack, base units, without an exit of its own while other money is coming home.
+
+    Claims of shares grow with every gain, also after all that they took was asked for. Less than a
+    ticket and than one part in CRUMB of every claim waits for what comes. Nothing may lack where an
+    exact amount is wanted, since that is paid only whole.
+    """
+    claims = await _claims(s, pool, await until(s, pool, now))
+    if not claims or any(exact for _, exact in claims):
+        return 0
+    return max(min(ticket - 1, min(amount for amount, _ in claims) // CRUMB), 0)
+
+
+async def _claims(s: ReadSession, pool: Pool, by: datetime | None) -> list[tuple[int, bool]]:
+    """Base units of each claim, and whether it is an exact amount and not what shares are worth."""
     totals = await books.totals(s, pool)
     rows = await s.all(_ROWS, {"pool": pool.id, "by": by})
-    return sum(
-        totals.value_down(int(r.hold_shares)) if r.amount is None else int(r.amount) for r in rows
-    )
+    return [
+        (totals.value_down(int(r.hold_shares)), False)
+        if r.amount is None
+        else (int(r.amount), True)
+        for r in rows
+    ]
 
 
 async def reserved(s: ReadSession, pool: Pool, now: datetime) -> int:

@@ -8,7 +8,7 @@ own: they keep their day, and have the gains and losses of those who stay.
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,12 +25,24 @@ from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from custody.parties import places
 from custody.settlement import intents
 from custody.withdrawals import redeem
-from router import bars, books, claims, exits, journals, legs, orders, owed, plan, products
+from router import (
+    bars,
+    books,
+    claims,
+    exits,
+    journals,
+    legs,
+    orders,
+    owed,
+    plan,
+    policies,
+    products,
+    shortage,
+)
 from router.books import Pool, VenueRow
 from router.departures import ELSEWHERE
 from router.deps import RouterDeps
 from router.exits import Offer
-from router.legs import Leg
 from router.moves import Action
 from router.states import LegState, RedemptionState, move
 from router.venues.kinds import VAULTS
@@ -42,8 +54,6 @@ RELEASE_CODE = "pool.release"
 EXIT_FEE_CODE = "fee.exit"
 SPEED = {"aave": 0, **dict.fromkeys(VAULTS, 0), "exchange": 1, "staking": 2}
 """Which venues are asked first: instant ones, then an exchange, then a queue."""
-COMING = timedelta(minutes=10)
-"""How long an exit from an exchange is counted on."""
 _OPEN = (
     "SELECT id, tenant_id, pool_id, customer_id, hold_id, hold_shares, amount, shares,"
     " withdrawal_id, state, intent_id, fee FROM redemptions"
@@ -162,14 +172,16 @@ async def _recall(deps: RouterDeps, pool: Pool) -> int:
     """Exit legs for what the waiting redemptions lack, from the quickest venues first."""
     async with deps.db.read() as s:
         rows = {v.id: v for v in await books.venues(s, pool.id)}
-        short = await _shortage(s, deps, pool, rows)
+        policy = await policies.current(s, pool.id)
+        ticket = 0 if policy is None else policy.rebalance.ticket
+        short = await shortage.lacking(s, pool, rows, deps.clock.now(), ticket)
     if short <= 0:
         return await _call_off(deps, pool)
     block = await plan.confirmed_block(deps, pool.chain_id)
     states = await plan.read_venues(deps, pool, tuple(rows.values()), block)
     async with deps.db.write() as s:
         await books.pool(s, pool.tenant_id, pool.id, lock=True)
-        short = await _shortage(s, deps, pool, rows)
+        short = await shortage.lacking(s, pool, rows, deps.clock.now(), ticket)
         # What is in a venue's queue already holds up nobody: the rest is asked for beside it.
         every = await legs.unfinished(s, pool.id)
         busy = {leg.venue_id for leg in every if leg.state not in ELSEWHERE}
@@ -178,7 +190,7 @@ async def _recall(deps: RouterDeps, pool: Pool) -> int:
         for row, most in _quickest(rows, states):
             if short <= 0 or row.id in busy or most <= 0:
                 continue
-            amount = min(short, most)
+            amount = min(max(short, ticket), most)  # a smaller one isn't worth its transaction
             await legs.add(s, pool, None, row.id, Action.EXIT, amount, at=deps.clock.now())
             short -= amount
             made += 1
@@ -216,33 +228,6 @@ def _quickest(
     """Venues by speed, then by how much they can give; ties by id."""
     known = [(rows[id_], state.withdrawable) for id_, state in states.items() if state]
     return sorted(known, key=lambda k: (SPEED[k[0].kind], -k[1], k[0].id))
-
-
-async def _shortage(
-    s: ReadSession, deps: RouterDeps, pool: Pool, rows: Mapping[str, VenueRow]
-) -> int:
-    """What redemptions want beyond the idle money and what is coming back anyway."""
-    now = deps.clock.now()
-    wanted = await owed.reserved(s, pool, now)
-    if wanted == 0:
-        return 0
-    coming = sum(
-        leg.amount
-        for leg in await legs.unfinished(s, pool.id)
-        if leg.action is Action.EXIT
-        and leg.state is not LegState.WAITING
-        and not _doubtful(leg, rows[leg.venue_id], now)
-    )
-    return wanted - await books.available(s, pool, chart.guard(pool.id)) - coming
-
-
-def _doubtful(leg: Leg, row: VenueRow, now: datetime) -> bool:
-    """An exchange's exit that holders should not wait for: too old, or refused once already.
-
-    By the wall clock, which the leg's creation is in too: an exchange keeps no chain's time, and
-    a chain that stands still must not make its exits look young.
-    """
-    return row.exchange and (leg.attempt > 0 or now - leg.created_at > COMING)
 
 
 async def on_released(s: WriteSession, deps: RouterDeps, intent: Intent, receipt: Receipt) -> None:
