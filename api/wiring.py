@@ -24,6 +24,7 @@ from custody.core.errors import Broken, InvalidInput
 from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
 from custody.core.isolation import each
+from custody.core.ports import HoldingMoves
 from custody.core.settings import Settings
 from custody.deposits import addresses, credit, freezes, looks, scan, unlisted
 from custody.deposits.deps import DepositDeps
@@ -52,6 +53,7 @@ from router import (
     proposals,
     rebalance,
     recall,
+    under_way,
 )
 from router.deps import RouterDeps
 from router.venues.cefi.binance import Binance
@@ -106,8 +108,8 @@ class Parts:
 class ExchangeHoldings:
     """custody.core.ports.HoldingReader over the earn clients."""
 
-    def __init__(self, registry: Registry, exchanges: Mapping[str, Earn]) -> None:
-        self._registry, self._exchanges = registry, exchanges
+    def __init__(self, db: Database, registry: Registry, exchanges: Mapping[str, Earn]) -> None:
+        self._db, self._registry, self._exchanges = db, registry, exchanges
 
     async def holding(self, holder: str, asset_id: str) -> int:
         """Subscribed and spot of one product, in base units."""
@@ -117,7 +119,11 @@ class ExchangeHoldings:
             raise Broken(f"exchange {name} is not connected")
         # Spot first: what is subscribed in between is then seen twice at worst, never missed.
         spot = await earn.spot(asset.symbol, asset.decimals)
-        return spot + await earn.position(asset.symbol, product, asset.decimals)
+        held = spot + await earn.position(asset.symbol, product, asset.decimals)
+        async with self._db.read() as s:
+            if await under_way.moves_at(s, name, product):
+                raise HoldingMoves(holder)
+        return held
 
 
 def parts(settings: Settings, *, exchanges: bool = True) -> Parts:
@@ -312,7 +318,8 @@ async def _reconcile(p: Parts, chain_id: int) -> None:
     deps = _reconcile_deps(p)
 
     async def one(tenant: tenants.Tenant) -> bool:
-        return await reconcile.step(deps, tenant.id, chain_id) is not None
+        every = p.settings.reconcile_blocks
+        return await reconcile.cycle(deps, tenant.id, chain_id, every) is not None
 
     await each(logger, "reconciliation", await _tenants(p), one)
 
@@ -327,8 +334,10 @@ async def _follow_drift(p: Parts, chain_id: int) -> None:
 
 
 def _reconcile_deps(p: Parts) -> reconcile.ReconcileDeps:
-    holdings = ExchangeHoldings(p.registry, p.exchanges)
-    return reconcile.ReconcileDeps(p.db, p.clock, p.registry, p.clients, holdings)
+    holdings = ExchangeHoldings(p.db, p.registry, p.exchanges)
+    return reconcile.ReconcileDeps(
+        p.db, p.clock, p.registry, p.clients, holdings, under_way.PoolsUnderWay()
+    )
 
 
 async def _tenants(p: Parts) -> list[tenants.Tenant]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from api.inputs import checked_address
+from custody.assurance import breakers
 from custody.core import governance
 from custody.core.clock import iso_us
 from custody.core.errors import InvalidInput
@@ -80,10 +81,28 @@ def sign_deposit(
 
     The digest is computed here from the document, which is shown before it is signed.
     """
+    _sign_document(document, review.SCHEMA, key, person, minutes)
+
+
+@app.command("sign-breaker")
+def sign_breaker(
+    document: Annotated[str, typer.Argument(help="as `breakers review` prints it")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+) -> None:
+    """Agree to close a breaker, with its breaks as they are: one of two persons of treasury.
+
+    The digest is computed here from the document, which is shown before it is signed.
+    """
+    _sign_document(document, breakers.SCHEMA, key, person, minutes)
+
+
+def _sign_document(document: str, schema: str, key: Path, person: str, minutes: int) -> None:
     shown = json.loads(read_text(document))
     body = shown.get("document", shown)
-    if not isinstance(body, dict) or body.get("schema") != review.SCHEMA:
-        raise InvalidInput("document", f"must be of schema {review.SCHEMA}")
+    if not isinstance(body, dict) or body.get("schema") != schema:
+        raise InvalidInput("document", f"must be of schema {schema}")
     id_ = parse_id("person", person, "person")
     _show_facts({name: str(value) for name, value in body.items()})
     end = datetime.now(UTC) + timedelta(minutes=minutes)

@@ -8,7 +8,8 @@ difference is a break, which nothing here corrects.
 import logging
 
 from custody.assurance import reconcile
-from custody.assurance.reconcile import Line, ReconcileDeps
+from custody.assurance.lines import Line
+from custody.assurance.reconcile import ReconcileDeps
 from custody.audit import log
 from custody.core.db import ReadSession, WriteSession
 from custody.core.ids import TenantId, TransferId, new_uuid7

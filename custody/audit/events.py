@@ -90,6 +90,12 @@ class EventKind(StrEnum):
     YIELD_SHARED = "yield.shared"
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
     RECONCILE_DONE = "reconcile.done"
+    RECONCILE_UNREAD = "reconcile.unread"
+    BREAK_FOUND = "break.found"
+    BREAK_MOVED = "break.moved"
+    BREAKER_SET = "breaker.set"
+    BREAKER_CLEARED = "breaker.cleared"
+    BREAKER_CLOSED = "breaker.closed"
     ASSET_DRIFTED = "asset.drifted"
     SAFE_PROPOSED = "safe.proposed"
     SAFE_SIGNED = "safe.signed"
@@ -346,6 +352,35 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     ),
     EventKind.RECONCILE_DONE: _schema(
         1, f"{_AT_BLOCK} breaks:number accounts?:number digest?:digest report?:object"
+    ),
+    # A place that nobody could read for so many reconciliations in a row.
+    EventKind.RECONCILE_UNREAD: _schema(
+        1, "account:text asset:asset chain_id:number block_number:number cycles:number reason:text"
+    ),
+    # `difference` is what the place has more than the ledger says.
+    EventKind.BREAK_FOUND: _schema(
+        1,
+        "break:id.break reconciliation:id.reconciliation account:text asset:asset place:text "
+        "chain_id:number block_number:number ledger:signed there:signed difference:signed "
+        "stops:bool",
+    ),
+    EventKind.BREAK_MOVED: _schema(
+        1, "break:id.break from:text to:text by:text note:text accepted?:signed"
+    ),
+    # From `suspected` it goes by itself if the next look agrees; `open` takes two people.
+    EventKind.BREAKER_SET: _schema(
+        1,
+        "breaker:id.breaker asset:asset state:text reconciliation:id.reconciliation "
+        "chain_id:number block_number:number",
+    ),
+    EventKind.BREAKER_CLEARED: _schema(
+        1, "breaker:id.breaker asset:asset reconciliation:id.reconciliation"
+    ),
+    # `document` is what two people signed the digest of.
+    EventKind.BREAKER_CLOSED: _schema(
+        1,
+        "breaker:id.breaker asset:asset digest:digest document:object approvals:list "
+        "decided_at:time",
     ),
     # All that the hash is made of: an outsider computes it, and recovers the owners that signed.
     EventKind.SAFE_PROPOSED: _schema(

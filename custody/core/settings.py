@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8600, ge=1, le=65535)
     api_workers: int = Field(default=1, ge=1, le=64)
     job_interval_ms: int = Field(default=250, ge=20)
+    reconcile_blocks: int = Field(default=5, ge=1, le=10_000)
+    """How many blocks of a chain pass between two reconciliations: a minute of Ethereum."""
     log_level: str = "INFO"
     memos: Literal["text", "commitment"] = "commitment"
     """What a transfer's memo is in the ledger (`custody/ledger/memos.py`); text is not erasable."""

@@ -1,0 +1,116 @@
+"""A line of a reconciliation: one account, by the ledger and by the place itself."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from chains.registry import Registry
+from custody.assurance import tolerance
+from custody.assurance.tolerance import Place, Rule
+from custody.ledger import chart
+
+NOT_READ = "the place could not be read"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Base units by the ledger and by the place, at `block`; `there` is None where nobody could
+    read it, and `unread` says why.
+
+    `listed` came to it and was not credited, by a rule or a freeze; it is there all the same.
+    `accepted` is a difference that people have explained, while it lasts. `moved` is a shortfall of
+    deposit addresses that the treasury has instead.
+    """
+
+    code: str
+    asset_id: str
+    kind: str
+    block: int
+    ledger: int
+    there: int | None
+    listed: int = 0
+    place: Place = Place.WALLET
+    decimals: int = 18
+    silent: bool = False
+    unread: str | None = None
+    accepted: int = 0
+    moved: bool = False
+
+    @property
+    def difference(self) -> int | None:
+        return None if self.there is None else self.there - self.ledger - self.listed
+
+    @property
+    def off(self) -> int:
+        """The difference beyond what is accepted; 0 where it agrees or could not be read."""
+        found = self.difference
+        return found - self.accepted if found else 0
+
+    @cached_property
+    def rule(self) -> Rule:
+        return tolerance.rule_of(
+            self.place, ledger=self.ledger, decimals=self.decimals, silent=self.silent
+        )
+
+    @property
+    def broken(self) -> bool:
+        return tolerance.is_break(self.rule, self.off)
+
+    @property
+    def stops(self) -> bool:
+        return not self.moved and tolerance.stops(self.rule, self.off)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "account": self.code,
+            "asset": self.asset_id,
+            "kind": self.kind,
+            "block": self.block,
+            "ledger": str(self.ledger),
+            "place": None if self.there is None else str(self.there),
+            "listed": str(self.listed),
+            "difference": None if self.difference is None else str(self.difference),
+            "accepted": str(self.accepted),
+            "unread": self.unread,
+            "broken": self.broken,
+            "stops": self.stops,
+        }
+
+
+def placed(line: Line, registry: Registry) -> Line:
+    """The line with what the tolerance table asks of it."""
+    info = registry.assets.get(line.asset_id)
+    if info is None:
+        return replace(line, place=_place_of(line, measured=False))
+    traced = info.address is not None or registry.chain(info.chain_id).traces
+    place = _place_of(line, measured=info.measured)
+    return replace(line, place=place, decimals=info.decimals, silent=line.silent or not traced)
+
+
+def _place_of(line: Line, *, measured: bool) -> Place:
+    if line.kind in (Place.EXCHANGE, Place.IN_FLIGHT, Place.HOLD):
+        return Place(line.kind)
+    if line.code.startswith(chart.VENUE_PREFIX):
+        return Place.VENUE
+    if measured and line.kind == "erc20":
+        return Place.MEASURED
+    if line.code.startswith((chart.GUARD_PREFIX, chart.SAFE_PREFIX)):
+        return Place.UNWATCHED
+    return Place.DEPOSIT if line.code.startswith(chart.DEPOSIT_PREFIX) else Place.WALLET
+
+
+def with_moved(found: list[Line]) -> list[Line]:
+    """Anybody may call `sweep` on a delegated deposit address, which brings its money to the
+    treasury and leaves no journal: what the addresses lack is there, to the unit. That is a break,
+    and stops nothing."""
+    marked = set()
+    for asset in {x.asset_id for x in found}:
+        short = [x for x in found if x.asset_id == asset and x.place is Place.DEPOSIT and x.off < 0]
+        over = [x for x in found if x.asset_id == asset and _is_treasury(x) and x.off > 0]
+        if short and sum(x.off for x in (*short, *over)) == 0:
+            marked |= {x.code + x.asset_id for x in (*short, *over)}
+    return [replace(x, moved=x.code + x.asset_id in marked) for x in found]
+
+
+def _is_treasury(line: Line) -> bool:
+    return line.code.startswith(chart.TREASURY_PREFIX)
