@@ -10,6 +10,7 @@ from custody.core.db import ReadSession
 from custody.core.ids import TenantId
 from custody.core.money import AssetId, share_asset
 from custody.core.ports import StatedHold
+from custody.ledger import chart
 from custody.ledger.posting import derived_id
 from router.states import LegState
 
@@ -40,6 +41,11 @@ SELECT p.asset_id, sum(CASE l.state WHEN 'released' THEN l.received ELSE l.amoun
 FROM legs l JOIN pools p ON p.id = l.pool_id
 WHERE p.tenant_id = :tenant AND p.chain_id = :chain AND l.state IN ('released', 'arriving')
 GROUP BY p.asset_id
+"""
+_COMING = """
+SELECT p.id, sum(l.amount) AS amount FROM legs l JOIN pools p ON p.id = l.pool_id
+WHERE p.tenant_id = :tenant AND p.chain_id = :chain AND l.state IN ('withdrawing', 'arriving')
+GROUP BY p.id
 """
 AT_EXCHANGE = (
     *(LegState.CREDITED, LegState.SUBSCRIBING, LegState.REDEEMING, LegState.REDEEMED),
@@ -75,6 +81,10 @@ class PoolsUnderWay:
     ) -> Mapping[AssetId, int]:
         rows = await s.all(_FLYING, {"tenant": tenant_id, "chain": chain_id})
         return {AssetId(r.asset_id): int(r.amount) for r in rows}
+
+    async def coming(self, s: ReadSession, tenant_id: TenantId, chain_id: int) -> Mapping[str, int]:
+        rows = await s.all(_COMING, {"tenant": tenant_id, "chain": chain_id})
+        return {chart.guard(r.id): int(r.amount) for r in rows}
 
     async def share_assets(
         self, s: ReadSession, tenant_id: TenantId, chain_id: int

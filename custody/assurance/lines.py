@@ -18,6 +18,7 @@ class Line:
     read it, and `unread` says why.
 
     `listed` came to it and was not credited, by a rule or a freeze; it is there all the same.
+    `coming` is what an exchange is sending there: on chain it may be before it is booked.
     `accepted` is a difference that people have explained, while it lasts. `moved` is a shortfall of
     deposit addresses that the treasury has instead.
     """
@@ -33,6 +34,7 @@ class Line:
     decimals: int = 18
     silent: bool = False
     unread: str | None = None
+    coming: int = 0
     accepted: int = 0
     moved: bool = False
 
@@ -54,11 +56,11 @@ class Line:
 
     @property
     def broken(self) -> bool:
-        return tolerance.is_break(self.rule, self.off)
+        return not 0 < self.off <= self.coming and tolerance.is_break(self.rule, self.off)
 
     @property
     def stops(self) -> bool:
-        return not self.moved and tolerance.stops(self.rule, self.off)
+        return self.broken and not self.moved and tolerance.stops(self.rule, self.off)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -94,11 +94,16 @@ async def _lines(
 ) -> list[Line]:
     async with deps.db.read() as s:
         every = await accounts.list_by_code(s, tenant_id, "asset:")
+        above = deps.under_way
+        coming: Mapping[str, int] = {}
+        if above is not None:  # read first: what is sent later is in a later block
+            coming = await above.coming(s, tenant_id, client.chain_id)
     there = [a for a in every if is_on(a, client.chain_id)]
     lines = [await line_or_none(deps, client, account, block) for account in there]
     async with deps.db.snapshot() as s:
-        owed = await promised.lines(s, deps.under_way, tenant_id, client.chain_id, block)
-    return [placed(x, deps.registry) for x in (*lines, *owed) if x is not None]
+        owed = await promised.lines(s, above, tenant_id, client.chain_id, block)
+    found = [placed(x, deps.registry) for x in (*lines, *owed) if x is not None]
+    return [replace(x, coming=coming.get(x.code, 0)) for x in found]
 
 
 async def _last_block(s: ReadSession, tenant_id: TenantId, chain_id: int) -> int | None:

@@ -121,6 +121,11 @@ class UnderWay(Protocol):
         """Base units that have left one place and not arrived at the next, by asset."""
         ...
 
+    async def coming(self, s: ReadSession, tenant_id: TenantId, chain_id: int) -> Mapping[str, int]:
+        """Base units that somebody else is sending to a place of ours, at most, by the code of its
+        account: on chain they may be there before they are booked."""
+        ...
+
     async def share_assets(
         self, s: ReadSession, tenant_id: TenantId, chain_id: int
     ) -> Sequence[AssetId]:
