@@ -98,13 +98,25 @@ def sign_breaker(
     _sign_document(document, breakers.SCHEMA, key, person, minutes)
 
 
+def _facts(body: Mapping[str, Any]) -> dict[str, str]:
+    """A line a field, and one for each thing of a list."""
+    shown: dict[str, str] = {}
+    for name, value in body.items():
+        if isinstance(value, list):
+            for n, item in enumerate(value):
+                shown[f"{name} {n}"] = " ".join(str(x) for x in item.values())
+        else:
+            shown[name] = str(value)
+    return shown
+
+
 def _sign_document(document: str, schema: str, key: Path, person: str, minutes: int) -> None:
     shown = json.loads(read_text(document))
     body = shown.get("document", shown)
     if not isinstance(body, dict) or body.get("schema") != schema:
         raise InvalidInput("document", f"must be of schema {schema}")
     id_ = parse_id("person", person, "person")
-    _show_facts({name: str(value) for name, value in body.items()})
+    _show_facts(_facts(body))
     end = datetime.now(UTC) + timedelta(minutes=minutes)
     made = people.sign_approval(PersonKey.read(key), id_, review.digest(body), end)
     _print(

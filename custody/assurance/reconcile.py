@@ -116,14 +116,19 @@ async def _last_block(s: ReadSession, tenant_id: TenantId, chain_id: int) -> int
 
 
 async def _unread_before(s: ReadSession, made: Report) -> list[set[tuple[str, str]]]:
-    """What could not be read in each of the reports before this one, newest first."""
+    """What could not be read in each of the last reports, newest first. An exchange at which we
+    move is not among them: the router flags a leg there that does not end."""
     rows = await s.all(
         "SELECT report FROM reconciliations WHERE tenant_id = :tenant AND chain_id = :chain"
         " ORDER BY id DESC LIMIT :count",
         {"tenant": made.tenant_id, "chain": made.chain_id, "count": UNREAD_LOUD},
     )
     return [
-        {(x["account"], x["asset"]) for x in row.report["lines"] if x["place"] is None}
+        {
+            (x["account"], x["asset"])
+            for x in row.report["lines"]
+            if x["place"] is None and x.get("unread") != MOVES_THERE
+        }
         for row in rows
     ]
 
@@ -132,7 +137,7 @@ async def _tell_unread(
     s: WriteSession, made: Report, lines: list[Line], before: list[set[tuple[str, str]]]
 ) -> None:
     """One entry in the log an episode; and a line in the service's own log at every cycle."""
-    for line in (x for x in lines if x.there is None):
+    for line in (x for x in lines if x.there is None and x.unread != MOVES_THERE):
         key = (line.code, line.asset_id)
         cycles = 1 + next((n for n, unread in enumerate(before) if key not in unread), len(before))
         if cycles < UNREAD_LOUD:

@@ -4,6 +4,7 @@ Property 28, on a real Anvil and the real PostgreSQL; pools, venues and exchange
 tests/router/test_breaks.py.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,8 +24,9 @@ from custody.parties import people
 from custody.policy import breakers as stops
 from custody.policy.breakers import STOPPED, BreakerState
 from custody.settlement import outbound, simulate
-from custody.withdrawals import settle
+from custody.withdrawals import rows, settle
 from custody.withdrawals.batches.states import State as BatchState
+from custody.withdrawals.proposals import ProposalState
 from custody.withdrawals.states import State as Wdr
 from tests.fixtures.batching import ask_batch, batch_of, payouts_to
 from tests.fixtures.breaking import (
@@ -40,6 +42,7 @@ from tests.fixtures.breaking import (
     taken,
     written,
 )
+from tests.fixtures.cold import ask_cold, proposal_of, run_until_proposed, safe_nonce, sign_all
 from tests.fixtures.paying import OUTSIDE, ask, funded, run_until, run_until_released, state_of
 from tests.fixtures.reconciling import broken, deps_of
 from tests.fixtures.town import USDC, Town
@@ -358,6 +361,38 @@ async def test_a_breaker_that_comes_last_stops_the_binding(town: Town) -> None:
     assert town.signer.calls == calls
     await settle.step(town.withdrawals)
     assert await state_of(town, w) is Wdr.SCHEDULED
+
+
+async def test_two_workers_at_once_find_one_break_and_set_one_breaker(town: Town) -> None:
+    await funded(town, 500 * USDC)
+    await written(town, chart.treasury(town.chain_id), town.usdc, 1)
+    await caught_up(town)
+    deps = deps_of(town)
+    await asyncio.gather(*(reconcile.step(deps, town.tenant_id, town.chain_id) for _ in range(4)))
+    assert [b.looks for b in await live(town)] == [1]
+    async with town.db.read() as s:
+        assert len(await stops.in_force(s)) == 1
+
+
+async def test_the_safe_is_not_asked_to_pay_and_does_not(town: Town) -> None:
+    """Neither is a proposal made, nor one executed that its owners have signed."""
+    alice = await funded(town, 100_000 * USDC)
+    signed_one = await ask_cold(town, alice)
+    proposed = await run_until_proposed(town, signed_one)
+    await sign_all(town, proposed)
+    before = safe_nonce(town, proposed.safe)
+    await _opened_without_steps(town)
+    fresh = await ask_cold(town, alice)
+    for _ in range(6):
+        await town.step_all()
+    assert await state_of(town, fresh) is Wdr.SCHEDULED
+    assert (await proposal_of(town, signed_one)).state is ProposalState.PROPOSED
+    assert safe_nonce(town, proposed.safe) == before
+    found = await breaker(town)
+    assert found is not None
+    async with town.db.read() as s:
+        held = await rows.get(s, town.tenant_id, signed_one.id)
+    assert held.reason == found.reason
 
 
 async def test_a_place_that_cannot_be_read_is_no_break_and_is_told_loudly(town: Town) -> None:
