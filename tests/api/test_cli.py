@@ -14,6 +14,7 @@ from api import cli
 from api.app import create_app
 from api.commands import generated, rescue
 from custody.assurance import breakers
+from custody.core.canonical import Json
 from custody.core.errors import InvalidInput
 from custody.core.ids import PersonId, format_id, new_uuid7
 from custody.core.intents import Approval, approval_payload
@@ -166,7 +167,7 @@ def test_sign_deposit_signs_the_document_that_was_read(app: Any, tmp_path: Path)
 def test_sign_breaker_shows_each_break_and_signs_nothing_else(app: Any, tmp_path: Path) -> None:
     key, person = PersonKey.new(), PersonId(new_uuid7())
     key.write(tmp_path / "key")
-    document = {
+    document: dict[str, Json] = {
         "schema": breakers.SCHEMA,
         "asset": "eip155:1/slip44:60",
         "breaks": [{"break": "brk_1", "account": "asset:gas@1", "difference": "-7"}],

@@ -142,7 +142,13 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+DEEP = {"the ledger paid 1 that the treasury still has", "a deposit address lacks 1"}
+"""Of a kind with others that are always run."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.deep] if n in DEEP else []) for n in FAULTS]
+)
 async def test_one_cycle_finds_it_and_the_second_opens_the_breaker(town: Town, name: str) -> None:
     """Property 28."""
     deps = deps_of(town)
@@ -333,6 +339,7 @@ async def _opened_without_steps(town: Town) -> Break:
     return (await live(town))[0]
 
 
+@pytest.mark.deep
 async def test_another_asset_is_not_stopped(town: Town) -> None:
     alice = await funded(town, 500 * USDC)
     less_ether(town, (await town.role("gas")).address, 1)
