@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import orjson
@@ -14,7 +15,8 @@ from api.embedded import database_urls
 from api.worker import Job
 from chains.evm.client import EvmClient
 from chains.registry import Registry
-from custody.assurance import anchor, drift, reconcile
+from custody.assurance import anchor, drift, overdue, reconcile
+from custody.assurance.unread import Patience
 from custody.audit import checkpoint, sequence
 from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
@@ -299,6 +301,7 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
         ("deposits.sweep", lambda: sweeping.step(deps, chain_id), 2 * every),
         ("assurance.drift", lambda: _follow_drift(p, chain_id), RECONCILE_MS),
         ("assurance.reconcile", lambda: _reconcile(p, chain_id), RECONCILE_MS),
+        ("assurance.overdue", lambda: _overdue(p, chain_id), RECONCILE_MS),
     ]
     return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
 
@@ -324,6 +327,20 @@ async def _reconcile(p: Parts, chain_id: int) -> None:
     await each(logger, "reconciliation", await _tenants(p), one)
 
 
+async def _overdue(p: Parts, chain_id: int) -> None:
+    async def one(tenant: tenants.Tenant) -> int:
+        return await overdue.step(p.db, p.clock, tenant.id, chain_id, _patience(p.settings))
+
+    await each(logger, "overdue", await _tenants(p), one)
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        timedelta(minutes=settings.reconcile_loud_minutes),
+        timedelta(minutes=settings.reconcile_stop_minutes),
+    )
+
+
 async def _follow_drift(p: Parts, chain_id: int) -> None:
     deps = _reconcile_deps(p)
 
@@ -336,7 +353,13 @@ async def _follow_drift(p: Parts, chain_id: int) -> None:
 def _reconcile_deps(p: Parts) -> reconcile.ReconcileDeps:
     holdings = ExchangeHoldings(p.db, p.registry, p.exchanges)
     return reconcile.ReconcileDeps(
-        p.db, p.clock, p.registry, p.clients, holdings, under_way.PoolsUnderWay()
+        p.db,
+        p.clock,
+        p.registry,
+        p.clients,
+        holdings,
+        under_way.PoolsUnderWay(),
+        _patience(p.settings),
     )
 
 

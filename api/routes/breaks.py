@@ -48,6 +48,10 @@ class BreakView(Shape):
     ledger: str
     there: str
     difference: str = Field(description="what is there beyond what the ledger says")
+    beyond: str = Field(description="what of the difference people have not accepted")
+    moved: bool = Field(
+        description="others swept it to the treasury: it is booked, and nobody closes it before"
+    )
     accepted: bool = Field(description="closed as explained, and the difference is still there")
     breaker: str | None
     reconciliation: str = Field(description="the report that found it")
@@ -65,7 +69,7 @@ class BreakerView(Shape):
     id: str
     asset: str
     state: str = Field(description="suspected goes by itself; open is closed by two people")
-    reconciliation: str
+    reconciliation: str | None = Field(description="null: stopped since no report came")
     suspected_at: str
     opened_at: str | None
     ended_at: str | None
@@ -79,10 +83,13 @@ class BreakerPage(Shape):
 class ReviewView(Shape):
     document: dict[str, Any] = Field(description="the breaker with its breaks, as they are now")
     digest: str = Field(description="of the document: what `moorage people sign-breaker` signs")
+    breaks: list[dict[str, Any]] = Field(
+        description="all of them, however many; `breaks_hash` in the document is of this list"
+    )
 
 
 class Word(Shape):
-    note: str = Field(min_length=1, max_length=500, description="for the log: no personal data")
+    note: str = Field(min_length=1, max_length=500, description="the log has a commitment to it")
     state: Literal["assigned", "explained", "closed"] | None = Field(
         default=None,
         description="from now on; none: a note alone. `closed` where it stops nothing",
@@ -124,6 +131,8 @@ def _break(b: Break) -> dict[str, Any]:
         "ledger": str(b.ledger),
         "there": str(b.there),
         "difference": str(b.difference),
+        "beyond": str(b.beyond),
+        "moved": b.moved,
         "accepted": b.accepted,
         "breaker": None if b.breaker_id is None else format_id("breaker", b.breaker_id),
         "reconciliation": format_id("reconciliation", b.reconciliation_id),
@@ -153,7 +162,9 @@ def _breaker(b: Breaker) -> dict[str, Any]:
         "id": format_id("breaker", b.id),
         "asset": b.asset_id,
         "state": b.state.value,
-        "reconciliation": format_id("reconciliation", b.reconciliation_id),
+        "reconciliation": None
+        if b.reconciliation_id is None
+        else format_id("reconciliation", b.reconciliation_id),
         "suspected_at": iso_us(b.suspected_at),
         "opened_at": None if b.opened_at is None else iso_us(b.opened_at),
         "ended_at": None if b.ended_at is None else iso_us(b.ended_at),
@@ -222,7 +233,8 @@ async def review(breaker_id: str, who: Who, deps: UseDeps) -> Response:
     async with deps.db.read() as s:
         known, found = await breakers.reviewed(s, who.tenant_id, _breaker_id(breaker_id))
     body = breakers.document(known, found)
-    return answer({"document": body, "digest": breakers.digest(body)})
+    named = breakers.named(found)
+    return answer({"document": body, "digest": breakers.digest(body), "breaks": named})
 
 
 @routes.post(

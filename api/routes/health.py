@@ -18,6 +18,7 @@ class Health(Shape):
     status: str
     database: str
     signing: str = Field(description="on, or stopped: this database may lack payments")
+    reconciliation: str = Field(description="on time, or late: nobody has compared the books")
 
 
 @routes.get("/v1/health", access=PUBLIC, command="health show", answer=Health)
@@ -25,8 +26,15 @@ async def show(request: Request) -> Response:
     """Answers 200 when the database answers; any error is a 5xx."""
     async with deps_of(request).hot.session() as s:
         stopped = await s.scalar("SELECT EXISTS (SELECT FROM signing_stops)")
-    signing = "stopped" if stopped else "on"
-    return answer({"status": "ok", "database": "ok", "signing": signing})
+        late = await s.scalar("SELECT EXISTS (SELECT FROM overdue_reports)")
+    return answer(
+        {
+            "status": "ok",
+            "database": "ok",
+            "signing": "stopped" if stopped else "on",
+            "reconciliation": "late" if late else "on time",
+        }
+    )
 
 
 @routes.get("/v1/metrics", access=PUBLIC, command="health metrics", answer="text/plain")

@@ -8,8 +8,9 @@ as they are. One that changes meanwhile is another document.
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
+from uuid import UUID
 
 from custody.assurance import breaks
 from custody.assurance.breaks import Break, State
@@ -37,9 +38,14 @@ TWO_PEOPLE = "two people of treasury"
 # --- what a report does -----------------------------------------------------------------------
 
 
-async def follow(s: WriteSession, report: Report, live: Sequence[Break]) -> None:
-    """Suspect, open or clear, by the chain's breaks after this report. In its commit."""
-    stopping: dict[str, list[Break]] = {}
+async def follow(
+    s: WriteSession, report: Report, live: Sequence[Break], unread: Set[str] = frozenset()
+) -> None:
+    """Suspect, open or clear, by the chain's breaks after this report. In its commit.
+
+    `unread` are assets of which a place was not read for too long: suspected until it is.
+    """
+    stopping: dict[str, list[Break]] = {asset: [] for asset in unread}
     for b in live:
         if b.stops and b.state is not State.CORRECTED:
             stopping.setdefault(b.asset_id, []).append(b)
@@ -56,7 +62,7 @@ async def _set(
 ) -> None:
     known = await breakers.stopping(s, report.tenant_id, [asset])
     if known is None:
-        id_ = await _insert(s, report, asset, wanted)
+        id_ = await _insert(s, report.tenant_id, report.id, asset, wanted, at=report.at)
     else:
         id_ = known.id
         if known.state is BreakerState.SUSPECTED and wanted is BreakerState.OPEN:
@@ -71,19 +77,54 @@ async def _set(
     )
 
 
-async def _insert(s: WriteSession, report: Report, asset: str, state: BreakerState) -> BreakerId:
+async def lock(s: WriteSession, tenant_id: TenantId) -> None:
+    """As `breaks.lock`: what sets breakers does so one after the other."""
+    await breaks.lock(s, tenant_id)
+
+
+async def suspect(
+    s: WriteSession, tenant_id: TenantId, asset: str, chain_id: int, *, at: datetime
+) -> bool:
+    """Stop an asset of which no report came for too long, until one does. False if it is stopped.
+
+    Requires the lock.
+    """
+    if await breakers.stopping(s, tenant_id, [asset]) is not None:
+        return False
+    state = BreakerState.SUSPECTED
+    id_ = await _insert(s, tenant_id, None, asset, state, at=at)
+    logger.critical("breaker", extra={"asset": asset, "state": state.value})
+    data = {
+        "breaker": format_id("breaker", id_),
+        "asset": asset,
+        "state": state.value,
+        "chain_id": str(chain_id),
+    }
+    await log.append(s, tenant_id, "breaker.set", data, at=at)
+    return True
+
+
+async def _insert(
+    s: WriteSession,
+    tenant_id: TenantId,
+    report_id: UUID | None,
+    asset: str,
+    state: BreakerState,
+    *,
+    at: datetime,
+) -> BreakerId:
     id_, opened = BreakerId(new_uuid7()), state is BreakerState.OPEN
     await s.execute(
         "INSERT INTO breakers (id, tenant_id, asset_id, state, reconciliation_id, suspected_at,"
         " opened_at) VALUES (:id, :tenant, :asset, :state, :report, :at, :opened)",
         {
             "id": id_,
-            "tenant": report.tenant_id,
+            "tenant": tenant_id,
             "asset": asset,
             "state": state.value,
-            "report": report.id,
-            "at": report.at,
-            "opened": report.at if opened else None,
+            "report": report_id,
+            "at": at,
+            "opened": at if opened else None,
         },
     )
     return id_
@@ -105,11 +146,18 @@ async def _tell(
 
 
 async def _clear(s: WriteSession, report: Report, stopping: dict[str, list[Break]]) -> None:
-    """End suspicions that this chain's report does not bear out."""
+    """End suspicions that this chain's report does not bear out; those without a break were set
+    for want of reports, or of an answer."""
     rows = await s.all(
-        "SELECT DISTINCT k.id FROM breakers k JOIN breaks b ON b.breaker_id = k.id"
-        " WHERE k.tenant_id = :tenant AND k.state = 'suspected' AND b.chain_id = :chain",
-        {"tenant": report.tenant_id, "chain": report.chain_id},
+        "SELECT k.id FROM breakers k WHERE k.tenant_id = :tenant AND k.state = 'suspected'"
+        " AND (EXISTS (SELECT FROM breaks b WHERE b.breaker_id = k.id AND b.chain_id = :chain)"
+        " OR (starts_with(k.asset_id, :prefix)"
+        " AND NOT EXISTS (SELECT FROM breaks b WHERE b.breaker_id = k.id)))",
+        {
+            "tenant": report.tenant_id,
+            "chain": report.chain_id,
+            "prefix": f"eip155:{report.chain_id}/",
+        },
     )
     for row in rows:
         known = await breakers.get(s, report.tenant_id, row.id)
@@ -137,17 +185,26 @@ async def _move(s: WriteSession, known: Breaker, new: BreakerState, *, at: datet
 
 def document(known: Breaker, found: Sequence[Break]) -> dict[str, Json]:
     """What is signed to close a breaker, with its breaks as they are now, in their order."""
-    named: list[Json] = [_named(b) for b in found]
+    all_ = named(found)
     return {
         "schema": SCHEMA,
         "breaker": format_id("breaker", known.id),
         "tenant": format_id("tenant", known.tenant_id),
         "asset": known.asset_id,
         "suspected_at": iso_us(known.suspected_at),
-        "count": str(len(named)),
-        "breaks": named if len(named) <= NAMED_MAX else [],
-        "breaks_hash": "sha256:" + canonical.sha256_hex(named),
+        "count": str(len(all_)),
+        "breaks": all_ if len(all_) <= NAMED_MAX else [],
+        "breaks_hash": hash_of(all_),
     }
+
+
+def named(found: Sequence[Break]) -> list[Json]:
+    """Each break as a document names it; of many the signer is shown this beside the document."""
+    return [_named(b) for b in found]
+
+
+def hash_of(named_: list[Json]) -> str:
+    return "sha256:" + canonical.sha256_hex(named_)
 
 
 def _named(b: Break) -> dict[str, Json]:
@@ -156,6 +213,7 @@ def _named(b: Break) -> dict[str, Json]:
         "break": format_id("break", b.id),
         "account": b.account,
         "difference": str(b.difference),
+        "beyond": str(b.beyond),
         "state": b.state.value,
     }
 

@@ -17,6 +17,7 @@ from custody.assurance.lines import Line
 from custody.assurance.report import Report
 from custody.assurance.tolerance import Place
 from custody.audit import log
+from custody.audit.commit import commitment, new_salt
 from custody.core.canonical import Json
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Conflict, NotFound
@@ -50,7 +51,8 @@ BY_PEOPLE: Mapping[State, frozenset[State]] = {
 @dataclass(frozen=True, slots=True)
 class Break:
     """Base units at `block_number`, the last look that did not agree: `difference` is what is
-    there beyond what the ledger (and what is listed) says. `looks` counts such looks."""
+    there beyond what the ledger (and what is listed) says, `beyond` what of it is not accepted.
+    `looks` counts such looks. `moved`: others swept it to the treasury, which is being booked."""
 
     id: BreakId
     tenant_id: TenantId
@@ -71,6 +73,8 @@ class Break:
     reconciliation_id: UUID
     found_at: datetime
     closed_at: datetime | None
+    beyond: int
+    moved: bool
 
     @property
     def confirmed(self) -> bool:
@@ -93,7 +97,7 @@ class Note:
 _COLUMNS = (
     "id, tenant_id, chain_id, account, asset_id, place, state, assignee, stops, looks,"
     " block_number, ledger, there, difference, accepted, breaker_id, reconciliation_id, found_at,"
-    " closed_at"
+    " closed_at, beyond, moved"
 )
 
 
@@ -141,8 +145,8 @@ async def follow(s: WriteSession, report: Report, lines: Sequence[Line]) -> list
             await _again(s, report, known, line)
         elif known is not None:
             await _agrees(s, report, known)
-        if line.accepted and line.difference == 0:
-            await _accept_no_more(s, report.tenant_id, key)
+        if line.accepted < 0 and line.difference == 0:
+            await accept_no_more(s, report.tenant_id, key)
     for key, known in live.items():
         # A hold has a line only while it does not agree.
         if key not in read and known.place == Place.HOLD:
@@ -163,6 +167,7 @@ async def _find(s: WriteSession, report: Report, line: Line) -> None:
         BreakId(new_uuid7()), report.tenant_id, report.chain_id, line.code, line.asset_id,
         line.place.value, State.OPEN, None, line.stops, 1, report.block_number, line.ledger,
         line.there or 0, line.difference or 0, False, None, report.id, report.at, None,
+        line.off, line.moved,
     )  # fmt: skip
     names = _COLUMNS.split(", ")
     await s.execute(
@@ -180,6 +185,7 @@ async def _find(s: WriteSession, report: Report, line: Line) -> None:
         "ledger": str(made.ledger),
         "there": str(made.there),
         "difference": str(made.difference),
+        "beyond": str(made.beyond),
         "stops": made.stops,
     }
     await log.append(s, report.tenant_id, "break.found", data, at=report.at)
@@ -190,7 +196,8 @@ async def _again(s: WriteSession, report: Report, known: Break, line: Line) -> N
     later = report.block_number > known.block_number
     await s.execute(
         "UPDATE breaks SET looks = :looks, block_number = :block, ledger = :ledger,"
-        " there = :there, difference = :difference, stops = :stops WHERE id = :id",
+        " there = :there, difference = :difference, stops = :stops, beyond = :beyond,"
+        " moved = :moved WHERE id = :id",
         {
             "id": known.id,
             "looks": known.looks + later,
@@ -199,6 +206,8 @@ async def _again(s: WriteSession, report: Report, known: Break, line: Line) -> N
             "there": line.there,
             "difference": line.difference,
             "stops": line.stops,
+            "beyond": line.off,
+            "moved": line.moved,
         },
     )
     changed = known.state is State.EXPLAINED and line.difference != known.difference
@@ -209,7 +218,7 @@ async def _again(s: WriteSession, report: Report, known: Break, line: Line) -> N
 
 async def _agrees(s: WriteSession, report: Report, known: Break) -> None:
     note = f"agrees at block {report.block_number}"
-    if known.state is State.OPEN and not known.confirmed:
+    if known.state is State.OPEN and (known.moved or not known.confirmed):
         await _move(s, known, State.CLOSED, RECONCILIATION, note, at=report.at)
     elif known.state is not State.CORRECTED:
         # Should it come back, it is looked at twice again.
@@ -217,7 +226,7 @@ async def _agrees(s: WriteSession, report: Report, known: Break) -> None:
         await _move(s, known, State.CORRECTED, RECONCILIATION, note, at=report.at)
 
 
-async def _accept_no_more(s: WriteSession, tenant_id: TenantId, key: tuple[str, str]) -> None:
+async def accept_no_more(s: WriteSession, tenant_id: TenantId, key: tuple[str, str]) -> None:
     await s.execute(
         "UPDATE breaks SET accepted = false WHERE tenant_id = :tenant AND account = :account"
         " AND asset_id = :asset AND accepted",
@@ -258,7 +267,10 @@ async def note(
 
 
 async def _takes_two(s: ReadSession, known: Break) -> bool:
-    if known.state is State.EXPLAINED and known.stops:
+    if known.state is State.EXPLAINED and known.moved:
+        return False  # nobody closes that at all
+    # Nobody accepts alone that something is missing, whether or not that stops anything.
+    if known.state is State.EXPLAINED and (known.stops or known.beyond < 0):
         return True
     if known.breaker_id is None:
         return False
@@ -266,16 +278,25 @@ async def _takes_two(s: ReadSession, known: Break) -> bool:
 
 
 async def close(s: WriteSession, known: Break, by: str, text: str, *, at: datetime) -> None:
-    """End one that is explained, whose difference is then accepted, or corrected."""
+    """End one that is explained, whose difference is then accepted, or corrected.
+
+    Raises Conflict for what others swept: once it were accepted, as much could leave the treasury
+    and no line would show it. It is booked, and corrected by that.
+    """
     if known.state is State.EXPLAINED:
-        await _accept_no_more(s, known.tenant_id, known.key)
-        await s.execute("UPDATE breaks SET accepted = true WHERE id = :id", {"id": known.id})
+        if known.moved:
+            raise Conflict("a sweep by others is not accepted: it is booked, and then corrected")
+        await accept_no_more(s, known.tenant_id, known.key)
+        await s.execute(
+            "UPDATE breaks SET accepted = difference <> 0 WHERE id = :id", {"id": known.id}
+        )
     await _move(s, known, State.CLOSED, by, text, at=at)
 
 
 async def _move(
     s: WriteSession, known: Break, new: State, by: str, text: str, *, at: datetime
 ) -> None:
+    salt = new_salt()
     await s.execute(
         "UPDATE breaks SET state = :state,"
         " assignee = CASE WHEN :state = 'assigned' THEN :by ELSE assignee END,"
@@ -284,13 +305,14 @@ async def _move(
         {"id": known.id, "state": new.value, "by": by, "at": at},
     )
     await s.execute(
-        "INSERT INTO break_notes (id, break_id, by, note, old_state, new_state, at)"
-        " VALUES (:id, :break, :by, :note, :old, :new, :at)",
+        "INSERT INTO break_notes (id, break_id, by, note, salt, old_state, new_state, at)"
+        " VALUES (:id, :break, :by, :note, :salt, :old, :new, :at)",
         {
             "id": new_uuid7(),
             "break": known.id,
             "by": by,
             "note": text,
+            "salt": salt,
             "old": known.state.value,
             "new": new.value,
             "at": at,
@@ -302,7 +324,7 @@ async def _move(
         "from": known.state.value,
         "to": new.value,
         "by": by,
-        "note": text,
+        "note": f"sha256:{commitment(salt, text)}",
         "accepted": str(known.difference) if accepted else None,
     }
     await log.append(s, known.tenant_id, "break.moved", data, at=at)
@@ -357,7 +379,7 @@ async def _where(s: ReadSession, where: str, params: Mapping[str, Any]) -> list[
 
 def _break(row: Any) -> Break:
     values = dict(row._mapping)
-    for name in ("ledger", "there", "difference"):
+    for name in ("ledger", "there", "difference", "beyond"):
         values[name] = int(values[name])
     values["state"] = State(values["state"])
     return Break(**values)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     Numeric,
     Table,
     Text,
@@ -57,6 +58,8 @@ breaks = Table(
     Column("reconciliation_id", Uuid, ForeignKey("reconciliations.id"), nullable=False),
     Column("found_at", _AT, nullable=False),
     Column("closed_at", _AT),
+    Column("beyond", Numeric(78, 0), nullable=False),
+    Column("moved", Boolean, nullable=False),
     CheckConstraint(
         "state IN ('open', 'assigned', 'explained', 'corrected', 'closed')", name="state"
     ),
@@ -88,9 +91,33 @@ break_notes = Table(
     Column("break_id", Uuid, ForeignKey("breaks.id"), nullable=False),
     Column("by", Text, nullable=False),
     Column("note", Text, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
     Column("old_state", Text, nullable=False),
     Column("new_state", Text, nullable=False),
     Column("at", _AT, nullable=False),
     Index("ix_break_notes_break_id_id", "break_id", "id"),
 )
-"""Who said what of a break and moved it where; only grows."""
+"""Who said what of a break and moved it where; only grows. The log has a commitment to the note,
+which `salt` opens."""
+
+unread_places = Table(
+    "unread_places",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("account", Text, primary_key=True),
+    Column("asset_id", Text, primary_key=True),
+    Column("since", _AT, nullable=False),
+    Column("cycles", Integer, nullable=False),
+    Column("told", Boolean, nullable=False),
+)
+"""Places that the last report could not read; `cycles` counts the reports in a row."""
+
+overdue_reports = Table(
+    "overdue_reports",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("since", _AT, nullable=False),
+)
+"""Chains of which no report has come for too long."""

@@ -8,19 +8,19 @@ what it stops, and what people do with it, is in `breaks.py` and `breakers.py`.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chains.evm.client import EvmClient
 from chains.evm.positions import Holding, HoldingKind, value
 from chains.registry import Registry
-from custody.assurance import breakers, breaks, promised, report
-from custody.assurance.lines import NOT_READ, Line, placed, with_moved
+from custody.assurance import breakers, breaks, moved, overdue, promised, report, shrink, unread
+from custody.assurance.lines import MOVES_THERE, NOT_READ, Line, placed, with_moved
 from custody.assurance.report import Report
-from custody.audit import log
+from custody.assurance.unread import Patience
 from custody.core.clock import Clock
-from custody.core.db import Database, ReadSession, WriteSession
+from custody.core.db import Database, ReadSession
 from custody.core.ids import TenantId
 from custody.core.ports import HoldingMoves, HoldingReader, UnderWay
 from custody.deposits import listing as deposits
@@ -42,11 +42,7 @@ class ReconcileDeps:
     holdings: HoldingReader
     under_way: UnderWay | None = None
     """None where nobody above custody holds or sends anything."""
-
-
-UNREAD_LOUD = 3
-"""A place that could not be read so often in a row is told loudly."""
-MOVES_THERE = "a move is under way at the exchange"
+    patience: Patience = field(default_factory=Patience)
 
 
 async def cycle(
@@ -75,18 +71,30 @@ async def step(
         block = await complete_block(deps, client, chain_id)
     if block is None:
         return None
+    await moved.open_treasury(deps.db, tenant_id, chain_id)
     lines = await _lines(deps, tenant_id, client, block)
     async with deps.db.write() as s:
         await breaks.lock(s, tenant_id)
-        lines = with_moved(await breaks.with_accepted(s, tenant_id, lines))
+        lines = await judged(s, deps, tenant_id, lines)
         made = report.of(tenant_id, chain_id, block, lines, at=deps.clock.now())
-        before = await _unread_before(s, made)
         await report.store(s, made)
-        await breakers.follow(s, made, await breaks.follow(s, made, lines))
-        await _tell_unread(s, made, lines, before)
+        await overdue.ended(s, tenant_id, chain_id)
+        live = await breaks.follow(s, made, lines)
+        stopped = await unread.follow(s, made, lines, deps.patience)
+        await breakers.follow(s, made, live, stopped)
     if made.breaks:
         logger.critical("reconciliation broken", extra={"chain": chain_id, "block": block})
+    await moved.book(deps.db, deps.clock, made, lines, live)
     return made
+
+
+async def judged(
+    s: ReadSession, deps: ReconcileDeps, tenant_id: TenantId, lines: Sequence[Line]
+) -> list[Line]:
+    """The lines with what is needed to say which of them are broken."""
+    now = deps.clock.now()
+    found = [await shrink.bounded(s, tenant_id, x, now=now) for x in lines]
+    return with_moved(await breaks.with_accepted(s, tenant_id, found))
 
 
 async def _lines(
@@ -113,45 +121,6 @@ async def _last_block(s: ReadSession, tenant_id: TenantId, chain_id: int) -> int
         {"tenant": tenant_id, "chain": chain_id},
     )
     return None if found is None else int(found)
-
-
-async def _unread_before(s: ReadSession, made: Report) -> list[set[tuple[str, str]]]:
-    """What could not be read in each of the last reports, newest first. An exchange at which we
-    move is not among them: the router flags a leg there that does not end."""
-    rows = await s.all(
-        "SELECT report FROM reconciliations WHERE tenant_id = :tenant AND chain_id = :chain"
-        " ORDER BY id DESC LIMIT :count",
-        {"tenant": made.tenant_id, "chain": made.chain_id, "count": UNREAD_LOUD},
-    )
-    return [
-        {
-            (x["account"], x["asset"])
-            for x in row.report["lines"]
-            if x["place"] is None and x.get("unread") != MOVES_THERE
-        }
-        for row in rows
-    ]
-
-
-async def _tell_unread(
-    s: WriteSession, made: Report, lines: list[Line], before: list[set[tuple[str, str]]]
-) -> None:
-    """One entry in the log an episode; and a line in the service's own log at every cycle."""
-    for line in (x for x in lines if x.there is None and x.unread != MOVES_THERE):
-        key = (line.code, line.asset_id)
-        cycles = 1 + next((n for n, unread in enumerate(before) if key not in unread), len(before))
-        if cycles < UNREAD_LOUD:
-            continue
-        told = {"account": line.code, "asset": line.asset_id, "reason": line.unread or NOT_READ}
-        logger.critical("place is not reconciled", extra={**told, "chain": made.chain_id})
-        if cycles == UNREAD_LOUD:
-            data = {
-                **told,
-                "chain_id": str(made.chain_id),
-                "block_number": str(made.block_number),
-                "cycles": str(cycles),
-            }
-            await log.append(s, made.tenant_id, "reconcile.unread", data, at=made.at)
 
 
 async def complete_block(deps: ReconcileDeps, client: EvmClient, chain_id: int) -> int | None:

@@ -23,25 +23,33 @@ class Place(StrEnum):
 class Rule:
     """Base units that the place may have less or more than the ledger; None: any number.
 
-    `short_stops` and `over_stops`: whether a break of that side stops the asset.
+    A break stops the asset where the place has less by more than `free`, and, with `over_stops`,
+    where it has more.
     """
 
     short: int | None = 0
     over: int | None = 0
-    short_stops: bool = True
+    free: int = 0
     over_stops: bool = True
 
 
 EXACT = Rule()
+PPM = 10**6
+SHRINK_PPM = PPM // 100
+"""What an account of a measured token may lose by itself in a day, in all: one percent. Staking
+penalties have been far below it; and it bounds what a thief can have taken for a rebase."""
+SHRINK_DECIMALS, SHRINK_UNITS = 8, 10
+"""What transfers of such tokens lose by rounding is no shrinking: less than that at a time."""
 EXCHANGE_DECIMALS = 8
 """What exchanges print of a balance."""
 REWARD_SHARE = 100
 """Rewards that nobody has booked yet are less than a hundredth of what lies there, or of a coin."""
 
 
-def rule_of(place: Place, *, ledger: int, decimals: int, silent: bool) -> Rule:
+def rule_of(place: Place, *, ledger: int, decimals: int, silent: bool, may_shrink: int = 0) -> Rule:
     """`silent`: whether money can be at a wallet that the scanner has not booked: a chain's own
-    coin where there are no traces, and what waits in quarantine."""
+    coin where there are no traces, and what waits in quarantine. `may_shrink` is of a measured
+    token: see there."""
     match place:
         case Place.WALLET:
             # Anybody can make a contract send a wei: that must not stop everybody's withdrawals.
@@ -54,8 +62,9 @@ def rule_of(place: Place, *, ledger: int, decimals: int, silent: bool) -> Rule:
             least = 10 ** max(decimals - EXCHANGE_DECIMALS, 0) - 1
             return Rule(least, max(abs(ledger), 10**decimals) // REWARD_SHARE)
         case Place.MEASURED:
-            # `drift.py` books these, at a later block, in the log and as the operator's loss.
-            return Rule(short_stops=False, over_stops=False)
+            # `drift.py` books these, in the log and as the operator's: beyond what a token may
+            # shrink by itself nothing is booked, and people look.
+            return Rule(free=may_shrink, over_stops=False)
         case Place.VENUE | Place.IN_FLIGHT | Place.HOLD:
             return EXACT
 
@@ -67,4 +76,23 @@ def is_break(rule: Rule, difference: int) -> bool:
 
 
 def stops(rule: Rule, difference: int) -> bool:
-    return is_break(rule, difference) and (rule.short_stops if difference < 0 else rule.over_stops)
+    beyond = -difference > rule.free if difference < 0 else rule.over_stops
+    return is_break(rule, difference) and beyond
+
+
+def may_shrink(ledger: int, decimals: int, used_ppm: int) -> int:
+    """Base units that a measured token may still lose at an account that has `ledger`, where
+    `used_ppm` of it were lost within a day already."""
+    left = max(SHRINK_PPM - used_ppm, 0)
+    return max(max(ledger, 0) * left // PPM, rounding(decimals))
+
+
+def rounding(decimals: int) -> int:
+    """Base units that are too few to be a loss of a measured token."""
+    units: int = 10 ** max(decimals - SHRINK_DECIMALS, 0)
+    return max(SHRINK_UNITS, units)
+
+
+def lost_ppm(amount: int, before: int) -> int:
+    """The share of `before` that one shrinking took, rounded up."""
+    return -(-amount * PPM // max(before, 1))

@@ -91,6 +91,8 @@ class EventKind(StrEnum):
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
     RECONCILE_DONE = "reconcile.done"
     RECONCILE_UNREAD = "reconcile.unread"
+    RECONCILE_OVERDUE = "reconcile.overdue"
+    SWEEP_BOOKED = "sweep.booked"
     BREAK_FOUND = "break.found"
     BREAK_MOVED = "break.moved"
     BREAKER_SET = "breaker.set"
@@ -357,21 +359,32 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.RECONCILE_UNREAD: _schema(
         1, "account:text asset:asset chain_id:number block_number:number cycles:number reason:text"
     ),
-    # `difference` is what the place has more than the ledger says.
+    # A chain of which no report has come for too long.
+    EventKind.RECONCILE_OVERDUE: _schema(1, "chain_id:number since:time"),
+    # Others swept it to the treasury: posted at the block at which both sides were compared.
+    EventKind.SWEEP_BOOKED: _schema(
+        1,
+        "break:id.break account:text asset:asset amount:amount chain_id:number "
+        "block_number:number transfer:id.transfer",
+    ),
+    # `difference` is what the place has more than the ledger says, `beyond` what of it is not
+    # accepted.
     EventKind.BREAK_FOUND: _schema(
         1,
         "break:id.break reconciliation:id.reconciliation account:text asset:asset place:text "
         "chain_id:number block_number:number ledger:signed there:signed difference:signed "
-        "stops:bool",
+        "beyond:signed stops:bool",
     ),
+    # `note` is a salted commitment: what people write may be about people.
     EventKind.BREAK_MOVED: _schema(
-        1, "break:id.break from:text to:text by:text note:text accepted?:signed"
+        1, "break:id.break from:text to:text by:text note:digest accepted?:signed"
     ),
-    # From `suspected` it goes by itself if the next look agrees; `open` takes two people.
+    # From `suspected` it goes by itself if the next look agrees; `open` takes two people. Without a
+    # report it is for want of one.
     EventKind.BREAKER_SET: _schema(
         1,
-        "breaker:id.breaker asset:asset state:text reconciliation:id.reconciliation "
-        "chain_id:number block_number:number",
+        "breaker:id.breaker asset:asset state:text reconciliation?:id.reconciliation "
+        "chain_id:number block_number?:number",
     ),
     EventKind.BREAKER_CLEARED: _schema(
         1, "breaker:id.breaker asset:asset reconciliation:id.reconciliation"

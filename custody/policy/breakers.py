@@ -15,6 +15,7 @@ from custody.core.db import ReadSession
 from custody.core.errors import NotFound
 from custody.core.ids import PREFIXES, BreakerId, TenantId, format_id
 from custody.core.intents import Intent, IntentKind
+from custody.ledger import chart
 
 STOPPED = frozenset(
     {
@@ -26,7 +27,17 @@ STOPPED = frozenset(
 """Kinds that bring money out, or nearer to the way out. COLD_STORE is not among them: to put money
 out of reach is what people may want to do just then."""
 _LEG = PREFIXES["leg"] + "_"
-_COLUMNS = "id, tenant_id, asset_id, state, reconciliation_id, suspected_at, opened_at, ended_at"
+_SHARES = "share:"
+_OF_POOL = frozenset({IntentKind.POOL_FUND, IntentKind.ALLOCATE, IntentKind.RELEASE})
+"""Kinds that a breaker of a pool's shares holds: what they move is the pool's asset. A release is
+among them for whomever it is, since by what price he leaves is in doubt."""
+_COLUMNS = f"""
+id, tenant_id, asset_id, state, reconciliation_id, suspected_at, opened_at, ended_at,
+CASE WHEN starts_with(asset_id, '{_SHARES}') THEN (
+    SELECT a.location ->> 'holder' FROM accounts a WHERE a.tenant_id = breakers.tenant_id
+    AND a.code = '{chart.GUARD_PREFIX}{PREFIXES["pool"]}_' || substr(breakers.asset_id, 7) LIMIT 1
+) END AS guard
+"""
 
 
 class BreakerState(StrEnum):
@@ -48,16 +59,18 @@ IN_FORCE = (_S.SUSPECTED, _S.OPEN)
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """`reconciliation_id` is the report whose break set it."""
+    """`reconciliation_id` is the report whose break set it; None where it was set for want of one.
+    `guard` is the address of the pool whose shares the asset is; None for any other asset."""
 
     id: BreakerId
     tenant_id: TenantId
     asset_id: str
     state: BreakerState
-    reconciliation_id: UUID
+    reconciliation_id: UUID | None
     suspected_at: datetime
     opened_at: datetime | None
     ended_at: datetime | None
+    guard: str | None = None
 
     @property
     def reason(self) -> str:
@@ -105,9 +118,13 @@ async def listing(
 
 def holds(found: Sequence[Breaker], intent: Intent) -> bool:
     """Whether one of these breakers keeps an intent from its nonce."""
-    return _goes_out(intent) and any(
-        b.tenant_id == intent.tenant_id and b.asset_id == intent.asset_id for b in found
-    )
+    return any(b.tenant_id == intent.tenant_id and _holds(b, intent) for b in found)
+
+
+def _holds(b: Breaker, intent: Intent) -> bool:
+    if b.guard is not None and intent.kind in _OF_POOL:
+        return b.guard in (intent.to, intent.beneficiary)
+    return b.asset_id == intent.asset_id and _goes_out(intent)
 
 
 def _goes_out(intent: Intent) -> bool:

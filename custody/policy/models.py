@@ -133,7 +133,7 @@ breakers = Table(
     Column("tenant_id", Uuid, nullable=False),
     Column("asset_id", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("reconciliation_id", Uuid, nullable=False),
+    Column("reconciliation_id", Uuid),
     Column("suspected_at", _AT, nullable=False),
     Column("opened_at", _AT),
     Column("ended_at", _AT),

@@ -170,6 +170,7 @@ def test_sign_breaker_shows_each_break_and_signs_nothing_else(app: Any, tmp_path
     document: dict[str, Json] = {
         "schema": breakers.SCHEMA,
         "asset": "eip155:1/slip44:60",
+        "count": "1",
         "breaks": [{"break": "brk_1", "account": "asset:gas@1", "difference": "-7"}],
     }
     asked = ["--key", str(tmp_path / "key"), "--person", format_id("person", person)]
@@ -182,6 +183,33 @@ def test_sign_breaker_shows_each_break_and_signs_nothing_else(app: Any, tmp_path
     assert is_signed(key.public_key, payload, bytes.fromhex(made["signature"]))
     other = json.dumps({**document, "schema": review.SCHEMA})
     assert CliRunner().invoke(app, ["people", "sign-breaker", other, *asked]).exit_code != 0
+
+
+def test_of_many_breaks_the_signer_is_shown_each_beside_the_document(
+    app: Any, tmp_path: Path
+) -> None:
+    """The document has only their hash: nobody signs it without what that is of."""
+    key, person = PersonKey.new(), PersonId(new_uuid7())
+    key.write(tmp_path / "key")
+    listed: list[Json] = [{"break": f"brk_{n}", "difference": "-7"} for n in range(201)]
+    document: dict[str, Json] = {
+        "schema": breakers.SCHEMA,
+        "count": "201",
+        "breaks": [],
+        "breaks_hash": breakers.hash_of(listed),
+    }
+    asked = ["--key", str(tmp_path / "key"), "--person", format_id("person", person)]
+
+    def sign(**beside: Json) -> Any:
+        shown = json.dumps({"document": document, **beside})
+        return CliRunner().invoke(app, ["people", "sign-breaker", shown, *asked])
+
+    result = sign(breaks=listed)
+    assert json.loads(result.stdout)["digest"] == breakers.digest(document)
+    assert all(f"brk_{n} -7" in result.stderr for n in range(201))
+    for bad in (sign(), sign(breaks=[]), sign(breaks=listed[1:])):
+        assert isinstance(bad.exception, InvalidInput)
+        assert "breaks_hash" in str(bad.exception)
 
 
 def test_sign_risk_shows_what_loosens_and_signs_the_document(app: Any, tmp_path: Path) -> None:

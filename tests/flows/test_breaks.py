@@ -428,23 +428,6 @@ async def test_a_place_that_cannot_be_read_is_no_break_and_is_told_loudly(town: 
     assert await live(town) == []
 
 
-async def test_a_sweep_by_a_stranger_is_a_break_that_stops_nothing(town: Town) -> None:
-    """Anybody may bring a deposit address's money to the treasury; nobody may stop us by it."""
-    alice = await funded(town, 500 * USDC)
-    await town.deposit(alice, town.usdc, 40 * USDC)
-    address = await _paid_last(town)
-    treasury = (await town.role("treasury")).address
-    taken(town, address, 40 * USDC, treasury)
-    found = broken(await look(deps_of(town), town))
-    assert sorted(int(x["difference"]) for x in found) == [-40 * USDC, 40 * USDC]
-    assert not any(x["stops"] for x in found)
-    assert await breaker(town) is None
-    for b in await live(town):
-        await say(town, b, State.EXPLAINED, "a stranger swept it")
-        await say(town, b, State.CLOSED, "one person may: it stops nothing")
-    assert broken(await look(deps_of(town), town)) == []
-
-
 async def test_the_report_and_what_it_sets_are_one_commit(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ Reconciliation reads the real Anvil, the real ledger and the simulated exchange 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,22 +15,28 @@ from chains.devnet.outside import send_usdc
 from chains.devnet.rpc import rpc, wait_receipt
 from chains.devnet.world import DevnetChain
 from chains.evm.contracts import treasury_guard
+from custody.assurance import breakers as setting
 from custody.assurance import breaks, reconcile
 from custody.assurance.breaks import State
+from custody.assurance.lines import MOVES_THERE
 from custody.assurance.reconcile import ReconcileDeps
 from custody.assurance.report import Report
 from custody.core.db import Database
 from custody.core.errors import Refused
 from custody.core.ids import CustomerId, TransferId, new_uuid7
+from custody.core.intents import IntentKind
+from custody.core.money import share_asset
 from custody.ledger import accounts, chart, holds
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import customers
+from custody.parties import places as places_
 from custody.policy import breakers
 from custody.policy.breakers import Breaker
-from router import accrual, funding, plan, pool, rebalance, recall
+from router import accrual, books, funding, orders, plan, pool, rebalance, recall
 from router.moves import Action
 from router.under_way import PoolsUnderWay
 from router.venues.cefi.binance import Binance
+from tests.fixtures.paying import OUTSIDE
 from tests.router.chain_world import ChainWorld, binance_on, places_of, usdc_site
 from tests.router.pool_world import UNIT
 
@@ -283,7 +290,7 @@ async def test_moves_under_way_are_no_breaks(harbour: Harbour) -> None:
         assert broken(made) == {}, [x for x in made.lines if x["broken"]]
         seen |= {x["unread"] for x in made.lines if x["unread"]}
         await harbour.run(1)
-    assert seen == {reconcile.MOVES_THERE}
+    assert seen == {MOVES_THERE}
     assert (await harbour.view()).totals.shares == 0
     assert broken(await harbour.look()) == {}
 
@@ -319,3 +326,26 @@ async def test_nothing_enters_and_venues_are_left(harbour: Harbour) -> None:
         row = await s.one("SELECT state, reason FROM redemptions ORDER BY id DESC LIMIT 1")
     assert row.state in ("requested", "recalling")
     assert row.reason == found.reason
+
+
+async def test_a_breaker_of_the_shares_holds_what_is_already_queued(harbour: Harbour) -> None:
+    """Their asset is the pool's, not the shares': the pool is known by its guard. What comes home
+    goes on, and so does another pool."""
+    bob = await harbour.customer("bob", 100_000 * UNIT)
+    await harbour.join(bob, 50_000 * UNIT)
+    assert await funding.step(harbour.deps) == 1
+    fund = next(x for _, x in await harbour.intents() if x.kind is IntentKind.POOL_FUND)
+    async with harbour.db.read() as s:
+        item = await books.pool(s, harbour.tenant, harbour.pool_id)
+        sender = await places_.place(s, harbour.tenant, harbour.site.chain_id, places_.ALLOCATOR)
+    release = orders.release(item, sender, new_uuid7(), OUTSIDE, 1, "red_x")
+    enter = replace(release, kind=IntentKind.ALLOCATE, beneficiary=item.guard)
+    home = orders.deallocate(item, sender, new_uuid7(), "0x" + "11" * 32, 1, "leg_x")
+    async with harbour.db.write() as s:
+        asset, chain = share_asset(harbour.pool_id.hex), harbour.site.chain_id
+        assert await setting.suspect(s, harbour.tenant, asset, chain, at=harbour.clock.now())
+        found = await breakers.in_force(s)
+    held = [breakers.holds(found, x) for x in (fund, enter, release, home)]
+    assert held == [True, True, True, False]
+    assert not breakers.holds(found, replace(fund, beneficiary=OUTSIDE))
+    assert not breakers.holds(found, replace(enter, to=OUTSIDE, beneficiary=OUTSIDE))

@@ -16,7 +16,7 @@ def upgrade() -> None:
             tenant_id uuid NOT NULL,
             asset_id text NOT NULL,
             state text NOT NULL,
-            reconciliation_id uuid NOT NULL,
+            reconciliation_id uuid,
             suspected_at timestamptz NOT NULL,
             opened_at timestamptz,
             ended_at timestamptz,
@@ -48,6 +48,8 @@ def upgrade() -> None:
             reconciliation_id uuid NOT NULL,
             found_at timestamptz NOT NULL,
             closed_at timestamptz,
+            beyond numeric(78, 0) NOT NULL,
+            moved boolean NOT NULL,
             CONSTRAINT pk_breaks PRIMARY KEY (id),
             CONSTRAINT fk_breaks_breaker_id_breakers FOREIGN KEY (breaker_id)
                 REFERENCES breakers (id),
@@ -68,6 +70,7 @@ def upgrade() -> None:
             break_id uuid NOT NULL,
             by text NOT NULL,
             note text NOT NULL,
+            salt bytea NOT NULL,
             old_state text NOT NULL,
             new_state text NOT NULL,
             at timestamptz NOT NULL,
@@ -75,12 +78,30 @@ def upgrade() -> None:
             CONSTRAINT fk_break_notes_break_id_breaks FOREIGN KEY (break_id) REFERENCES breaks (id)
         );
         CREATE INDEX ix_break_notes_break_id_id ON break_notes (break_id, id);
+        CREATE TABLE unread_places (
+            tenant_id uuid NOT NULL,
+            chain_id bigint NOT NULL,
+            account text NOT NULL,
+            asset_id text NOT NULL,
+            since timestamptz NOT NULL,
+            cycles integer NOT NULL,
+            told boolean NOT NULL,
+            CONSTRAINT pk_unread_places PRIMARY KEY (tenant_id, chain_id, account, asset_id)
+        );
+        CREATE TABLE overdue_reports (
+            tenant_id uuid NOT NULL,
+            chain_id bigint NOT NULL,
+            since timestamptz NOT NULL,
+            CONSTRAINT pk_overdue_reports PRIMARY KEY (tenant_id, chain_id)
+        );
         CREATE INDEX ix_reconciliations_tenant_id_chain_id_id
             ON reconciliations (tenant_id, chain_id, id);
         GRANT SELECT, INSERT, UPDATE (state, opened_at, ended_at) ON breakers TO {script.APP};
         GRANT SELECT, INSERT, UPDATE (state, assignee, stops, looks, block_number, ledger, there,
-            difference, accepted, breaker_id, closed_at) ON breaks TO {script.APP};
+            difference, accepted, breaker_id, closed_at, beyond, moved) ON breaks TO {script.APP};
         GRANT SELECT, INSERT ON break_notes TO {script.APP};
+        GRANT SELECT, INSERT, UPDATE (cycles, told), DELETE ON unread_places TO {script.APP};
+        GRANT SELECT, INSERT, DELETE ON overdue_reports TO {script.APP};
         """
     )
 
@@ -89,6 +110,8 @@ def downgrade() -> None:
     script.run(
         """
         DROP INDEX ix_reconciliations_tenant_id_chain_id_id;
+        DROP TABLE overdue_reports;
+        DROP TABLE unread_places;
         DROP TABLE break_notes;
         DROP TABLE breaks;
         DROP TABLE breakers
