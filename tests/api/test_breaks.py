@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from custody.assurance import breakers
 from custody.core.clock import iso_us
 from custody.core.ids import format_id, new_uuid7
 from custody.keys.people import PersonKey, sign_approval
@@ -48,6 +49,8 @@ async def test_a_breaker_is_reviewed_signed_and_closed(
     assert [(b["id"], b["state"]) for b in listed] == [(objects.ids["breaker_id"], "open")]
     review = (await world.call("GET", f"{path}/review", auditor)).json()
     assert [b["state"] for b in review["document"]["breaks"]] == ["explained"]
+    assert review["breaks"] == review["document"]["breaks"]
+    assert breakers.hash_of(review["breaks"]) == review["document"]["breaks_hash"]
     one = await world.money(f"{path}/close", treasury, _approvals(review["digest"], both[0]))
     assert (one.status_code, one.json()["field"]) == (422, "approvals"), one.text
     body, key = _approvals(review["digest"], *both), new_uuid7().hex
