@@ -19,7 +19,7 @@ import pytest
 from api.migrations.run import upgrade
 from custody.core import embedded
 from custody.core.db import Database
-from custody.ledger import fsck
+from custody.ledger import fsck, seal_fsck
 from tests import canary
 from tests.router.month import figures
 
@@ -157,6 +157,7 @@ async def _assert_sound(url: str) -> None:
     try:
         async with db.snapshot() as s:
             assert await fsck.check(s) == []
+            assert await seal_fsck.check(s) == []
     finally:
         await db.close()
 

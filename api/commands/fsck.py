@@ -1,15 +1,17 @@
-"""`moorage fsck`: rebuild balances and the Merkle tree from the rows, and compare; what was read of
-each chain has no hole."""
+"""`moorage fsck`: rebuild balances, seals and the Merkle tree from the rows, and compare; what was
+read of each chain has no hole."""
 
 import json
 from dataclasses import asdict
 from typing import Any
 
 from api import wiring
+from api.followers import tenant_events
 from custody.assurance import fsck as log_fsck
 from custody.core.settings import Settings
 from custody.deposits import fsck as chains_fsck
 from custody.ledger import fsck as ledger_fsck
+from custody.ledger import seal_fsck
 
 
 async def check(settings: Settings) -> dict[str, Any]:
@@ -19,15 +21,19 @@ async def check(settings: Settings) -> dict[str, Any]:
     try:
         async with parts.db.snapshot() as s:
             ledger = await ledger_fsck.check(s)
+            seals = await seal_fsck.check(s)
             log = await log_fsck.check(s, vkey, settings.audit_folder)
+            feed = await tenant_events.check(s)
             chains = await chains_fsck.check(s)
     finally:
         await parts.db.close()
     return {
         "ledger": [asdict(b) for b in ledger],
+        "seals": [asdict(b) for b in seals],
         "log": [asdict(b) for b in log],
+        "feed": [asdict(b) for b in feed],
         "chains": [asdict(b) for b in chains],
-        "ok": not ledger and not log and not chains,
+        "ok": not any((ledger, seals, log, feed, chains)),
     }
 
 

@@ -1,5 +1,6 @@
 """Every table of the service, so that models and migrations can be compared."""
 
+from api.followers import models as followers
 from custody.assurance import models as assurance
 from custody.audit import models as audit
 from custody.billing import models as billing
@@ -19,6 +20,7 @@ __all__ = [
     "audit",
     "batches",
     "billing",
+    "followers",
     "idempotency",
     "ledger",
     "metadata",

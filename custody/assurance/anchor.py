@@ -88,13 +88,20 @@ async def step(deps: AnchorDeps, chain_id: int) -> int:
         return 0
 
 
-# Anchoring writes entries itself; a log that holds nothing newer than those is not anchored again.
+# Anchoring writes entries itself, and journals that are sealed; a log that holds nothing newer than
+# those is not anchored again.
 _NEWS = """
+WITH own AS (SELECT 'int_' || replace(CAST(intent_id AS text), '-', '') AS intent FROM anchors)
 SELECT EXISTS (
   SELECT FROM audit_sequence q JOIN audit_entries e ON e.id = q.entry_id
-  WHERE q.seq >= :begin AND q.seq < :end AND NOT EXISTS (
-    SELECT FROM anchors a WHERE 'int_' || replace(CAST(a.intent_id AS text), '-', '')
-      = convert_from(e.body, 'UTF8')::jsonb -> 'data' ->> 'intent')
+  WHERE q.seq >= :begin AND q.seq < :end
+  AND coalesce(convert_from(e.body, 'UTF8')::jsonb -> 'data' ->> 'intent', '')
+      NOT IN (SELECT intent FROM own)
+  AND (e.kind <> 'ledger.sealed' OR EXISTS (
+    SELECT FROM ledger_seals g
+    JOIN ledger_sealed_runs r ON r.tenant_id = g.tenant_id AND r.number = g.number
+    JOIN transfers t ON t.tenant_id = r.tenant_id AND t.seq BETWEEN r.begin_seq AND r.end_seq
+    WHERE g.entry_id = e.id AND coalesce(t.reference, '') NOT IN (SELECT intent FROM own)))
 )
 """
 # An intent that ended before it was signed tells nobody: its anchor is not under way any more.

@@ -64,6 +64,7 @@ PREFIXES = {
     "risk_proposal": "rpr",
     "break": "brk",
     "breaker": "bkr",
+    "income_payment": "inc",
 }
 
 _lock = threading.Lock()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from api.followers import follow
+from api.followers.tenant_events import TenantEvents
 from custody.assurance import breakers, breaks, report
 from custody.assurance.lines import Line
 from custody.assurance.tolerance import Place as LedgerPlace
@@ -22,7 +24,7 @@ from custody.core.ids import (
 )
 from custody.core.intents import Payout
 from custody.core.money import AssetId
-from custody.ledger import accounts
+from custody.ledger import accounts, postings, seal
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places, tokens
 from custody.parties.places import Place
@@ -322,10 +324,12 @@ async def _checkpoint(world: World) -> None:
     deps = world.deps
     signer = deps.signer
     assert isinstance(signer, FakeSigner)
-    while await sequence.run_once(deps.db):
-        pass
+    await postings.follow_all(deps.db)
+    await seal.run_all(deps.db, deps.clock)
+    await sequence.run_all(deps.db)
     folder = deps.settings.audit_folder
     await checkpoint.sign_once(deps.db, signer, signer.log_key.vkey(), folder, deps.clock)
+    await follow.record_all(deps.db, TenantEvents(), deps.clock)
 
 
 async def plant(world: World) -> Objects:

@@ -3,7 +3,7 @@
 from api.migrations import script
 
 revision = "0041"
-down_revision = "0036"
+down_revision = "0042"
 branch_labels = None
 depends_on = None
 
