@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import orjson
@@ -18,10 +19,11 @@ from api.worker import Job
 from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.registry import Registry
-from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, reconcile
+from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, overdue, reconcile
 from custody.assurance.anchor_effects import AnchorEffects
 from custody.assurance.solvency import epochs as solvency
 from custody.assurance.solvency.deps import Rules, SolvencyDeps
+from custody.assurance.unread import Patience
 from custody.audit.checkpoint import LogWriter
 from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
@@ -31,7 +33,7 @@ from custody.core.errors import Broken, InvalidInput
 from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
 from custody.core.isolation import each
-from custody.core.ports import SignerUnavailable
+from custody.core.ports import HoldingMoves, SignerUnavailable
 from custody.core.settings import Settings
 from custody.deposits import addresses, credit, freezes, looks, scan, unlisted
 from custody.deposits.deps import DepositDeps
@@ -61,6 +63,7 @@ from router import (
     proposals,
     rebalance,
     recall,
+    under_way,
 )
 from router.deps import RouterDeps
 from router.venues.cefi.binance import Binance
@@ -119,8 +122,8 @@ class Parts:
 class ExchangeHoldings:
     """custody.core.ports.HoldingReader over the earn clients."""
 
-    def __init__(self, registry: Registry, exchanges: Mapping[str, Earn]) -> None:
-        self._registry, self._exchanges = registry, exchanges
+    def __init__(self, db: Database, registry: Registry, exchanges: Mapping[str, Earn]) -> None:
+        self._db, self._registry, self._exchanges = db, registry, exchanges
 
     async def holding(self, holder: str, asset_id: str) -> int:
         """Subscribed and spot of one product, in base units."""
@@ -130,7 +133,11 @@ class ExchangeHoldings:
             raise Broken(f"exchange {name} is not connected")
         # Spot first: what is subscribed in between is then seen twice at worst, never missed.
         spot = await earn.spot(asset.symbol, asset.decimals)
-        return spot + await earn.position(asset.symbol, product, asset.decimals)
+        held = spot + await earn.position(asset.symbol, product, asset.decimals)
+        async with self._db.read() as s:
+            if await under_way.moves_at(s, name, product):
+                raise HoldingMoves(holder)
+        return held
 
 
 def parts(settings: Settings, *, exchanges: bool = True) -> Parts:
@@ -322,6 +329,7 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
         ("deposits.sweep", lambda: sweeping.step(deps, chain_id), 2 * every),
         ("assurance.drift", lambda: _follow_drift(p, chain_id), RECONCILE_MS),
         ("assurance.reconcile", lambda: _reconcile(p, chain_id), RECONCILE_MS),
+        ("assurance.overdue", lambda: _overdue(p, chain_id), RECONCILE_MS),
     ]
     return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
 
@@ -339,9 +347,24 @@ async def _reconcile(p: Parts, chain_id: int) -> None:
     deps = _reconcile_deps(p)
 
     async def one(tenant: tenants.Tenant) -> bool:
-        return await reconcile.step(deps, tenant.id, chain_id) is not None
+        every = p.settings.reconcile_blocks
+        return await reconcile.cycle(deps, tenant.id, chain_id, every) is not None
 
     await each(logger, "reconciliation", await _tenants(p), one)
+
+
+async def _overdue(p: Parts, chain_id: int) -> None:
+    async def one(tenant: tenants.Tenant) -> int:
+        return await overdue.step(p.db, p.clock, tenant.id, chain_id, _patience(p.settings))
+
+    await each(logger, "overdue", await _tenants(p), one)
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        timedelta(minutes=settings.reconcile_loud_minutes),
+        timedelta(minutes=settings.reconcile_stop_minutes),
+    )
 
 
 async def _follow_drift(p: Parts, chain_id: int) -> None:
@@ -354,8 +377,16 @@ async def _follow_drift(p: Parts, chain_id: int) -> None:
 
 
 def _reconcile_deps(p: Parts) -> reconcile.ReconcileDeps:
-    holdings = ExchangeHoldings(p.registry, p.exchanges)
-    return reconcile.ReconcileDeps(p.db, p.clock, p.registry, p.clients, holdings)
+    holdings = ExchangeHoldings(p.db, p.registry, p.exchanges)
+    return reconcile.ReconcileDeps(
+        p.db,
+        p.clock,
+        p.registry,
+        p.clients,
+        holdings,
+        under_way.PoolsUnderWay(),
+        _patience(p.settings),
+    )
 
 
 async def _prove_solvency(p: Parts) -> None:

@@ -20,8 +20,9 @@ from custody.core.isolation import each
 from custody.ledger import chart
 from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from custody.parties import places
+from custody.policy import breakers
 from custody.settlement import intents
-from router import books, journals, orders
+from router import bars, books, journals, orders
 from router.books import Pool
 from router.deps import RouterDeps
 
@@ -74,6 +75,8 @@ async def _fund_pool(deps: RouterDeps, pool: Pool) -> bool:
 
 async def _fund(s: WriteSession, deps: RouterDeps, pool: Pool) -> bool:
     """Rows, intent and hold in one commit."""
+    if await breakers.stopping(s, pool.tenant_id, bars.stopped_by(pool.id, pool.asset_id)):
+        return False  # the books are being checked: the money stays in the treasury
     intent_id = IntentId(new_uuid7())
     waiting = await s.all(_WAITING, {"pool": pool.id})
     taken = _affordable(waiting, await _spendable(s, deps, pool))

@@ -10,6 +10,7 @@ class Code(StrEnum):
 
     POOL_NOT_OPEN = "pool-not-open"
     POLICY = "policy-changed"  # another risk policy is in force than the plan was made under
+    BREAKER = "breaker"  # the pool's books do not agree with where its money is
     LEAVING = "leaving"  # a person ordered to leave the venue
     FLAGGED = "flagged"  # it cannot be left
     HALTED = "halted"  # its rate or price has jumped

@@ -17,7 +17,8 @@ from custody.core.ids import CustomerId, PoolId, TenantId, format_id, new_uuid7
 from custody.core.money import AssetId
 from custody.ledger import chart
 from custody.ledger.posting import Transfer, derived_id, post_or_raise
-from router import books, claims, income, models, products
+from custody.policy import breakers
+from router import bars, books, claims, income, models, products
 from router import terms as product_terms
 from router.books import Pool, VenueRow
 from router.fees import FIRST_PRICE_RAY, SPREAD_BPS_MAX
@@ -181,6 +182,9 @@ async def join(
     item = await books.pool(s, tenant_id, pool_id, lock=True)
     if item.state != PoolState.OPEN:
         raise Refused("pool", "must be open to join")
+    broken = await breakers.stopping(s, tenant_id, bars.stopped_by(item.id, item.asset_id))
+    if broken is not None:
+        raise Refused("pool", "must have sound books to join", broken.reason)
     if not await consented(s, item, customer):
         raise Refused("terms_hash", "the holder must opt in to the current terms first")
     totals = await books.totals(s, item)

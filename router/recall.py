@@ -23,6 +23,7 @@ from custody.core.isolation import each
 from custody.ledger import accounts, chart, holds
 from custody.ledger.posting import Transfer, derived_id, post_or_raise
 from custody.parties import places
+from custody.policy import breakers
 from custody.settlement import intents
 from custody.withdrawals import redeem
 from router import (
@@ -76,6 +77,8 @@ async def _release_due(deps: RouterDeps, pool: Pool) -> int:
             return 0
     async with deps.db.write() as s:
         locked = await books.pool(s, pool.tenant_id, pool.id, lock=True)
+        if await _stopped(s, locked):
+            return 0
         rows = await exits.allot_due(s, locked, deps.clock.now())
     released = 0
     for row in rows:
@@ -93,6 +96,20 @@ async def _release_due(deps: RouterDeps, pool: Pool) -> int:
             continue  # it waits for a person, and those behind it do not
         released += 1
     return released
+
+
+async def _stopped(s: WriteSession, pool: Pool) -> bool:
+    """Whether the books are being checked: then the price of a share is not known well enough for
+    anybody to leave by it. Venues are left all the same. Who waits is told."""
+    found = await breakers.stopping(s, pool.tenant_id, bars.stopped_by(pool.id, pool.asset_id))
+    if found is None:
+        return False
+    await s.execute(
+        "UPDATE redemptions SET reason = :reason WHERE pool_id = :pool"
+        " AND state IN ('requested', 'recalling') AND reason IS DISTINCT FROM :reason",
+        {"pool": pool.id, "reason": found.reason},
+    )
+    return True
 
 
 async def _release(s: WriteSession, deps: RouterDeps, pool: Pool, row: Any) -> bool:

@@ -1,7 +1,7 @@
 """What people do at their own desk: make a key, sign an approval or a policy. No service needed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from api.inputs import checked_address
-from custody.assurance import anchor_dismissal
+from custody.assurance import anchor_dismissal, breakers
 from custody.core import governance
 from custody.core.clock import iso_us
 from custody.core.errors import InvalidInput
@@ -23,6 +23,9 @@ from router import policy as risk_policy
 from router.risk.compare import changes as risk_changes
 
 app = typer.Typer(help="Keys of people, and what is signed with them.", no_args_is_help=True)
+
+Beside = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+"""What stands beside a document of which it has only a hash, by the whole of what was printed."""
 
 KeyFile = Annotated[Path, typer.Option("--key", help="the person's key file")]
 
@@ -95,14 +98,59 @@ def sign_fork(
     _sign_document(document, anchor_dismissal.SCHEMA, key, person, minutes)
 
 
-def _sign_document(document: str, schema: str, key: Path, person: str, minutes: int) -> None:
-    """Show a document of this schema, and sign its digest, which is computed here."""
+@app.command("sign-breaker")
+def sign_breaker(
+    document: Annotated[str, typer.Argument(help="as `breakers review` prints it")],
+    key: KeyFile,
+    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+) -> None:
+    """Agree to close a breaker, with its breaks as they are: one of two persons of treasury.
+
+    The digest is computed here from the document, which is shown before it is signed.
+    """
+    _sign_document(document, breakers.SCHEMA, key, person, minutes, _breaks_beside)
+
+
+def _breaks_beside(shown: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The breaks of a document that has only their hash: as the review lists them beside it.
+
+    Raises InvalidInput where they are not those: nobody signs what he was not shown.
+    """
+    if body.get("breaks") or body.get("count") == "0":
+        return {}
+    listed = shown.get("breaks")
+    if not isinstance(listed, list) or breakers.hash_of(listed) != body.get("breaks_hash"):
+        raise InvalidInput("document", "must come with the breaks that its breaks_hash is of")
+    return {"breaks": listed}
+
+
+def _facts(body: Mapping[str, Any]) -> dict[str, str]:
+    """A line a field, and one for each thing of a list."""
+    shown: dict[str, str] = {}
+    for name, value in body.items():
+        if isinstance(value, list):
+            for n, item in enumerate(value):
+                shown[f"{name} {n}"] = " ".join(str(x) for x in item.values())
+        else:
+            shown[name] = str(value)
+    return shown
+
+
+def _sign_document(
+    document: str,
+    schema: str,
+    key: Path,
+    person: str,
+    minutes: int,
+    beside: Beside = lambda shown, body: {},
+) -> None:
     shown = json.loads(read_text(document))
     body = shown.get("document", shown)
     if not isinstance(body, dict) or body.get("schema") != schema:
         raise InvalidInput("document", f"must be of schema {schema}")
     id_ = parse_id("person", person, "person")
-    _show_facts({name: str(value) for name, value in body.items()})
+    _show_facts(_facts({**body, **beside(shown, body)}))
     end = datetime.now(UTC) + timedelta(minutes=minutes)
     made = people.sign_approval(PersonKey.read(key), id_, review.digest(body), end)
     _print(

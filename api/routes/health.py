@@ -19,6 +19,7 @@ class Health(Shape):
     database: str
     signing: str = Field(description="on, or stopped: this database may lack payments")
     anchoring: str = Field(description="on, or stopped: somebody holds a log that is not ours")
+    reconciliation: str = Field(description="on time, or late: nobody has compared the books")
 
 
 @routes.get("/v1/health", access=PUBLIC, command="health show", answer=Health)
@@ -29,11 +30,19 @@ async def show(request: Request) -> Response:
             "SELECT EXISTS (SELECT FROM signing_stops) AS signing,"
             " EXISTS (SELECT FROM log_forks WHERE dismissed_at IS NULL)"
             " OR EXISTS (SELECT FROM log_statements WHERE verdict = 'ahead')"
-            " OR EXISTS (SELECT FROM anchor_chains WHERE state = ANY(:states)) AS anchoring",
+            " OR EXISTS (SELECT FROM anchor_chains WHERE state = ANY(:states)) AS anchoring,"
+            " EXISTS (SELECT FROM overdue_reports) AS late",
             {"states": ["forked", "ahead", "broken"]},
         )
-    shown = {name: "stopped" if stopped else "on" for name, stopped in row._mapping.items()}
-    return answer({"status": "ok", "database": "ok", **shown})
+    return answer(
+        {
+            "status": "ok",
+            "database": "ok",
+            "signing": "stopped" if row.signing else "on",
+            "anchoring": "stopped" if row.anchoring else "on",
+            "reconciliation": "late" if row.late else "on time",
+        }
+    )
 
 
 @routes.get("/v1/metrics", access=PUBLIC, command="health metrics", answer="text/plain")

@@ -10,7 +10,8 @@ from api.auth.access import STAFF
 from api.auth.guard import Who
 from api.deps import UseDeps
 from api.routing import Routes
-from custody.assurance import reconcile
+from custody.assurance import report
+from custody.assurance.report import Report
 from custody.core.clock import iso_us
 from custody.core.ids import format_id
 
@@ -28,7 +29,12 @@ class LineView(Shape):
     )
     place: str | None = Field(description="null: the place could not be read")
     difference: str | None
+    accepted: str | None = Field(
+        default=None, description="of the difference: what people have explained"
+    )
+    unread: str | None = Field(default=None, description="why the place could not be read")
     broken: bool
+    stops: bool | None = Field(default=None, description="whether the asset is stopped by it")
 
 
 class ReconciliationView(Shape):
@@ -45,14 +51,14 @@ class ReconciliationPage(Shape):
     next: str | None
 
 
-def _view(report: reconcile.Report) -> dict[str, Any]:
+def _view(made: Report) -> dict[str, Any]:
     return {
-        "id": format_id("reconciliation", report.id),
-        "chain_id": report.chain_id,
-        "block_number": report.block_number,
-        "breaks": report.breaks,
-        "lines": list(report.lines),
-        "at": iso_us(report.at),
+        "id": format_id("reconciliation", made.id),
+        "chain_id": made.chain_id,
+        "block_number": made.block_number,
+        "breaks": made.breaks,
+        "lines": list(made.lines),
+        "at": iso_us(made.at),
     }
 
 
@@ -66,5 +72,5 @@ async def listing(who: Who, deps: UseDeps, cursor: Cursor = None, limit: Limit =
     """Newest first, with every line."""
     after = cursor_id("reconciliation", cursor)
     async with deps.db.read() as s:
-        found = await reconcile.listing(s, who.tenant_id, after, limit)
+        found = await report.listing(s, who.tenant_id, after, limit)
     return page([_view(r) for r in found], next_id("reconciliation", [r.id for r in found], limit))

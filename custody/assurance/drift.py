@@ -1,18 +1,21 @@
 """Balances of measured tokens change without a transfer: the ledger follows the chain, in public.
 
 Customers' balances stay; what a rebase takes is the operator's loss and what it gives is income.
-So an asset account never says more than is on chain (PROPERTIES 23). Of all other tokens a
-difference is a break, which nothing here corrects.
+So an asset account never says more than is on chain (PROPERTIES 23), but for a loss beyond what a
+token may shrink by in a day (`tolerance.py`): that is not booked before two people have accepted
+it. Of all other tokens a difference is a break, which nothing here corrects.
 """
 
 import logging
 
-from custody.assurance import reconcile
-from custody.assurance.reconcile import Line, ReconcileDeps
+from custody.assurance import breaks, moved, reconcile, shrink
+from custody.assurance.lines import Line, placed
+from custody.assurance.reconcile import ReconcileDeps
 from custody.audit import log
 from custody.core.db import ReadSession, WriteSession
 from custody.core.ids import TenantId, TransferId, new_uuid7
 from custody.core.isolation import each
+from custody.core.money import AssetId
 from custody.deposits import listing
 from custody.ledger import accounts, balances, chart
 from custody.ledger.accounts import Account
@@ -28,6 +31,8 @@ async def step(deps: ReconcileDeps, tenant_id: TenantId, chain_id: int) -> int:
     """
     measured = {x.asset_id for x in deps.registry.assets.values() if x.measured}
     client = deps.clients[chain_id]
+    if measured:
+        await moved.open_treasury(deps.db, tenant_id, chain_id)
     async with deps.db.read() as s:
         all_ = await accounts.list_by_code(s, tenant_id, "asset:") if measured else []
     found = [a for a in all_ if a.asset_id in measured and reconcile.is_on(a, chain_id)]
@@ -35,21 +40,27 @@ async def step(deps: ReconcileDeps, tenant_id: TenantId, chain_id: int) -> int:
     if block is None:
         return 0
 
-    async def one(account: Account) -> bool:
-        line = await reconcile.line_or_none(deps, client, account, block)
-        if line is None or line.kind != "erc20" or not line.difference:
+    lines = [await reconcile.line_or_none(deps, client, account, block) for account in found]
+    there = [placed(x, deps.registry) for x in lines if x is not None]
+    async with deps.db.read() as s:
+        judged = await reconcile.judged(s, deps, tenant_id, there)
+    by_key = {(a.code, a.asset_id): a for a in found}
+
+    async def one(line: Line) -> bool:
+        if line.kind != "erc20" or not line.difference or line.moved:
+            return False
+        if line.stops:
+            logger.critical("a token shrank beyond the bound", extra={"account": line.code})
             return False
         async with deps.db.write() as s:
-            return await _follow(s, deps, account, line)
+            return await _follow(s, deps, by_key[line.code, AssetId(line.asset_id)], line)
 
-    return await each(logger, "drift", found, one)
+    return await each(logger, "drift", judged, one)
 
 
 async def _follow(s: WriteSession, deps: ReconcileDeps, account: Account, line: Line) -> bool:
     """Post one difference, unless somebody has since or people still argue about a deposit."""
-    await s.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(:key, 17))", {"key": f"drift/{account.id}"}
-    )
+    await breaks.lock(s, account.tenant_id)
     now = await balances.balance_at_block(s, account.id, line.block)
     if now != line.ledger or line.difference is None or await _disputed(s, account):
         return False
@@ -76,7 +87,7 @@ async def _follow(s: WriteSession, deps: ReconcileDeps, account: Account, line: 
                 debit=debit,
                 credit=credit,
                 amount=amount,
-                code="asset.drifted",
+                code=shrink.CODE,
                 event_at=deps.clock.now(),
                 chain_id=int((account.location or {})["chain_id"]),
                 block_number=line.block,
@@ -84,6 +95,7 @@ async def _follow(s: WriteSession, deps: ReconcileDeps, account: Account, line: 
             )
         ],
     )
+    await breaks.accept_no_more(s, account.tenant_id, (account.code, account.asset_id))
     await _log(s, deps, account, line, amount)
     return True
 

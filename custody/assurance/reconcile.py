@@ -1,27 +1,28 @@
-"""Ledger against chain, each asset account alone, at one block at which both are complete.
+"""Ledger against chain, each asset account alone, at one block at which both are complete; and
+against what is held and under way (`promised.py`).
 
 Every journal that touches an account on chain carries its block, so the ledger's side is the sum
 up to that block. Venue positions grow by themselves: they are compared at the block at which the
-router last marked them, with a value that is read again here. A break is never corrected here.
+router last marked them, with a value that is read again here. A break is never corrected here;
+what it stops, and what people do with it, is in `breaks.py` and `breakers.py`.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
-from uuid import UUID
 
 from chains.evm.client import EvmClient
 from chains.evm.positions import Holding, HoldingKind, value
 from chains.registry import Registry
-from custody.audit import log
-from custody.core import canonical
+from custody.assurance import breakers, breaks, moved, overdue, promised, report, shrink, unread
+from custody.assurance.lines import MOVES_THERE, NOT_READ, Line, placed, with_moved
+from custody.assurance.report import Report
+from custody.assurance.unread import Patience
 from custody.core.clock import Clock
-from custody.core.db import Database, ReadSession, WriteSession
-from custody.core.ids import TenantId, new_uuid7
-from custody.core.ports import HoldingReader
-from custody.core.serialization import dumps_text
+from custody.core.db import Database, ReadSession
+from custody.core.ids import TenantId
+from custody.core.ports import HoldingMoves, HoldingReader, UnderWay
 from custody.deposits import listing as deposits
 from custody.ledger import accounts, balances, prices
 from custody.ledger.accounts import Account
@@ -39,76 +40,87 @@ class ReconcileDeps:
     registry: Registry
     clients: Mapping[int, EvmClient]
     holdings: HoldingReader
+    under_way: UnderWay | None = None
+    """None where nobody above custody holds or sends anything."""
+    patience: Patience = field(default_factory=Patience)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One account: base units by the ledger and by the place itself, at `block`.
+async def cycle(
+    deps: ReconcileDeps, tenant_id: TenantId, chain_id: int, every_blocks: int
+) -> Report | None:
+    """A report where it is time for one: so many blocks after the last, or as soon as a block is
+    complete after one whose break nobody has looked at twice. None otherwise."""
+    block = await complete_block(deps, deps.clients[chain_id], chain_id)
+    async with deps.db.read() as s:
+        last = await _last_block(s, tenant_id, chain_id)
+        pause = 1 if await breaks.any_unconfirmed(s, tenant_id, chain_id) else every_blocks
+    if block is None or (last is not None and block < last + pause):
+        return None
+    return await step(deps, tenant_id, chain_id, block)
 
-    `listed` came to it and was not credited, by a rule or a freeze; it is there all the same.
+
+async def step(
+    deps: ReconcileDeps, tenant_id: TenantId, chain_id: int, block: int | None = None
+) -> Report | None:
+    """Reconcile one tenant on one chain; None while no block is complete yet.
+
+    The report, its breaks and the breakers that they set are one commit.
     """
-
-    code: str
-    asset_id: str
-    kind: str
-    block: int
-    ledger: int
-    place: int | None
-    listed: int = 0
-
-    @property
-    def difference(self) -> int | None:
-        return None if self.place is None else self.place - self.ledger - self.listed
-
-    @property
-    def broken(self) -> bool:
-        if self.difference is None:
-            return True
-        # An exchange pays rewards at any moment, so it may be ahead of the ledger, never behind.
-        return self.difference < 0 if self.kind == "exchange" else self.difference != 0
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "account": self.code,
-            "asset": self.asset_id,
-            "kind": self.kind,
-            "block": self.block,
-            "ledger": str(self.ledger),
-            "place": None if self.place is None else str(self.place),
-            "listed": str(self.listed),
-            "difference": None if self.difference is None else str(self.difference),
-            "broken": self.broken,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """`breaks` counts the lines that do not agree."""
-
-    id: UUID
-    tenant_id: TenantId
-    chain_id: int
-    block_number: int
-    breaks: int
-    lines: tuple[dict[str, Any], ...]
-    at: datetime
-
-
-async def step(deps: ReconcileDeps, tenant_id: TenantId, chain_id: int) -> Report | None:
-    """Reconcile one tenant on one chain; None while no block is complete yet."""
     client = deps.clients[chain_id]
-    block = await complete_block(deps, client, chain_id)
+    if block is None:
+        block = await complete_block(deps, client, chain_id)
     if block is None:
         return None
-    async with deps.db.read() as s:
-        found = await accounts.list_by_code(s, tenant_id, "asset:")
-    lines = [await line_or_none(deps, client, a, block) for a in found if is_on(a, chain_id)]
-    report = _report(deps, tenant_id, chain_id, block, [x for x in lines if x is not None])
+    await moved.open_treasury(deps.db, tenant_id, chain_id)
+    lines = await _lines(deps, tenant_id, client, block)
     async with deps.db.write() as s:
-        await _store(s, report)
-    if report.breaks:
+        await breaks.lock(s, tenant_id)
+        lines = await judged(s, deps, tenant_id, lines)
+        made = report.of(tenant_id, chain_id, block, lines, at=deps.clock.now())
+        await report.store(s, made)
+        await overdue.ended(s, tenant_id, chain_id)
+        live = await breaks.follow(s, made, lines)
+        stopped = await unread.follow(s, made, lines, deps.patience)
+        await breakers.follow(s, made, live, stopped)
+    if made.breaks:
         logger.critical("reconciliation broken", extra={"chain": chain_id, "block": block})
-    return report
+    await moved.book(deps.db, deps.clock, made, lines, live)
+    return made
+
+
+async def judged(
+    s: ReadSession, deps: ReconcileDeps, tenant_id: TenantId, lines: Sequence[Line]
+) -> list[Line]:
+    """The lines with what is needed to say which of them are broken."""
+    now = deps.clock.now()
+    found = [await shrink.bounded(s, tenant_id, x, now=now) for x in lines]
+    return with_moved(await breaks.with_accepted(s, tenant_id, found))
+
+
+async def _lines(
+    deps: ReconcileDeps, tenant_id: TenantId, client: EvmClient, block: int
+) -> list[Line]:
+    async with deps.db.read() as s:
+        every = await accounts.list_by_code(s, tenant_id, "asset:")
+        above = deps.under_way
+        coming: Mapping[str, int] = {}
+        if above is not None:  # read first: what is sent later is in a later block
+            coming = await above.coming(s, tenant_id, client.chain_id)
+    there = [a for a in every if is_on(a, client.chain_id)]
+    lines = [await line_or_none(deps, client, account, block) for account in there]
+    async with deps.db.snapshot() as s:
+        owed = await promised.lines(s, above, tenant_id, client.chain_id, block)
+    found = [placed(x, deps.registry) for x in (*lines, *owed) if x is not None]
+    return [replace(x, coming=coming.get(x.code, 0)) for x in found]
+
+
+async def _last_block(s: ReadSession, tenant_id: TenantId, chain_id: int) -> int | None:
+    found = await s.scalar(
+        "SELECT block_number FROM reconciliations WHERE tenant_id = :tenant AND chain_id = :chain"
+        " ORDER BY id DESC LIMIT 1",
+        {"tenant": tenant_id, "chain": chain_id},
+    )
+    return None if found is None else int(found)
 
 
 async def complete_block(deps: ReconcileDeps, client: EvmClient, chain_id: int) -> int | None:
@@ -146,12 +158,15 @@ async def line_or_none(
     deps: ReconcileDeps, client: EvmClient, account: Account, block: int
 ) -> Line | None:
     """A place that cannot be read is shown as such and keeps no other from being compared."""
+    kind = str((account.location or {})["kind"])
+    unread = Line(account.code, account.asset_id, kind, block, 0, None, unread=NOT_READ)
     try:
         return await _line(deps, client, account, block)
+    except HoldingMoves:
+        return replace(unread, unread=MOVES_THERE)
     except Exception:
         logger.exception("place cannot be read", extra={"account": account.code})
-        kind = str((account.location or {})["kind"])
-        return Line(account.code, account.asset_id, kind, block, 0, None)
+        return unread
 
 
 async def _line(
@@ -170,11 +185,22 @@ async def _line(
             block = at
             ledger = await balances.balance_at_block(s, account.id, block)
         listed = await _listed(s, account, block)
+        disputed = await _is_disputed(s, account)
     if kind == "exchange":
         there = await deps.holdings.holding(str(place["holder"]), account.asset_id)
     else:
         there = await _on_chain(client, place, block)
-    return Line(account.code, account.asset_id, kind, block, ledger, there, listed)
+    return Line(account.code, account.asset_id, kind, block, ledger, there, listed, silent=disputed)
+
+
+async def _is_disputed(s: ReadSession, account: Account) -> bool:
+    """Whether something that came to an address waits for people."""
+    place = account.location or {}
+    if place.get("kind") not in ("native", "erc20"):
+        return False
+    return await deposits.is_disputed(
+        s, int(place["chain_id"]), str(place["holder"]), account.asset_id
+    )
 
 
 async def _listed(s: ReadSession, account: Account, block: int) -> int:
@@ -210,71 +236,3 @@ async def _on_chain(client: EvmClient, place: Mapping[str, Any], block: int) -> 
         HoldingKind(place["kind"]), str(place["holder"]), place.get("token"), place.get("venue")
     )
     return await value(client, holding, block)
-
-
-def _report(
-    deps: ReconcileDeps, tenant_id: TenantId, chain_id: int, block: int, lines: list[Line]
-) -> Report:
-    return Report(
-        id=new_uuid7(),
-        tenant_id=tenant_id,
-        chain_id=chain_id,
-        block_number=block,
-        breaks=sum(line.broken for line in lines),
-        lines=tuple(line.to_json() for line in lines),
-        at=deps.clock.now(),
-    )
-
-
-async def _store(s: WriteSession, report: Report) -> None:
-    body = {"lines": list(report.lines)}
-    await s.execute(
-        "INSERT INTO reconciliations (id, tenant_id, chain_id, block_number, breaks, report, at)"
-        " VALUES (:id, :tenant, :chain, :block, :breaks, CAST(:report AS jsonb), :at)",
-        {
-            "id": report.id,
-            "tenant": report.tenant_id,
-            "chain": report.chain_id,
-            "block": report.block_number,
-            "breaks": report.breaks,
-            "report": dumps_text(body),
-            "at": report.at,
-        },
-    )
-    await log.append(
-        s,
-        report.tenant_id,
-        "reconcile.done",
-        {
-            "chain_id": str(report.chain_id),
-            "block_number": str(report.block_number),
-            "breaks": str(report.breaks),
-            "accounts": str(len(report.lines)),
-            "digest": "sha256:" + canonical.sha256_hex(body),
-        },
-        at=report.at,
-    )
-
-
-async def listing(
-    s: ReadSession, tenant_id: TenantId, cursor: UUID | None, limit: int
-) -> list[Report]:
-    """Newest first; `cursor` is the id of the last one seen."""
-    rows = await s.all(
-        "SELECT id, tenant_id, chain_id, block_number, breaks, report, at FROM reconciliations"
-        " WHERE tenant_id = :tenant AND (CAST(:cursor AS uuid) IS NULL OR id < :cursor)"
-        " ORDER BY id DESC LIMIT :limit",
-        {"tenant": tenant_id, "cursor": cursor, "limit": limit},
-    )
-    return [
-        Report(
-            r.id,
-            TenantId(r.tenant_id),
-            r.chain_id,
-            r.block_number,
-            r.breaks,
-            tuple(r.report["lines"]),
-            r.at,
-        )
-        for r in rows
-    ]

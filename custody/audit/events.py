@@ -97,6 +97,14 @@ class EventKind(StrEnum):
     SOLVENCY_OPENED = "solvency.opened"
     SOLVENCY_PUBLISHED = "solvency.published"
     SOLVENCY_FAILED = "solvency.failed"
+    RECONCILE_UNREAD = "reconcile.unread"
+    RECONCILE_OVERDUE = "reconcile.overdue"
+    SWEEP_BOOKED = "sweep.booked"
+    BREAK_FOUND = "break.found"
+    BREAK_MOVED = "break.moved"
+    BREAKER_SET = "breaker.set"
+    BREAKER_CLEARED = "breaker.cleared"
+    BREAKER_CLOSED = "breaker.closed"
     ASSET_DRIFTED = "asset.drifted"
     SAFE_PROPOSED = "safe.proposed"
     SAFE_SIGNED = "safe.signed"
@@ -390,6 +398,46 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     ),
     EventKind.RECONCILE_DONE: _schema(
         1, f"{_AT_BLOCK} breaks:number accounts?:number digest?:digest report?:object"
+    ),
+    # A place that nobody could read for so many reconciliations in a row.
+    EventKind.RECONCILE_UNREAD: _schema(
+        1, "account:text asset:asset chain_id:number block_number:number cycles:number reason:text"
+    ),
+    # A chain of which no report has come for too long.
+    EventKind.RECONCILE_OVERDUE: _schema(1, "chain_id:number since:time"),
+    # Others swept it to the treasury: posted at the block at which both sides were compared.
+    EventKind.SWEEP_BOOKED: _schema(
+        1,
+        "break:id.break account:text asset:asset amount:amount chain_id:number "
+        "block_number:number transfer:id.transfer",
+    ),
+    # `difference` is what the place has more than the ledger says, `beyond` what of it is not
+    # accepted.
+    EventKind.BREAK_FOUND: _schema(
+        1,
+        "break:id.break reconciliation:id.reconciliation account:text asset:asset place:text "
+        "chain_id:number block_number:number ledger:signed there:signed difference:signed "
+        "beyond:signed stops:bool",
+    ),
+    # `note` is a salted commitment: what people write may be about people.
+    EventKind.BREAK_MOVED: _schema(
+        1, "break:id.break from:text to:text by:text note:digest accepted?:signed"
+    ),
+    # From `suspected` it goes by itself if the next look agrees; `open` takes two people. Without a
+    # report it is for want of one.
+    EventKind.BREAKER_SET: _schema(
+        1,
+        "breaker:id.breaker asset:asset state:text reconciliation?:id.reconciliation "
+        "chain_id:number block_number?:number",
+    ),
+    EventKind.BREAKER_CLEARED: _schema(
+        1, "breaker:id.breaker asset:asset reconciliation:id.reconciliation"
+    ),
+    # `document` is what two people signed the digest of.
+    EventKind.BREAKER_CLOSED: _schema(
+        1,
+        "breaker:id.breaker asset:asset digest:digest document:object approvals:list "
+        "decided_at:time",
     ),
     # All that the hash is made of: an outsider computes it, and recovers the owners that signed.
     EventKind.SAFE_PROPOSED: _schema(

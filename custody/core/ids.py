@@ -34,6 +34,8 @@ LegId = NewType("LegId", UUID)
 EntryId = NewType("EntryId", UUID)
 AddressId = NewType("AddressId", UUID)
 FreezeId = NewType("FreezeId", UUID)
+BreakId = NewType("BreakId", UUID)
+BreakerId = NewType("BreakerId", UUID)
 
 PREFIXES = {
     "tenant": "ten",
@@ -60,6 +62,8 @@ PREFIXES = {
     "freeze": "frz",
     "safe_proposal": "sap",
     "risk_proposal": "rpr",
+    "break": "brk",
+    "breaker": "bkr",
     "income_payment": "inc",
     "fork": "frk",
 }

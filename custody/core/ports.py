@@ -1,8 +1,12 @@
 """Ports: what custody needs from parts that are wired in from outside (api/wiring.py)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import UUID
 
+from custody.core.db import ReadSession
+from custody.core.ids import TenantId
 from custody.core.intents import Decision, Intent
 from custody.core.money import AssetId
 from custody.core.prices import Price
@@ -83,7 +87,49 @@ class HoldingReader(Protocol):
     """Balances that live at an exchange: read by reconciliation as one more place."""
 
     async def holding(self, holder: str, asset_id: str) -> int:
-        """Base units held at `exchange/product`, rewards included."""
+        """Base units held at `exchange/product`, rewards included.
+
+        Raises HoldingMoves while a move of ours is under way there.
+        """
+        ...
+
+
+class HoldingMoves(Exception):
+    """What the exchange shows now is of no one moment; nothing follows from it but that."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedHold:
+    """A hold that an open row says it has. `amount` is base units, None where it does not say."""
+
+    id: UUID
+    asset_id: AssetId
+    amount: int | None
+
+
+class UnderWay(Protocol):
+    """What those above custody say they hold and have sent; read by reconciliation in the same
+    snapshot as the ledger."""
+
+    async def holds(
+        self, s: ReadSession, tenant_id: TenantId, chain_id: int
+    ) -> Sequence[StatedHold]: ...
+
+    async def in_flight(
+        self, s: ReadSession, tenant_id: TenantId, chain_id: int
+    ) -> Mapping[AssetId, int]:
+        """Base units that have left one place and not arrived at the next, by asset."""
+        ...
+
+    async def coming(self, s: ReadSession, tenant_id: TenantId, chain_id: int) -> Mapping[str, int]:
+        """Base units that somebody else is sending to a place of ours, at most, by the code of its
+        account: on chain they may be there before they are booked."""
+        ...
+
+    async def share_assets(
+        self, s: ReadSession, tenant_id: TenantId, chain_id: int
+    ) -> Sequence[AssetId]:
+        """Shares of pools whose money is on this chain."""
         ...
 
 

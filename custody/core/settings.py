@@ -27,6 +27,12 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8600, ge=1, le=65535)
     api_workers: int = Field(default=1, ge=1, le=64)
     job_interval_ms: int = Field(default=250, ge=20)
+    reconcile_blocks: int = Field(default=5, ge=1, le=10_000)
+    """How many blocks of a chain pass between two reconciliations: a minute of Ethereum."""
+    reconcile_loud_minutes: int = Field(default=15, ge=1, le=1_440)
+    reconcile_stop_minutes: int = Field(default=60, ge=1, le=10_080)
+    """After how long without a report of a chain, or without reading a place, that is told loudly,
+    and then stops the assets that nobody looks at."""
     log_level: str = "INFO"
     memos: Literal["text", "commitment"] = "commitment"
     """What a transfer's memo is in the ledger (`custody/ledger/memos.py`); text is not erasable."""

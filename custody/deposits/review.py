@@ -89,7 +89,13 @@ def digest(body: Mapping[str, Json]) -> str:
 
 
 async def require_two(
-    s: ReadSession, tenant_id: TenantId, digest_: str, given: Sequence[Approval], *, at: datetime
+    s: ReadSession,
+    tenant_id: TenantId,
+    digest_: str,
+    given: Sequence[Approval],
+    *,
+    at: datetime,
+    of: str = "the deposit as it is now",
 ) -> None:
     """Two persons of treasury, enrolled now, agreed to this digest until a time not yet over.
 
@@ -100,7 +106,7 @@ async def require_two(
     for approval in given:
         signature = hex_bytes(approval.signature, "approvals.signature", 64)
         if approval.intent_digest != digest_:
-            raise Refused("approvals.digest", f"must be of the document as it is now: {digest_}")
+            raise Refused("approvals.digest", f"must be of {of}: {digest_}")
         if approval.expires_at <= at:
             raise Refused("approvals.expires_at", "must be in the future")
         person = await people.get(s, tenant_id, approval.person_id, "approvals.person")

@@ -26,6 +26,9 @@ RECEIVABLE_SUSPENSE = "receivable:suspense"
 DEPOSIT_PREFIX = "asset:deposit:"
 CUSTOMER_PREFIX = "liability:customer:"
 VENUE_PREFIX = "asset:venue:"
+GUARD_PREFIX = "asset:guard:"
+SAFE_PREFIX = "asset:safe@"
+TREASURY_PREFIX = "asset:treasury@"
 
 
 def deposit(chain_id: int, address: str) -> str:
@@ -68,7 +71,7 @@ def in_flight(chain_id: int) -> str:
 
 def guard(pool_id: PoolId) -> str:
     """The idle part of a pool, in its TreasuryGuard."""
-    return f"asset:guard:{format_id('pool', pool_id)}"
+    return f"{GUARD_PREFIX}{format_id('pool', pool_id)}"
 
 
 def venue(pool_id: PoolId, venue_id: str) -> str:

@@ -126,6 +126,29 @@ freezes = Table(
 )
 """The service's copy, so that it binds no nonce to what the signer would hold back."""
 
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("asset_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reconciliation_id", Uuid),
+    Column("suspected_at", _AT, nullable=False),
+    Column("opened_at", _AT),
+    Column("ended_at", _AT),
+    CheckConstraint("state IN ('suspected', 'open', 'cleared', 'closed')", name="state"),
+    Index(
+        "uq_breakers_in_force",
+        "tenant_id",
+        "asset_id",
+        unique=True,
+        postgresql_where=text("state IN ('suspected', 'open')"),
+    ),
+    Index("ix_breakers_tenant_id_id", "tenant_id", "id"),
+)
+"""Assets of which nothing leaves, because the books do not agree with where the money is."""
+
 changes = Table(
     "policy_changes",
     metadata,

@@ -21,7 +21,7 @@ from custody.core.ids import format_id
 from custody.core.intents import HELD_BACK, Intent
 from custody.core.isolation import each
 from custody.core.ports import Fees, SignedTransaction, SignerRefused, SignerUnavailable
-from custody.policy import decisions, freezes
+from custody.policy import breakers, decisions, freezes
 from custody.settlement import cancel, intents, nonces, pricing, simulate, standstill, versions
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.intents import IntentRow
@@ -45,12 +45,16 @@ async def step(deps: SettlementDeps) -> int:
         stopped = await standstill.stops(s)
         found = await intents.in_states(s, [IntentState.QUEUED, IntentState.BOUND])
         frozen = await freezes.in_force(s)
-    # What is frozen gets no nonce, which others would then wait behind.
+        broken = await breakers.in_force(s)
+    # What is frozen or stopped gets no nonce, which others would then wait behind.
     waiting = [
         row
         for row in found
         if row.intent.chain_id not in stopped
-        and not (row.state is IntentState.QUEUED and freezes.holds(frozen, row.intent))
+        and not (
+            row.state is IntentState.QUEUED
+            and (freezes.holds(frozen, row.intent) or breakers.holds(broken, row.intent))
+        )
     ]
     jammed: set[tuple[int, str]] = {
         (row.intent.chain_id, row.intent.sender)
@@ -145,6 +149,8 @@ async def _bind(s: WriteSession, deps: SettlementDeps, row: IntentRow) -> int | 
     fresh = await intents.get(s, intent.tenant_id, intent.id, lock=True)
     if fresh.state is not IntentState.QUEUED:
         return None  # its owner took it back, or it waits for people: deciding would queue it again
+    if breakers.holds(await breakers.in_force(s), intent):
+        return None  # set since the look above: this is the last one
     state = await intents.reconsider(s, intent.tenant_id, intent.id, at=now, hold_back=False)
     if state is IntentState.REFUSED:
         await deps.effects.of(intent.kind).on_failed(s, intent, "refused by policy", None)

@@ -34,7 +34,7 @@ from custody.parties import places
 from custody.settlement import intents, restored
 from custody.settlement.restored import Resolution
 from custody.settlement.states import IntentState
-from custody.withdrawals import liquidity, proposals, rows, settle, suspense
+from custody.withdrawals import liquidity, proposals, rows, schedule, settle, suspense
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.proposals import Proposal, ProposalState
 from custody.withdrawals.request import GAS_PRICE_MAX_WEI
@@ -105,6 +105,10 @@ async def _propose(deps: WithdrawalDeps, w: Withdrawal) -> bool:
         known = await proposals.of_withdrawal(s, w.id)
         if w.state is not State.RELEASED or known is not None:
             return False
+        stopped = await rows.stopped(s, w)
+        if stopped is not None:
+            await liquidity.void_payout_hold(s, w, now)
+            return await schedule.put_off(s, deps.clock, w, stopped)
         if not await _still_approved(s, deps, w):
             await liquidity.void_payout_hold(s, w, now)
             reason = "an approval fell away"
@@ -256,6 +260,10 @@ async def _enough(
 async def _create(s: WriteSession, deps: WithdrawalDeps, p: Proposal, data: bytes) -> bool:
     w = await rows.get(s, p.tenant_id, p.withdrawal_id, lock=True)
     pays = p.state in proposals.WANTS_PAYMENT
+    stopped = await rows.stopped(s, w) if pays else None
+    if stopped is not None:
+        await schedule.tell(s, w, stopped)
+        return False
     if pays and not await _still_approved(s, deps, w):
         logger.warning("no longer approved: reject it", extra={"proposal": p.id})
         return False

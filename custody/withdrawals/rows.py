@@ -16,7 +16,8 @@ from custody.core.ids import (
     WithdrawalId,
     format_id,
 )
-from custody.core.money import AssetId
+from custody.core.money import AssetId, share_asset
+from custody.policy import breakers
 from custody.withdrawals.states import State
 
 
@@ -134,6 +135,15 @@ async def without_proposal(s: ReadSession) -> list[Withdrawal]:
         " ORDER BY id LIMIT 2000"
     )
     return [row_to_withdrawal(row) for row in rows]
+
+
+async def stopped(s: ReadSession, w: Withdrawal) -> str | None:
+    """Why nothing may be paid of it now: its asset, or the shares it redeems, has a breaker."""
+    assets = [w.asset_id]
+    if w.pool_id is not None:
+        assets.append(share_asset(w.pool_id.hex))
+    found = await breakers.stopping(s, w.tenant_id, assets)
+    return None if found is None else found.reason
 
 
 async def holds(s: ReadSession, withdrawal_id: WithdrawalId) -> list[tuple[UUID, int]]:

@@ -14,7 +14,7 @@ from custody.core.db import WriteSession
 from custody.settlement import intents
 from custody.settlement.intents import IntentRow
 from custody.settlement.states import IntentState
-from custody.withdrawals import liquidity
+from custody.withdrawals import liquidity, rows
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.rows import Withdrawal
 from custody.withdrawals.states import State, move
@@ -85,28 +85,36 @@ async def put_off(s: WriteSession, clock: Clock, w: Withdrawal, reason: str) -> 
     """Let it wait, and say for what."""
     if w.state is not State.SCHEDULED:
         return await move(s, clock, w.tenant_id, w.id, w.state, State.SCHEDULED, reason)
+    await tell(s, w, reason)
+    return False
+
+
+async def tell(s: WriteSession, w: Withdrawal, reason: str) -> None:
+    """Say what one waits for that stays in its state."""
     if w.reason != reason:
         await s.execute(
             "UPDATE withdrawals SET reason = :reason, updated_at = now() WHERE id = :id",
             {"reason": reason, "id": w.id},
         )
-    return False
 
 
 async def take_back(
     s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, row: IntentRow, quotes: Mapping[int, int]
 ) -> bool:
-    """Put off one that is released but has no nonce yet, where its maximum is exceeded by now.
+    """Put off one that is released but has no nonce yet, where its maximum is exceeded by now, or
+    its asset stopped by a breaker.
 
     Signed so close to the market it would be stuck, and all later payouts of the wallet behind it.
     """
     if w.state is not State.RELEASED or row.state is not IntentState.QUEUED:
         return False
-    now = deps.clock.now()
+    now, reason = deps.clock.now(), await rows.stopped(s, w)
     # A chain that does not answer is no news: settlement will not send without it either.
-    if waits_for(w, row.intent.gas_limit, quotes, now) != FEE_OVER_MAX:
+    if reason is None and waits_for(w, row.intent.gas_limit, quotes, now) == FEE_OVER_MAX:
+        reason = FEE_OVER_MAX
+    if reason is None:
         return False
     if not await intents.take_back(s, w.intent_id):
         return False
     await liquidity.void_payout_hold(s, w, now)
-    return await put_off(s, deps.clock, w, FEE_OVER_MAX)
+    return await put_off(s, deps.clock, w, reason)

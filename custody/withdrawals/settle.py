@@ -96,8 +96,11 @@ async def _screen(s: WriteSession, deps: WithdrawalDeps, w: Withdrawal) -> bool:
 async def _pay(
     s: WriteSession, deps: WithdrawalDeps, w: Withdrawal, quotes: Mapping[int, int]
 ) -> bool:
-    """Let it wait for its time and its fee, then see to its money."""
+    """Let it wait for its books, its time and its fee, then see to its money."""
     if not _is_recalling(w):
+        stopped = await rows.stopped(s, w)
+        if stopped is not None:
+            return await schedule.put_off(s, deps.clock, w, stopped)
         lost = await restored.repeated(s, w.tenant_id, w.asset_id, [w.destination])
         if lost is not None:
             return await schedule.put_off(s, deps.clock, w, lost)

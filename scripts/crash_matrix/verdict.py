@@ -8,6 +8,7 @@ from custody.assurance import reconcile
 from custody.deposits import scan
 from custody.deposits.deps import DepositDeps
 from custody.ledger import fsck
+from router.under_way import PoolsUnderWay
 from scripts.crash_matrix.harbour import CHAIN_ID, CONFIRMATIONS, Harbour
 from scripts.crash_matrix.service import Service
 from scripts.crash_matrix.traffic import (
@@ -157,7 +158,9 @@ async def _books(verdict: Verdict, service: Service, rpc_url: str) -> None:
     for _ in range(SCANS_MAX):
         if not await scan.step(deposits, CHAIN_ID):
             break
-    deps = reconcile.ReconcileDeps(p.db, p.clock, p.registry, p.clients, _NoExchange())
+    deps = reconcile.ReconcileDeps(
+        p.db, p.clock, p.registry, p.clients, _NoExchange(), PoolsUnderWay()
+    )
     report = await reconcile.step(deps, p.installation.tenant_id, CHAIN_ID)
     if report is None:
         verdict.jams.append("no block is complete")

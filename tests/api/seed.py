@@ -6,6 +6,9 @@ from typing import Any
 
 from api.followers import follow
 from api.followers.tenant_events import TenantEvents
+from custody.assurance import breakers, breaks, report
+from custody.assurance.lines import Line
+from custody.assurance.tolerance import Place as LedgerPlace
 from custody.audit import checkpoint, sequence
 from custody.core.db import Database
 from custody.core.governance import Address
@@ -53,6 +56,9 @@ GUARD = "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955"
 PAYOUTS = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"
 PROPOSED_HASH = "sha256:" + "7" * 64
 OTHER_GUARD = "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"
+
+SHARE = "share:" + "5" * 32
+WALLET = LedgerPlace.WALLET
 
 
 def policy(party: Party, version: int = 1, previous: str | None = None) -> dict[str, Any]:
@@ -276,6 +282,28 @@ async def _risk_proposal(db: Database, item: Pool) -> str:
     return format_id("risk_proposal", id_)
 
 
+async def _break(db: Database, party: Party) -> dict[str, str]:
+    """A difference that somebody has explained, and the breaker that two people may close.
+
+    Of an asset that nobody else here moves.
+    """
+    line = Line("asset:test", SHARE, "erc20", 9, 5, 4, place=WALLET)
+    async with db.write() as s:
+        for n in range(2):
+            made = report.of(party.tenant, CHAIN, 9 + n, [line], at=NOW)
+            await report.store(s, made)
+            await breakers.follow(s, made, await breaks.follow(s, made, [line]))
+        found = (await breaks.listing(s, party.tenant, None, 1))[0]
+        await breaks.note(
+            s, party.tenant, found.id, "a test", breaks.State.EXPLAINED, by="seed", at=NOW
+        )
+    assert found.breaker_id is not None
+    return {
+        "break_id": format_id("break", found.id),
+        "breaker_id": format_id("breaker", found.breaker_id),
+    }
+
+
 async def _governed(db: Database, party: Party) -> dict[str, str]:
     """An entry of the address book, a freeze of another asset, and a change that waits."""
     entry = Address(new_uuid7(), party.tenant, CHAIN, OUTSIDE, "p", party.person_key.id)
@@ -349,6 +377,7 @@ async def plant(world: World) -> Objects:
         "plan_id": await _plan(db, item, NOW),
         "risk_proposal_id": await _risk_proposal(db, item),
         "safe_proposal_id": await _safe_proposal(db, ours, withdrawal),
+        **await _break(db, ours),
     }
     async with db.read() as s:
         secret = tokens.hash_secret(ours.tokens["alice"])

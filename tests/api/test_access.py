@@ -37,7 +37,7 @@ pytestmark = pytest.mark.postgres
 OWNED = {"customer_id", "account_id", "transfer_id", "deposit_id", "withdrawal_id", "batch_id"}
 TENANTS = OWNED | {"tenant_id", "token_id", "intent_id", "pool_id", "plan_id", "seq"}
 TENANTS |= {"entry_id", "freeze_id", "change_hash"}
-TENANTS |= {"safe_proposal_id", "risk_proposal_id"}
+TENANTS |= {"safe_proposal_id", "risk_proposal_id", "break_id", "breaker_id"}
 QUERIES = {
     "accounts history": {
         "start": "2026-01-01T00:00:00Z",
@@ -67,7 +67,7 @@ NEEDS_SAFE = {"cold-storage add", "solvency sign"}
 """Refused without one; tests/flows/test_cold.py and test_solvency_safe.py have the rest."""
 NEEDS_BYTES = {"intents cancel", "restored-payments resolve"}
 """Refused as 409 before anything is signed; tests/api/test_cancel.py has the rest."""
-NEEDS_TWO = {"deposits unfreeze", "deposits dismiss", "audit dismiss-fork"}
+NEEDS_TWO = {"deposits unfreeze", "deposits dismiss", "audit dismiss-fork", "breakers close"}
 """Refused without two people's signatures; tests/flows/test_deposit_reviews.py has the rest."""
 NEEDS_INCOME = {"income pay"}
 """Refused where nothing was earned; tests/router/test_income.py has the rest."""
@@ -159,6 +159,8 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "deposits unfreeze": lambda: _agreed(world),
         "deposits confirm": lambda: _agreed(world),
         "deposits dismiss": lambda: _agreed(world),
+        "breaks note": lambda: {"note": "I look into it"},
+        "breakers close": lambda: _agreed(world),
         "transfers create": lambda: {"to": bob, "asset": USDC, "amount": "1"},
         "transfers batch": lambda: {"transfers": [{"to": bob, "asset": USDC, "amount": "1"}]},
         "withdrawals quote": lambda: {"asset": USDC, "amount": "5000"},

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from api import cli
 from api.app import create_app
 from api.commands import generated, rescue
+from custody.assurance import breakers
+from custody.core.canonical import Json
 from custody.core.errors import InvalidInput
 from custody.core.ids import PersonId, format_id, new_uuid7
 from custody.core.intents import Approval, approval_payload
@@ -160,6 +162,54 @@ def test_sign_deposit_signs_the_document_that_was_read(app: Any, tmp_path: Path)
         rescue.read_approval(file)
     other = json.dumps(an_intent().to_json())
     assert CliRunner().invoke(app, ["people", "sign-deposit", other, *asked]).exit_code != 0
+
+
+def test_sign_breaker_shows_each_break_and_signs_nothing_else(app: Any, tmp_path: Path) -> None:
+    key, person = PersonKey.new(), PersonId(new_uuid7())
+    key.write(tmp_path / "key")
+    document: dict[str, Json] = {
+        "schema": breakers.SCHEMA,
+        "asset": "eip155:1/slip44:60",
+        "count": "1",
+        "breaks": [{"break": "brk_1", "account": "asset:gas@1", "difference": "-7"}],
+    }
+    asked = ["--key", str(tmp_path / "key"), "--person", format_id("person", person)]
+    result = CliRunner().invoke(app, ["people", "sign-breaker", json.dumps(document), *asked])
+    made = json.loads(result.stdout)
+    assert "brk_1 asset:gas@1 -7" in result.stderr
+    assert made["digest"] == breakers.digest(document)
+    end = datetime.fromisoformat(made["expires_at"])
+    payload = approval_payload(person, made["digest"], end)
+    assert is_signed(key.public_key, payload, bytes.fromhex(made["signature"]))
+    other = json.dumps({**document, "schema": review.SCHEMA})
+    assert CliRunner().invoke(app, ["people", "sign-breaker", other, *asked]).exit_code != 0
+
+
+def test_of_many_breaks_the_signer_is_shown_each_beside_the_document(
+    app: Any, tmp_path: Path
+) -> None:
+    """The document has only their hash: nobody signs it without what that is of."""
+    key, person = PersonKey.new(), PersonId(new_uuid7())
+    key.write(tmp_path / "key")
+    listed: list[Json] = [{"break": f"brk_{n}", "difference": "-7"} for n in range(201)]
+    document: dict[str, Json] = {
+        "schema": breakers.SCHEMA,
+        "count": "201",
+        "breaks": [],
+        "breaks_hash": breakers.hash_of(listed),
+    }
+    asked = ["--key", str(tmp_path / "key"), "--person", format_id("person", person)]
+
+    def sign(**beside: Json) -> Any:
+        shown = json.dumps({"document": document, **beside})
+        return CliRunner().invoke(app, ["people", "sign-breaker", shown, *asked])
+
+    result = sign(breaks=listed)
+    assert json.loads(result.stdout)["digest"] == breakers.digest(document)
+    assert all(f"brk_{n} -7" in result.stderr for n in range(201))
+    for bad in (sign(), sign(breaks=[]), sign(breaks=listed[1:])):
+        assert isinstance(bad.exception, InvalidInput)
+        assert "breaks_hash" in str(bad.exception)
 
 
 def test_sign_risk_shows_what_loosens_and_signs_the_document(app: Any, tmp_path: Path) -> None:

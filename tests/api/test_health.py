@@ -2,6 +2,7 @@
 
 import pytest
 
+from custody.core.ids import new_uuid7
 from tests.api.conftest import World
 
 pytestmark = pytest.mark.postgres
@@ -15,3 +16,15 @@ async def test_it_says_when_nothing_is_signed(world: World) -> None:
     async with world.deps.db.write() as s:
         await s.execute("INSERT INTO signing_stops VALUES (1, 'restored', now())")
     assert await signing() == "stopped"
+
+
+async def test_it_says_when_nobody_compares_the_books(world: World) -> None:
+    async def reconciliation() -> str:
+        return str((await world.call("GET", "/v1/health", None)).json()["reconciliation"])
+
+    assert await reconciliation() == "on time"
+    async with world.deps.db.write() as s:
+        await s.execute(
+            "INSERT INTO overdue_reports VALUES (:tenant, 1, now())", {"tenant": new_uuid7()}
+        )
+    assert await reconciliation() == "late"

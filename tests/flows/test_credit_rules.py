@@ -1,6 +1,8 @@
 """Which deposits count, when, and for how much: on a real Anvil, with tokens that behave oddly."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +14,14 @@ from chains.devnet.tokens import Token
 from chains.evm.client import EvmClient
 from chains.registry import Band
 from custody.assurance import drift
+from custody.assurance.breaks import State
 from custody.core.ids import CustomerId
+from custody.core.money import AssetId
 from custody.deposits import credit, listing, unlisted
 from custody.deposits.listing import Deposit
 from custody.ledger import chart
+from custody.policy import breakers
+from tests.fixtures.breaking import Later, closed, live, say, second_person, signed
 from tests.fixtures.reconciling import broken, deps_of, report_of
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
 
@@ -184,27 +190,78 @@ async def test_where_money_is_real_too_few_endpoints_credit_nothing(
     await client.close()
 
 
-async def test_what_a_token_loses_by_itself_is_the_operators_loss(town: Town) -> None:
-    """Property 23: the reserve never exceeds the chain, and customers keep what they had."""
+async def _rebasing(town: Town, amount: int) -> tuple[AssetId, str, Callable[[int], None]]:
+    """A deposit of a token that changes by itself; its asset, its address, and how to change it,
+    to so many millionths of what there was first."""
     token = town.world.odd_tokens.rebasing
     asset = town.list_token(token, measured=True)
-    alice = await town.customer("alice")
-    address, url = await town.address(alice, 1), town.anvil.rpc_url
-    town.mined(_pay(town, token, address, 10_000))
+    address = await town.address(await town.customer("alice"), 1)
+    town.mined(_pay(town, token, address, amount))
     await town.step_all(mine=CONFIRMATIONS + 1)
-    deployer = town.world.accounts.deployer
-    for supply, moved in ((10**27 // 2, "lost"), (10**27, "gained")):
-        send(url, deployer, token.address, "rebase(uint256)", supply)
+
+    def change(ppm: int) -> None:
+        deployer, url = town.world.accounts.deployer, town.anvil.rpc_url
+        send(url, deployer, token.address, "rebase(uint256)", 10**21 * ppm)
+
+    return asset, address, change
+
+
+async def test_what_a_token_loses_by_itself_is_the_operators_loss(town: Town) -> None:
+    """Property 23: the reserve never exceeds the chain, and customers keep what they had."""
+    asset, address, change = await _rebasing(town, ETHER)
+    for ppm, moved in ((995_000, "lost"), (10**6, "gained")):
+        change(ppm)
         assert len(await _breaks(town)) == 1, moved
         assert await drift.step(deps_of(town), town.tenant_id, town.chain_id) == 1
         assert await drift.step(deps_of(town), town.tenant_id, town.chain_id) == 0, "only once"
         assert await _breaks(town) == []
-        there = _holds(town, token, address)
+        there = _holds(town, town.world.odd_tokens.rebasing, address)
         assert await town.balance(chart.deposit(town.chain_id, address), asset) == there
     lost = await town.balance(chart.EXPENSE_LOSS, asset)
     gained = await town.balance(chart.INCOME_DRIFT, asset)
-    assert await town.available(alice, asset) == 10_000 == there + lost - gained
-    assert lost > 4_900
+    assert there + lost - gained == ETHER
+    assert lost > ETHER // 201
+
+
+async def test_what_a_token_cannot_lose_by_itself_stops_it_and_is_not_booked(town: Town) -> None:
+    """A theft is no rebase. Once two people have accepted it, it is the operator's loss too."""
+    asset, address, change = await _rebasing(town, ETHER)
+    change(980_000)
+    deps = deps_of(town)
+    assert [x["stops"] for x in await _breaks(town)] == [True]
+    assert await drift.step(deps, town.tenant_id, town.chain_id) == 0
+    await _breaks(town)
+    async with town.db.read() as s:
+        found = await breakers.stopping(s, town.tenant_id, [asset])
+    assert found is not None
+    assert found.state is breakers.BreakerState.OPEN
+    for b in await live(town):
+        await say(town, b, State.EXPLAINED, "a validator set was slashed")
+    await closed(town, found, await signed(town, found, town.approver, await second_person(town)))
+    assert await drift.step(deps, town.tenant_id, town.chain_id) == 1
+    assert await _breaks(town) == []
+    lost = await town.balance(chart.EXPENSE_LOSS, asset)
+    assert abs(lost - ETHER // 50) < 10
+    assert await town.balance(chart.deposit(town.chain_id, address), asset) == ETHER - lost
+    change(979_000)
+    assert [x["stops"] for x in await _breaks(town)] == [False], "it used up none of the day's"
+
+
+async def test_many_small_losses_of_a_day_are_one(town: Town) -> None:
+    """Each within the bound, and together not; a day later they are forgotten."""
+    asset, _, change = await _rebasing(town, ETHER)
+    deps, booked = deps_of(town), []
+    for ppm in (996_000, 992_000, 988_000):
+        change(ppm)
+        await _breaks(town)
+        booked.append(await drift.step(deps, town.tenant_id, town.chain_id))
+    assert booked == [1, 1, 0]
+    assert [x["stops"] for x in await _breaks(town)] == [True]
+    assert abs(await town.balance(chart.EXPENSE_LOSS, asset) - ETHER // 125) < 10
+    async with town.db.read() as s:
+        assert await breakers.stopping(s, town.tenant_id, [asset]) is not None
+    tomorrow = replace(deps, clock=Later(timedelta(hours=25)))
+    assert await drift.step(tomorrow, town.tenant_id, town.chain_id) == 1
 
 
 async def test_of_an_ordinary_token_a_difference_stays_a_break(town: Town) -> None:

@@ -14,6 +14,7 @@ from custody.core.ids import format_id
 from custody.core.money import AssetId
 from custody.ledger import accounts, balances, chart
 from custody.settlement import standstill
+from router.under_way import PoolsUnderWay
 from scripts.crash_matrix.harbour import CHAIN_ID, Harbour, found
 from scripts.crash_matrix.service import Service, open_service
 from tests.flows.harbours import Copy, arrived, ask, copied, destination, paying, settled, work
@@ -50,8 +51,8 @@ def nonce(copy: Copy) -> int:
 async def differences(copy: Copy, service: Service) -> dict[str, int]:
     """What the chain has more than the ledger, per account of ours in USDC; nothing where equal."""
     p = service.parts
-    holdings = ExchangeHoldings(p.registry, p.exchanges)
-    deps = ReconcileDeps(p.db, p.clock, p.registry, p.clients, holdings)
+    holdings = ExchangeHoldings(p.db, p.registry, p.exchanges)
+    deps = ReconcileDeps(p.db, p.clock, p.registry, p.clients, holdings, PoolsUnderWay())
     jobs = [name for name in service.jobs if name.startswith("deposits.scan")]
     for _ in range(12):
         copy.anvil.mine(8)

@@ -25,6 +25,9 @@ GAS_ALLOWANCE = 120_000
 
 async def advance(s: WriteSession, deps: WithdrawalDeps, b: Batch) -> bool:
     """Take the payout wallet's money for this batch, or see to it that it comes."""
+    stopped = await rows.stopped(s, b)
+    if stopped is not None:
+        return await _wait(s, deps, b, stopped)
     paid = [item.destination for item in await rows.items(s, b.id)]
     lost = await restored.repeated(s, b.tenant_id, b.asset_id, paid)
     if lost is not None:
@@ -57,6 +60,7 @@ async def release(s: WriteSession, deps: WithdrawalDeps, b: Batch) -> bool:
 
 async def _wait(s: WriteSession, deps: WithdrawalDeps, b: Batch, reason: str) -> bool:
     if b.state is State.AWAITING_LIQUIDITY:
+        await rows.tell(s, b, reason)
         return False
     new = State.AWAITING_LIQUIDITY
     return await move(s, deps.clock, b.tenant_id, b.id, b.state, new, reason)

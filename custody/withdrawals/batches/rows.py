@@ -10,6 +10,7 @@ from custody.core.errors import NotFound
 from custody.core.ids import BatchId, CustomerId, IntentId, TenantId, format_id
 from custody.core.money import AssetId
 from custody.parties import places
+from custody.policy import breakers
 from custody.withdrawals.batches.states import OPEN, PayoutState, State
 
 
@@ -106,6 +107,21 @@ async def get(
     if row is None:
         raise NotFound("batch", format_id("batch", batch_id))
     return _batch(row)
+
+
+async def stopped(s: ReadSession, b: Batch) -> str | None:
+    """Why nothing may be paid of it now: its asset has a breaker."""
+    found = await breakers.stopping(s, b.tenant_id, [b.asset_id])
+    return None if found is None else found.reason
+
+
+async def tell(s: WriteSession, b: Batch, reason: str | None) -> None:
+    """Say what one waits for that stays in its state."""
+    if b.reason != reason:
+        await s.execute(
+            "UPDATE payout_batches SET reason = :reason, updated_at = now() WHERE id = :id",
+            {"reason": reason, "id": b.id},
+        )
 
 
 async def by_intent(s: ReadSession, intent_id: UUID) -> Batch | None:

@@ -98,6 +98,10 @@ async def _decide(s: WriteSession, deps: WithdrawalDeps, b: Batch) -> bool:
 
 
 async def _resume(s: WriteSession, deps: WithdrawalDeps, b: Batch) -> bool:
+    stopped = await rows.stopped(s, b)
+    if stopped is not None:
+        await rows.tell(s, b, stopped)
+        return False
     state, released = await fund.resume(s, deps, b)
     if released:
         return True
@@ -125,6 +129,9 @@ async def _mirror(s: WriteSession, deps: WithdrawalDeps, b: Batch) -> bool:
     sent_back = (IntentState.AWAITING_APPROVAL, IntentState.APPROVED)
     if intent.state in sent_back and b.state is State.RELEASED:
         return await _send_back(s, deps, b)
+    if intent.state is IntentState.QUEUED:
+        # It keeps its place: its allowance is given, and settlement gives it no nonce meanwhile.
+        await rows.tell(s, b, await rows.stopped(s, b))
     new = _MIRROR.get(intent.state)
     if new is None or new is b.state:
         return False

@@ -117,10 +117,10 @@ class Outsiders:
         self._native(wallet, units, [(self.town.eth, wallet, units)])
 
     def rebase(self, direction: str) -> None:
-        """All balances of the rebasing token a tenth up or down."""
+        """All balances of the rebasing token a thousandth up or down: more is no drift."""
         token = self.town.world.odd_tokens.rebasing.address
         supply = call_uint(self.url, token, "totalSupply()")
-        changed = supply * (11 if direction == "rebase up" else 9) // 10
+        changed = supply * (1001 if direction == "rebase up" else 999) // 1000
         self._send(token, encode_call("rebase(uint256)", changed), 0, [])
 
     def _pick(self, addresses: dict[str, CustomerId]) -> str:
