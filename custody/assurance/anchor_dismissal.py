@@ -74,7 +74,8 @@ async def dismiss(
     Raises NotFound, Refused where it was dismissed before, and what `review.require_two` does.
     """
     body = _document(tenant_id, await _standing(s, fork_id, f"{_ROW} FOR UPDATE"))
-    await review.require_two(s, tenant_id, review.digest(body), given, at=at)
+    of = "the fork as it is now"
+    await review.require_two(s, tenant_id, review.digest(body), given, at=at, of=of)
     salt = new_salt()
     values = {"id": fork_id, "at": at, "by": by, "reason": reason, "salt": salt}
     await s.execute(_DISMISS, values)
