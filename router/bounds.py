@@ -142,6 +142,7 @@ def _room(venue: VenueInput, limits: Limits, total: int) -> Room:
         (rule.amount_max, "cap"),
         (share_down(total, rule.share_max_wad), "share_max"),
     ]
+    choices = [(_leaving(most, venue.position, venue.queued), name) for most, name in choices]
     if venue.amount_max is not None:
         choices.append((venue.amount_max, venue.limit))
     if venue.capacity is not None:
@@ -153,6 +154,12 @@ def _room(venue: VenueInput, limits: Limits, total: int) -> Room:
     hi, name = min(choices, key=lambda c: c[0])
     lo = venue.position - min(venue.withdrawable, venue.position)
     return Room(lo, max(hi, lo), name if hi >= lo else "stuck")
+
+
+def _leaving(most: int, held: int, queued: int) -> int:
+    """A limit while `queued` of what is `held` is on its way out: more than that is demanded, but
+    no second time what waits. It lets nothing in."""
+    return max(most, min(held, most + queued))
 
 
 Limit = tuple[str, tuple[int, ...], int]
@@ -228,10 +235,15 @@ def _yearly(cost: int, problem: AllocationInput) -> int:
 
 def _caps(problem: AllocationInput, total: int, buffer: int) -> list[Limit]:
     venues, limits = problem.venues, problem.limits
-    found = [("liquidity_buffer", tuple(range(len(venues))), total - buffer)]
+    own = [("liquidity_buffer", tuple(range(len(venues))), total - buffer)]
     for tier, share in limits.tiers.items():
         members = tuple(i for i, v in enumerate(venues) if v.tier is tier)
-        found.append((f"tier:{tier.value}", members, share_down(total, share)))
+        own.append((f"tier:{tier.value}", members, share_down(total, share)))
+    found = []
+    for name, members, most in own:
+        held, queued = (sum(x) for x in ([venues[i].position for i in members],
+                                         [venues[i].queued for i in members]))  # fmt: skip
+        found.append((name, members, _leaving(most, held, queued)))
     for group in problem.groups:
         members = tuple(i for i, v in enumerate(venues) if v.id in group.venues)
         found.append((f"group:{group.name}", members, group.cap))

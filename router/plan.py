@@ -163,19 +163,22 @@ def problem_of(
     barred = dict(snap.barred)
     for venue_id, doubt in (doubts or {}).items():
         barred[venue_id] = (*barred.get(venue_id, ()), *doubt)
-    queued = frozenset(queues or {})
+    left = {id_: sum(c.amount for c in found) for id_, found in (queues or {}).items()}
     busy = {
         leg.venue_id
         for leg in snap.moving
         if leg.state is not LegState.WAITING
-        and not (leg.state is LegState.QUEUED and leg.venue_id in queued)
+        and not (leg.state is LegState.QUEUED and leg.venue_id in left)
     }
     snap = replace(snap, barred=barred)
     venues = [_input(snap, row, states[row.id], row.id in busy) for row in snap.venues]
     problem = AllocationInput(
         idle=snap.idle,
         reserved=snap.reserved,
-        venues=tuple(replace(v, capacity=0) if v.id in queued else v for v in venues),
+        venues=tuple(
+            replace(v, capacity=0, queued=min(left[v.id], v.position)) if v.id in left else v
+            for v in venues
+        ),
         limits=complete(snap.policy.limits, snap.venues),
         rule=snap.policy.rebalance,
     )

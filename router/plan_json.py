@@ -35,6 +35,7 @@ def problem_to_json(problem: AllocationInput) -> dict[str, Any]:
                 "size_min": str(v.size_min),
                 "enter_dear": v.enter_dear,
                 "exit_dear": v.exit_dear,
+                "queued": str(v.queued),
             }
             for v in problem.venues
         ],
@@ -94,6 +95,7 @@ def problem_from_json(body: Mapping[str, Any]) -> AllocationInput:
                 size_min=int(v.get("size_min", "0")),
                 enter_dear=v.get("enter_dear", ""),
                 exit_dear=v.get("exit_dear", ""),
+                queued=int(v.get("queued", 0)),
             )
             for v in body["venues"]
         ),

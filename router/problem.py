@@ -16,7 +16,8 @@ class VenueInput:
     the most that may lie there (None: no such limit), and `limit` names the rule that says so;
     `size_min` the least that is worth holding: less than that is nothing. `enter_dear` says
     that an entry costs more than the policy allows now ("" if not), `exit_dear` the same of an
-    exit: then nothing leaves but what a limit demands.
+    exit: then nothing leaves but what a limit demands. `queued` of the position waits in a queue
+    that moves: it is leaving already, and a limit that is exceeded demands it no second time.
     """
 
     id: str
@@ -33,6 +34,7 @@ class VenueInput:
     size_min: int = 0
     enter_dear: str = ""
     exit_dear: str = ""
+    queued: int = 0
 
 
 @dataclass(frozen=True, slots=True)

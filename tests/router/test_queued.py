@@ -6,8 +6,15 @@ from chains.devnet.world import DevnetChain
 from chains.evm.contracts.staking import ExitRequest
 from custody.core.db import Database
 from router import legs, plan
+from router.allocate import allocate
+from router.curves import RAY
 from router.moves import Action
+from router.plan_json import problem_from_json, problem_to_json
+from router.policy import RebalanceRule
+from router.problem import AllocationInput, VenueInput
 from router.queued import Coming, of_requests
+from router.stated_curves import Flat
+from router.tiers import WAD, Limits, Tier, VenueLimit
 from tests.router.books_check import assert_sound
 from tests.router.chain_world import ETHER, ChainWorld, eth_site, places_of
 from tests.router.risk.documents import GOOD
@@ -80,3 +87,23 @@ async def test_a_plan_counts_a_queued_exit_by_its_remaining_time(
     assert done == "done"
     await assert_sound(world)
     await world.close()
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("position", "queued", "leaves"), [(95, 0, 5), (95, 3, 2), (95, 5, 0), (95, 8, 0), (100, 8, 2)]
+)
+def test_what_waits_in_a_queue_is_not_asked_for_again(
+    position: int, queued: int, leaves: int
+) -> None:
+    """A buffer of a tenth is short by what is over 90: what leaves already makes up for it."""
+    venue = VenueInput(
+        "staking", Tier.STAKING, Flat(RAY // 50), position * ETHER,
+        (position - queued) * ETHER, 0, queued=queued * ETHER,
+    )  # fmt: skip
+    limits = Limits(WAD // 10, {Tier.STAKING: WAD}, {"staking": VenueLimit(10**30, WAD)})
+    rule = RebalanceRule(ticket=ETHER // 100, min_gain=1, horizon_s=30 * DAY, cooldown_s=0)
+    problem = AllocationInput((100 - position) * ETHER, 0, (venue,), limits, rule)
+    [move] = allocate(problem).moves
+    assert (move.action is Action.EXIT, move.amount) == (leaves > 0, leaves * ETHER)
+    assert problem_from_json(problem_to_json(problem)) == problem
