@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
-from custody.audit import edge, merkle, note, sequence, tiles
+from custody.audit import edge, merkle, note, published, sequence, tiles
 from custody.audit.disk import Disk, alone, make_folders, write_all
 from custody.audit.edge import Edge
 from custody.audit.sequence import Numbered
 from custody.core.clock import Clock
 from custody.core.db import Database, ReadSession, WriteSession
 from custody.core.errors import Broken
-from custody.core.ports import Signer
+from custody.core.ports import CHECKPOINT_OLD, Signer, SignerRefused
 
 T = TypeVar("T")
 
@@ -109,10 +109,13 @@ class LogWriter:
         How many entries it had. Raises Broken when rows, tiles and the last checkpoint do not
         agree: nothing is signed then. Raises SignerRefused or SignerUnavailable. Whatever it
         raises, what is committed has its numbers: who follows the log waits neither for a
-        signature nor for a disk.
+        signature nor for a disk. Only where the rows are not those that are published, which is
+        Forked, nothing gets a number either: it would be a second entry of that number.
         """
         try:
             return await self._step()
+        except published.Forked:
+            raise
         except Exception:
             await sequence.run_all(self._db)
             raise
@@ -142,9 +145,12 @@ class LogWriter:
 
     async def catch_up(self) -> None:
         """Publish all that has a number, and number nothing. Raises what `step` does."""
-        while (found := await self._state()).numbered > found.size:
-            at = await self._edge_at(found)
+        found = await self._state()
+        at = await self._edge_at(found)
+        while found.numbered > found.size:
             await self._finish(at, await self._unfinished(at, found))
+            found = await self._state()
+            at = await self._edge_at(found)
         await self._publish(found.note, found.size)
 
     async def _state(self) -> Row[Any]:
@@ -185,7 +191,7 @@ class LogWriter:
         head, self._edge = growth.head, None
         writing = asyncio.create_task(self._write(growth))
         try:
-            signature = await self._signer.sign_checkpoint(head.origin, head.size, head.root)
+            signature = await self._signature(at, growth, writing)
         finally:
             await writing
         signed = note.encode(head.text(), self._key, signature)
@@ -195,15 +201,38 @@ class LogWriter:
         self._edge = growth.edge, head.root
         return head.size - at.size
 
+    async def _signature(self, at: Edge, growth: _Growth, writing: asyncio.Task[None]) -> bytes:
+        """With the proof that the tree goes on from the last checkpoint, or from the size that the
+        signer remembers: it was restored, or this database was."""
+        head = growth.head
+        proof = edge.consistency(at, growth.made, head.size)
+        try:
+            return await self._signer.sign_checkpoint(
+                head.origin, head.size, head.root, at.size, proof
+            )
+        except SignerRefused as refused:
+            if refused.rule != CHECKPOINT_OLD:
+                raise
+            old = int(refused.detail)
+        await writing
+        proof = merkle.consistency_proof(self._tree.node(head.size), old, head.size)
+        return await self._signer.sign_checkpoint(head.origin, head.size, head.root, old, proof)
+
     async def _edge_at(self, found: Row[Any]) -> Edge:
-        """The edge at the last checkpoint. Raises Broken unless it has the root that was signed."""
-        if not found.size:
-            return Edge()
-        if self._edge is None or self._edge[1] != found.root or not self._is_there():
-            self._edge = await self._loaded(found), found.root
+        """The edge at the last checkpoint. Raises Broken unless it has the root that was signed,
+        and Forked unless what is published is of these rows."""
+        root = found.root or merkle.EMPTY_ROOT
+        if self._edge is None or self._edge[1] != root or not self._is_there():
+            head = published.head(self._tree.folder, self._key)
+            if head is not None:
+                async with self._db.read() as s:
+                    await published.require_known(s, head)
+            self._edge = await self._loaded(found), root
         return self._edge[0]
 
     async def _loaded(self, found: Row[Any]) -> Edge:
+        if not found.size:
+            return Edge()
         begin = found.size // tiles.WIDTH * tiles.WIDTH
         rows = await self._rows(begin, found.size)
         try:
@@ -259,15 +288,11 @@ class LogWriter:
     def _replace(self, signed: str, size: int) -> int | None:
         """None when `signed` is published now, else the size of the newer one that is."""
         path = self._tree.folder / tiles.CHECKPOINT
-        there = path.read_bytes() if path.exists() else b""
-        if there == signed.encode():
+        if path.exists() and path.read_bytes() == signed.encode():
             return None
-        try:
-            published = note.open_checkpoint(there.decode(), self._key).size
-        except (note.NoteInvalid, UnicodeDecodeError):
-            published = 0
-        if published > size:
-            return published
+        there = published.head(self._tree.folder, self._key)
+        if there is not None and there.size > size:
+            return there.size
         write_all(self._disk, self._tree.folder, {tiles.CHECKPOINT: signed.encode()})
         return None
 

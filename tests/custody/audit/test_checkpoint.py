@@ -203,7 +203,7 @@ async def test_the_published_checkpoint_never_goes_back(database: Database, tmp_
     assert (tmp_path / "checkpoint").read_text() == second
     # A newer one that this database does not know of: it was restored, or the file is forged.
     head = note.TreeHead(signer.key.name, 9, b"\x09" * 32)
-    signature = await signer.sign_checkpoint(head.origin, head.size, head.root)
+    signature = await LogSigner().sign_checkpoint(head.origin, head.size, head.root)
     strange = note.encode(head.text(), signer.key, signature)
     (tmp_path / "checkpoint").write_text(strange)
     with pytest.raises(Broken, match="size 9 is not in the database"):
