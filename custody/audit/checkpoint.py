@@ -28,6 +28,10 @@ T = TypeVar("T")
 
 INTEGRATE_BATCH = 64 * tiles.WIDTH
 """Entries that are read and written at a time where many have a number already."""
+INTEGRATE_BYTES = 2**26
+"""At most so many bytes of them, where that is less."""
+RUN_MAX = 8
+"""Full batches of one run: whoever triggers runs looks at its lease and its end in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +139,11 @@ class LogWriter:
         return await self._finish(at, growth)
 
     async def run(self) -> int:
-        """Batches until one is not full; how many entries. Raises what `step` does."""
+        """Batches until one is not full, at most RUN_MAX; how many entries. Raises what `step`
+        does."""
         total = 0
-        while count := await self.step():
-            total += count
+        for _ in range(RUN_MAX):
+            total += (count := await self.step())
             if count < sequence.BATCH:
                 break
         return total
@@ -174,7 +179,7 @@ class LogWriter:
 
     async def _unfinished(self, at: Edge, found: Row[Any]) -> _Growth:
         """What has numbers, but no checkpoint: up to a stored root, if there is one."""
-        end = found.staged or min(found.numbered, at.size + INTEGRATE_BATCH)
+        end = found.staged or await self._end(at.size, found.numbered)
         growth = self._grown(at, await self._rows(at.size, end))
         async with self._db.write() as s:
             await _stage(s, growth.head, self._clock.now())
@@ -250,13 +255,24 @@ class LogWriter:
         """The folder was lost: the rows make it again."""
         at = Edge()
         while at.size < found.size:
-            end = min(found.size, at.size + INTEGRATE_BATCH)
+            end = await self._end(at.size, found.size)
             growth = self._grown(at, await self._rows(at.size, end))
             await self._write(growth)
             at = growth.edge
         if at.root() != found.root:
             raise Broken(f"the log no longer has the root it was signed with at {found.size}")
         return at
+
+    async def _end(self, begin: int, last: int) -> int:
+        """Up to where to read at a time; short of `last` at the end of a tile, so that none is
+        written in parts. Requires `begin` < `last`."""
+        most = {"begin": begin, "end": min(last, begin + INTEGRATE_BATCH), "bytes": INTEGRATE_BYTES}
+        async with self._db.read() as s:
+            end = int(await s.scalar(_END, most) or 0)
+        if end <= begin:
+            raise Broken(f"the numbers from {begin} to {last} have a gap")
+        full = end // tiles.WIDTH * tiles.WIDTH
+        return end if end == last or full <= begin else full
 
     async def _rows(self, begin: int, end: int) -> list[Numbered]:
         if begin == end:
@@ -335,6 +351,14 @@ SELECT s.seq, e.body, s.leaf_hash FROM audit_sequence s JOIN audit_entries e ON 
 WHERE s.seq >= :begin AND s.seq < :end ORDER BY s.seq
 """
 
+
+_END = """
+SELECT max(seq) + 1 FROM (
+    SELECT s.seq, sum(octet_length(e.body)) OVER (ORDER BY s.seq) AS bytes
+    FROM audit_sequence s JOIN audit_entries e ON e.id = s.entry_id
+    WHERE s.seq >= :begin AND s.seq < :end
+) AS sums WHERE bytes <= :bytes OR seq = :begin
+"""
 
 _STAGE = """
 INSERT INTO audit_roots (size, root, created_at) VALUES (:size, :root, :at)
