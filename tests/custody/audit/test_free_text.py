@@ -31,5 +31,5 @@ def test_no_new_kind_says_in_clear_what_people_type() -> None:
         for name, (type_, _) in schema.fields.items()
         if name in TYPED and type_.rule.startswith("must be text")
     }
-    assert free <= KNOWN, "log a salted commitment (custody/audit/commit.py), keep the text in a row"
+    assert free <= KNOWN, "log a salted commitment (custody/audit/commit.py) instead"
     assert {"customer.created.reference", "person.removed.reason"} <= free
