@@ -22,6 +22,10 @@ _BEGIN = """
 INSERT INTO followers (name, next_seq, updated_at) VALUES (:name, 0, :at) ON CONFLICT DO NOTHING
 """
 _CURSOR = "SELECT next_seq FROM followers WHERE name = :name"
+_NEWS = """
+SELECT coalesce(max(size), 0) > coalesce((SELECT next_seq FROM followers WHERE name = :name), 0)
+FROM audit_checkpoints
+"""
 _MOVE = """
 UPDATE followers SET next_seq = :next, updated_at = :at WHERE name = :name AND next_seq = :from
 """
@@ -49,6 +53,8 @@ class Sender(Protocol):
 
 async def record_once(db: Database, follower: Recorder, clock: Clock, batch: int = BATCH) -> int:
     """One batch, in one commit with the cursor; how many entries there were."""
+    if not await _has_news(db, follower.name):
+        return 0
     await _begin(db, follower.name, clock.now())
     async with db.write() as s:
         start = int(await s.scalar(f"{_CURSOR} FOR UPDATE", {"name": follower.name}))
@@ -72,6 +78,8 @@ async def send_once(db: Database, follower: Sender, clock: Clock, batch: int = B
 
     The caller holds a lease; two at once would both send, and one of them would move the cursor.
     """
+    if not await _has_news(db, follower.name):
+        return 0
     await _begin(db, follower.name, clock.now())
     async with db.read() as s:
         start = await cursor(s, follower.name)
@@ -87,6 +95,12 @@ async def send_once(db: Database, follower: Sender, clock: Clock, batch: int = B
 async def cursor(s: ReadSession, name: str) -> int:
     """The number of the first entry that the follower has not had; 0 for one that never ran."""
     return int(await s.scalar(_CURSOR, {"name": name}) or 0)
+
+
+async def _has_news(db: Database, name: str) -> bool:
+    """A look that writes nothing, since most find nothing."""
+    async with db.read() as s:
+        return bool(await s.scalar(_NEWS, {"name": name}))
 
 
 async def _begin(db: Database, name: str, at: datetime) -> None:

@@ -15,19 +15,23 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
-from custody.audit import edge, merkle, note, sequence, tiles
+from custody.audit import edge, merkle, note, published, sequence, tiles
 from custody.audit.disk import Disk, alone, make_folders, write_all
 from custody.audit.edge import Edge
 from custody.audit.sequence import Numbered
 from custody.core.clock import Clock
 from custody.core.db import Database, ReadSession, WriteSession
 from custody.core.errors import Broken
-from custody.core.ports import Signer
+from custody.core.ports import CHECKPOINT_OLD, Signer, SignerRefused
 
 T = TypeVar("T")
 
 INTEGRATE_BATCH = 64 * tiles.WIDTH
 """Entries that are read and written at a time where many have a number already."""
+INTEGRATE_BYTES = 2**26
+"""At most so many bytes of them, where that is less."""
+RUN_MAX = 8
+"""Full batches of one run: whoever triggers runs looks at its lease and its end in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +113,13 @@ class LogWriter:
         How many entries it had. Raises Broken when rows, tiles and the last checkpoint do not
         agree: nothing is signed then. Raises SignerRefused or SignerUnavailable. Whatever it
         raises, what is committed has its numbers: who follows the log waits neither for a
-        signature nor for a disk.
+        signature nor for a disk. Only where the rows are not those that are published, which is
+        Forked, nothing gets a number either: it would be a second entry of that number.
         """
         try:
             return await self._step()
+        except published.Forked:
+            raise
         except Exception:
             await sequence.run_all(self._db)
             raise
@@ -132,19 +139,23 @@ class LogWriter:
         return await self._finish(at, growth)
 
     async def run(self) -> int:
-        """Batches until one is not full; how many entries. Raises what `step` does."""
+        """Batches until one is not full, at most RUN_MAX; how many entries. Raises what `step`
+        does."""
         total = 0
-        while count := await self.step():
-            total += count
+        for _ in range(RUN_MAX):
+            total += (count := await self.step())
             if count < sequence.BATCH:
                 break
         return total
 
     async def catch_up(self) -> None:
         """Publish all that has a number, and number nothing. Raises what `step` does."""
-        while (found := await self._state()).numbered > found.size:
-            at = await self._edge_at(found)
+        found = await self._state()
+        at = await self._edge_at(found)
+        while found.numbered > found.size:
             await self._finish(at, await self._unfinished(at, found))
+            found = await self._state()
+            at = await self._edge_at(found)
         await self._publish(found.note, found.size)
 
     async def _state(self) -> Row[Any]:
@@ -168,7 +179,7 @@ class LogWriter:
 
     async def _unfinished(self, at: Edge, found: Row[Any]) -> _Growth:
         """What has numbers, but no checkpoint: up to a stored root, if there is one."""
-        end = found.staged or min(found.numbered, at.size + INTEGRATE_BATCH)
+        end = found.staged or await self._end(at.size, found.numbered)
         growth = self._grown(at, await self._rows(at.size, end))
         async with self._db.write() as s:
             await _stage(s, growth.head, self._clock.now())
@@ -185,7 +196,7 @@ class LogWriter:
         head, self._edge = growth.head, None
         writing = asyncio.create_task(self._write(growth))
         try:
-            signature = await self._signer.sign_checkpoint(head.origin, head.size, head.root)
+            signature = await self._signature(at, growth, writing)
         finally:
             await writing
         signed = note.encode(head.text(), self._key, signature)
@@ -195,15 +206,38 @@ class LogWriter:
         self._edge = growth.edge, head.root
         return head.size - at.size
 
+    async def _signature(self, at: Edge, growth: _Growth, writing: asyncio.Task[None]) -> bytes:
+        """With the proof that the tree goes on from the last checkpoint, or from the size that the
+        signer remembers: it was restored, or this database was."""
+        head = growth.head
+        proof = edge.consistency(at, growth.made, head.size)
+        try:
+            return await self._signer.sign_checkpoint(
+                head.origin, head.size, head.root, at.size, proof
+            )
+        except SignerRefused as refused:
+            if refused.rule != CHECKPOINT_OLD:
+                raise
+            old = int(refused.detail)
+        await writing
+        proof = merkle.consistency_proof(self._tree.node(head.size), old, head.size)
+        return await self._signer.sign_checkpoint(head.origin, head.size, head.root, old, proof)
+
     async def _edge_at(self, found: Row[Any]) -> Edge:
-        """The edge at the last checkpoint. Raises Broken unless it has the root that was signed."""
-        if not found.size:
-            return Edge()
-        if self._edge is None or self._edge[1] != found.root or not self._is_there():
-            self._edge = await self._loaded(found), found.root
+        """The edge at the last checkpoint. Raises Broken unless it has the root that was signed,
+        and Forked unless what is published is of these rows."""
+        root = found.root or merkle.EMPTY_ROOT
+        if self._edge is None or self._edge[1] != root or not self._is_there():
+            head = published.head(self._tree.folder, self._key)
+            if head is not None:
+                async with self._db.read() as s:
+                    await published.require_known(s, head)
+            self._edge = await self._loaded(found), root
         return self._edge[0]
 
     async def _loaded(self, found: Row[Any]) -> Edge:
+        if not found.size:
+            return Edge()
         begin = found.size // tiles.WIDTH * tiles.WIDTH
         rows = await self._rows(begin, found.size)
         try:
@@ -221,13 +255,24 @@ class LogWriter:
         """The folder was lost: the rows make it again."""
         at = Edge()
         while at.size < found.size:
-            end = min(found.size, at.size + INTEGRATE_BATCH)
+            end = await self._end(at.size, found.size)
             growth = self._grown(at, await self._rows(at.size, end))
             await self._write(growth)
             at = growth.edge
         if at.root() != found.root:
             raise Broken(f"the log no longer has the root it was signed with at {found.size}")
         return at
+
+    async def _end(self, begin: int, last: int) -> int:
+        """Up to where to read at a time; short of `last` at the end of a tile, so that none is
+        written in parts. Requires `begin` < `last`."""
+        most = {"begin": begin, "end": min(last, begin + INTEGRATE_BATCH), "bytes": INTEGRATE_BYTES}
+        async with self._db.read() as s:
+            end = int(await s.scalar(_END, most) or 0)
+        if end <= begin:
+            raise Broken(f"the numbers from {begin} to {last} have a gap")
+        full = end // tiles.WIDTH * tiles.WIDTH
+        return end if end == last or full <= begin else full
 
     async def _rows(self, begin: int, end: int) -> list[Numbered]:
         if begin == end:
@@ -259,15 +304,11 @@ class LogWriter:
     def _replace(self, signed: str, size: int) -> int | None:
         """None when `signed` is published now, else the size of the newer one that is."""
         path = self._tree.folder / tiles.CHECKPOINT
-        there = path.read_bytes() if path.exists() else b""
-        if there == signed.encode():
+        if path.exists() and path.read_bytes() == signed.encode():
             return None
-        try:
-            published = note.open_checkpoint(there.decode(), self._key).size
-        except (note.NoteInvalid, UnicodeDecodeError):
-            published = 0
-        if published > size:
-            return published
+        there = published.head(self._tree.folder, self._key)
+        if there is not None and there.size > size:
+            return there.size
         write_all(self._disk, self._tree.folder, {tiles.CHECKPOINT: signed.encode()})
         return None
 
@@ -310,6 +351,14 @@ SELECT s.seq, e.body, s.leaf_hash FROM audit_sequence s JOIN audit_entries e ON 
 WHERE s.seq >= :begin AND s.seq < :end ORDER BY s.seq
 """
 
+
+_END = """
+SELECT max(seq) + 1 FROM (
+    SELECT s.seq, sum(octet_length(e.body)) OVER (ORDER BY s.seq) AS bytes
+    FROM audit_sequence s JOIN audit_entries e ON e.id = s.entry_id
+    WHERE s.seq >= :begin AND s.seq < :end
+) AS sums WHERE bytes <= :bytes OR seq = :begin
+"""
 
 _STAGE = """
 INSERT INTO audit_roots (size, root, created_at) VALUES (:size, :root, :at)

@@ -4,7 +4,7 @@ Of each level of tiles it has the hashes of the unfinished tile, at most 255; an
 those that no full bundle holds yet. It grows by batches, and says which tiles that makes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from custody.audit import merkle, tiles
@@ -75,6 +75,25 @@ def _bundles(edge: Edge, new: Sequence[bytes]) -> tuple[list[tiles.Tile], tuple[
         index = first + start // tiles.WIDTH
         made.append(tiles.Tile(tiles.ENTRIES, index, len(part), tiles.bundle(part)))
     return made, tuple(row[len(row) // tiles.WIDTH * tiles.WIDTH :])
+
+
+def consistency(old: Edge, made: Iterable[tiles.Tile], new: int) -> list[bytes]:
+    """RFC 9162's proof that the edge's tree is a prefix of the one of `new` entries that it became.
+
+    `made` are the tiles which that made: with the edge's own hashes they are all that it takes.
+    Empty for an edge of nothing.
+    """
+    hashes = {(t.level, t.index): tiles.split_tile(t.data) for t in made}
+    for level, tail in enumerate(old.tails):
+        index = (old.size >> tiles.HEIGHT * level) // tiles.WIDTH
+        hashes.setdefault((level, index), list(tail))
+
+    def node(height: int, index: int) -> bytes:
+        level, above = divmod(height, tiles.HEIGHT)
+        tile, place = divmod(index << above, tiles.WIDTH)
+        return merkle.root(hashes[level, tile][place : place + (1 << above)])
+
+    return merkle.consistency_proof(node, old.size, new) if old.size else []
 
 
 def load(tree: tiles.TileFolder, size: int, entries: Sequence[bytes]) -> Edge:

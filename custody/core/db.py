@@ -63,6 +63,14 @@ class ReadSession:
     ) -> Sequence[Row[Any]]:
         return (await self.execute(statement, params)).all()
 
+    async def stream(
+        self, statement: str | Executable, params: Params | None = None
+    ) -> AsyncIterator[Row[Any]]:
+        """The rows as they come, never all in memory. Requires a snapshot or a write session."""
+        run = text(statement) if isinstance(statement, str) else statement
+        async for row in await self.connection.stream(run, params):
+            yield row
+
     async def scalar(self, statement: str | Executable, params: Params | None = None) -> Any:
         return (await self.execute(statement, params)).scalar()
 

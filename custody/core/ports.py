@@ -54,6 +54,10 @@ class SignerRefused(Exception):
         self.detail = detail
 
 
+CHECKPOINT_OLD = "checkpoint_old"
+"""The rule by which a signer wants the proof from another size: the refusal's detail is that."""
+
+
 class SignerUnavailable(Exception):
     """No answer; nothing is known to have been signed. Ask again: the answer is the same bytes."""
 
@@ -74,8 +78,15 @@ class Signer(Protocol):
         """All nonces of an address from `first_nonce` on, in order. Raises SignerUnavailable."""
         ...
 
-    async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
-        """The raw Ed25519 signature over the note body. Never two roots for one size."""
+    async def sign_checkpoint(
+        self, origin: str, size: int, root: bytes, old: int = 0, proof: Sequence[bytes] = ()
+    ) -> bytes:
+        """The raw Ed25519 signature over the note body. Never two roots for one size.
+
+        `proof` is RFC 9162's that the tree of `old` entries is a prefix of this one: of the last
+        size that was signed, which the signer knows, and says where another is meant (SignerRefused
+        with rule CHECKPOINT_OLD). The first signature needs none, nor does what was signed before.
+        """
         ...
 
     async def account_xpub(self, account_index: int) -> str:

@@ -72,10 +72,17 @@ class SignerClient:
                 return found
             first_nonce = page[-1].nonce + 1
 
-    async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+    async def sign_checkpoint(
+        self, origin: str, size: int, root: bytes, old: int = 0, proof: Sequence[bytes] = ()
+    ) -> bytes:
         """The raw 64-byte Ed25519 signature over the note body."""
         answer = await self.request(
-            "sign_checkpoint", origin=origin, size=str(size), root=root.hex()
+            "sign_checkpoint",
+            origin=origin,
+            size=str(size),
+            root=root.hex(),
+            old=str(old),
+            proof=[h.hex() for h in proof],
         )
         return bytes.fromhex(answer["signature"])
 

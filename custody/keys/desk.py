@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from chains.evm.transactions import Authorization, UnsignedTransaction, authorization_hash
+from custody.audit import merkle
 from custody.core.clock import Clock, iso_us
 from custody.core.facts import NO_FACTS
 from custody.core.governance import Address, Signature
 from custody.core.ids import format_id, parse_id
 from custody.core.intents import Delegation, Intent, IntentKind, Outcome
+from custody.core.ports import CHECKPOINT_OLD
 from custody.core.serialization import dumps_text, loads
 from custody.keys import decode
 from custody.keys.authority import PolicyBook, last_enrolment
@@ -107,9 +109,13 @@ class Desk:
             return made[-1]
         return self._cancel(account, request)
 
-    def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+    def sign_checkpoint(
+        self, origin: str, size: int, root: bytes, old: int = 0, proof: Sequence[bytes] = ()
+    ) -> bytes:
         """The log key's signature over the note body. Sizes grow; a size has one root for ever.
 
+        A larger tree has the last one that was signed as its prefix: `proof`, from size `old`. So a
+        database that came back from a backup gets no signature for another history of the log.
         A freeze does not stop it: evidence must go on when money stops.
         """
         require(origin == self._keyring.origin, "origin", "is not this log's origin")
@@ -117,12 +123,26 @@ class Desk:
         with self._store.transaction():
             known = self._store.checkpoint(origin, size)
             if known is None:
-                grows = size > self._store.checkpoint_size(origin)
-                require(grows, "checkpoint_size", "a larger checkpoint was signed before")
+                self._require_goes_on(origin, size, root, old, proof)
                 self._store.add_checkpoint(origin, size, root)
             require(known in (None, root), "checkpoint_fork", "this size has another root")
         body = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
         return self._keyring.sign_note(body.encode())
+
+    def _require_goes_on(
+        self, origin: str, size: int, root: bytes, old: int, proof: Sequence[bytes]
+    ) -> None:
+        last = self._store.checkpoint_size(origin)
+        require(size > last, "checkpoint_size", "a larger checkpoint was signed before")
+        last_root = self._store.checkpoint(origin, last)
+        if last_root is None or last == 0:  # the first, or after a tree of nothing
+            return
+        require(old == last, CHECKPOINT_OLD, str(last))
+        try:
+            merkle.verify_consistency(last, size, last_root, root, proof)
+        except merkle.ProofInvalid as error:
+            detail = f"is no continuation of the log of {last} entries that was signed: {error}"
+            raise Refusal("checkpoint_fork", detail) from error
 
     def sign_ownership(self, request: OwnershipRequest) -> bytes:
         """That an address is the entity's, in one epoch of its solvency (see `ownership.py`)."""

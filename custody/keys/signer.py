@@ -111,7 +111,9 @@ def _history(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checkpoint(desk: Desk, q: dict[str, Any]) -> dict[str, Any]:
-    signature = desk.sign_checkpoint(str(q["origin"]), int(q["size"]), bytes.fromhex(q["root"]))
+    head = str(q["origin"]), int(q["size"]), bytes.fromhex(q["root"])
+    proof = [bytes.fromhex(h) for h in q.get("proof", [])]
+    signature = desk.sign_checkpoint(*head, int(q.get("old", "0")), proof)
     return {"signature": signature.hex()}
 
 

@@ -45,7 +45,7 @@ def fields(row: Row[Any]) -> dict[str, str]:
 
     Raises Broken where an account is missing or the two have different assets.
     """
-    if row.debit_code is None or row.credit_code is None or row.asset_id != row.credit_asset_id:
+    if not has_accounts(row):
         raise Broken(f"transfer {row.id} has no two accounts of one asset")
     made = {
         "id": format_id("transfer", row.id),
@@ -64,6 +64,12 @@ def fields(row: Row[Any]) -> dict[str, str]:
         **_rare(row),
     }
     return {name: value for name, value in made.items() if value}
+
+
+def has_accounts(row: Row[Any]) -> bool:
+    """Both accounts are there, of one asset: what `fields` requires."""
+    there = row.debit_code is not None and row.credit_code is not None
+    return there and bool(row.asset_id == row.credit_asset_id)
 
 
 def _rare(row: Row[Any]) -> dict[str, str]:

@@ -4,12 +4,14 @@
 seal has: it appears with the commit, so a call that drew its numbers early and committed late is
 sealed late, and never passed over. Seals, runs, the entries and the end of the waiting are one
 commit. Of one account a later move is never sealed before an earlier one, since a call that waited
-for the locks of another drew its numbers after that one had committed.
+for the locks of another drew its numbers after that one had committed. A call whose rows are not
+what was posted waits, and after it all calls of its tenants; others do not notice.
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -31,19 +33,23 @@ ASSETS_MAX = 64
 """An entry of the log has at most 64 KiB; totals take up to 500 bytes an asset."""
 CALL = 8192
 """Numbers of one call of `ledger_post`."""
+TOLD = 10
+"""Broken calls that an error names."""
+NEAR = 64 * CALL
+"""Calls with no more numbers than that between them are read in one go."""
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('ledger.seals', 13))"
 _WAITING = """
 SELECT first_seq, transfers FROM (
     SELECT first_seq, transfers,
            sum(transfers) OVER (ORDER BY first_seq) - transfers AS before
-    FROM (SELECT * FROM unsealed_calls ORDER BY first_seq LIMIT :limit) AS oldest
+    FROM (SELECT * FROM unsealed_calls WHERE first_seq > :after ORDER BY first_seq LIMIT :limit)
+         AS oldest
 ) AS c WHERE before < :limit ORDER BY first_seq
 """
 _JOURNALS = f"""
 {journal.SELECT} FROM transfers t {journal.ACCOUNTS}
 WHERE t.seq >= :low AND t.seq < :high AND t.seq - t.seq % {CALL} = ANY(:calls)
-ORDER BY t.tenant_id, t.seq
 """
 _SEALED = "DELETE FROM unsealed_calls WHERE first_seq = ANY(:first)"
 _LAST = """
@@ -69,43 +75,117 @@ class _Head:
     start: int
 
 
-async def step(db: Database, clock: Clock, limit: int = STEP) -> int:
-    """Seal the oldest calls that wait, about `limit` transfers; how many there were.
+@dataclass(slots=True)
+class _Pass:
+    """One way through what waits: what it is past, and who has to wait because of a broken call.
 
-    Raises Broken, sealing nothing, when the rows are not what was posted.
+    A call that commits late with a lower number is for the next pass. Of a call whose rows are all
+    gone nobody knows the tenants.
     """
-    async with db.write() as s:
-        await s.execute(_LOCK)
-        calls = await s.all(_WAITING, {"limit": limit})
-        if not calls:
-            return 0
-        rows = await _journals(s, calls)
-        for tenant_id, own in itertools.groupby(rows, key=lambda row: row.tenant_id):
-            await _seal_tenant(s, tenant_id, list(own), clock)
-        first = [call.first_seq for call in calls]
-        await s.execute(
-            "DELETE FROM unsealed_calls WHERE first_seq = ANY(:first)", {"first": first}
-        )
-    return len(rows)
+
+    after: int = -1
+    tenants: set[UUID] = field(default_factory=set)
+    broken: list[str] = field(default_factory=list)
+
+    def require_whole(self) -> None:
+        """Raises Broken, once all others are sealed."""
+        if self.broken:
+            waits = (
+                ", ".join(sorted(format_id("tenant", t) for t in self.tenants)) or "nobody known"
+            )
+            raise Broken(f"not sealed: {'; '.join(self.broken[:TOLD])}; waits for that: {waits}")
+
+
+async def step(db: Database, clock: Clock, limit: int = STEP) -> int:
+    """Seal the oldest calls that wait and can be sealed, about `limit` transfers; how many.
+
+    Raises Broken, after that, when rows are not what was posted: these calls wait, and their
+    tenants' later ones.
+    """
+    now = _Pass()
+    count = await _next(db, clock, limit, now)
+    now.require_whole()
+    return count
 
 
 async def run_all(db: Database, clock: Clock) -> int:
-    """Seal everything that waits now."""
-    total = 0
-    while count := await step(db, clock):
+    """Seal everything that waits now. Raises what `step` does."""
+    now, total = _Pass(), 0
+    while count := await _next(db, clock, STEP, now):
         total += count
+    now.require_whole()
     return total
 
 
-async def _journals(s: ReadSession, calls: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
-    """All transfers of the calls, by tenant and in the order of posting."""
-    first = [call.first_seq for call in calls]
-    bounds = {"low": first[0], "high": first[-1] + CALL, "calls": first}
-    rows = await s.all(_JOURNALS, bounds)
-    posted = sum(call.transfers for call in calls)
-    if len(rows) != posted:
-        raise Broken(f"{posted} transfers were posted, and {len(rows)} are there")
+async def _next(db: Database, clock: Clock, limit: int, now: _Pass) -> int:
+    """One commit; 0 when the pass is at its end."""
+    async with db.write() as s:
+        await s.execute(_LOCK)
+        while calls := await s.all(_WAITING, {"limit": limit, "after": now.after}):
+            now.after = calls[-1].first_seq
+            whole = _whole(calls, await _journals(s, calls), now)
+            if whole:
+                return await _seal_calls(s, whole, clock)
+    return 0
+
+
+def _whole(
+    calls: Sequence[Row[Any]], rows: Sequence[Row[Any]], now: _Pass
+) -> dict[int, list[Row[Any]]]:
+    """First number -> transfers of each call that can be sealed; what cannot is noted in `now`."""
+    of_call: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        of_call[row.seq - row.seq % CALL].append(row)
+    whole = {}
+    for call in calls:
+        found = of_call[call.first_seq]
+        tenants = {row.tenant_id for row in found}
+        fault = _fault(call, found)
+        if fault:
+            now.broken.append(f"call {call.first_seq}: {fault}")
+        if fault or tenants & now.tenants:
+            now.tenants |= tenants
+        else:
+            whole[call.first_seq] = found
+    return whole
+
+
+def _fault(call: Row[Any], rows: Sequence[Row[Any]]) -> str:
+    """In which way the rows are not what was posted; empty if they are."""
+    if len(rows) != call.transfers:
+        return f"{call.transfers} transfers were posted, and {len(rows)} are there"
+    lost = [str(row.id) for row in rows if not journal.has_accounts(row)]
+    return f"transfer {lost[0]} has no two accounts of one asset" if lost else ""
+
+
+async def _seal_calls(s: WriteSession, whole: dict[int, list[Row[Any]]], clock: Clock) -> int:
+    rows = list(itertools.chain.from_iterable(whole.values()))
+    rows.sort(key=lambda row: (row.tenant_id, row.seq))
+    for tenant_id, own in itertools.groupby(rows, key=lambda row: row.tenant_id):
+        await _seal_tenant(s, tenant_id, list(own), clock)
+    await s.execute(_SEALED, {"first": list(whole)})
+    return len(rows)
+
+
+async def _journals(s: ReadSession, calls: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """All transfers of the calls. Who waits since long ago costs no look at all that came since."""
+    rows: list[Row[Any]] = []
+    for part in _spans([call.first_seq for call in calls]):
+        bounds = {"low": part[0], "high": part[-1] + CALL, "calls": part}
+        rows += await s.all(_JOURNALS, bounds)
     return rows
+
+
+def _spans(first: Sequence[int]) -> Iterator[list[int]]:
+    """Ascending numbers in parts where they are near each other."""
+    part: list[int] = []
+    for number in first:
+        if part and number - part[-1] > NEAR:
+            yield part
+            part = []
+        part.append(number)
+    if part:
+        yield part
 
 
 async def _seal_tenant(

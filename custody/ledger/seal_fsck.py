@@ -2,11 +2,10 @@
 
 Whoever changed a sealed transfer, an account's code, a seal or a run, and in how many tables, is
 found as long as the log stands, which has an fsck of its own (`custody/assurance/fsck.py`). Reads
-everything; run it in one snapshot.
+everything, and holds one seal of it; run it in one snapshot.
 """
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -86,14 +85,23 @@ async def check(s: ReadSession) -> list[Break]:
         for rule, query in RULES.items()
         for row in await s.all(f"{query} ORDER BY subject, detail")
     ]
-    rows = await s.all(_SEALED)
-    of_seal = {
-        key: list(group)
-        for key, group in itertools.groupby(rows, key=lambda row: (row.tenant_id, row.number))
-    }
-    for seal in await s.all(_SEALS):
-        breaks += _check_seal(seal, of_seal.get((seal.tenant_id, seal.number), []))
+    async for seal, rows in _seals(s):
+        breaks += _check_seal(seal, rows)
     return breaks
+
+
+async def _seals(s: ReadSession) -> AsyncIterator[tuple[Row[Any], list[Row[Any]]]]:
+    """Each seal with its transfers, one at a time: two streams in one order, side by side."""
+    sealed = s.stream(_SEALED)
+    row = await anext(sealed, None)
+    async for seal in s.stream(_SEALS):
+        own = (seal.tenant_id, seal.number)
+        rows = []
+        while row is not None and (key := (row.tenant_id, row.number)) <= own:
+            if key == own:
+                rows.append(row)
+            row = await anext(sealed, None)
+        yield seal, rows
 
 
 def _check_seal(seal: Row[Any], rows: Sequence[Row[Any]]) -> list[Break]:

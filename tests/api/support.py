@@ -70,7 +70,9 @@ class FakeSigner:
     async def history(self, chain_id: int, sender: str, first_nonce: int) -> list[SignerEntry]:
         return []
 
-    async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+    async def sign_checkpoint(
+        self, origin: str, size: int, root: bytes, old: int = 0, proof: Sequence[bytes] = ()
+    ) -> bytes:
         return self._key.sign(TreeHead(origin, size, root).text().encode())
 
     async def account_xpub(self, account_index: int) -> str:

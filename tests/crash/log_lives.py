@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,10 +101,12 @@ class NotedSigner(LogSigner):
         self._fd = os.open(site.signed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._point = point
 
-    async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+    async def sign_checkpoint(
+        self, origin: str, size: int, root: bytes, old: int = 0, proof: Sequence[bytes] = ()
+    ) -> bytes:
         self._point()
         os.write(self._fd, f"{size} {root.hex()}\n".encode())
-        signature = await super().sign_checkpoint(origin, size, root)
+        signature = await super().sign_checkpoint(origin, size, root, old, proof)
         self._point()
         return signature
 

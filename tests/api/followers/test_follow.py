@@ -59,6 +59,26 @@ async def test_only_what_is_signed_is_told(database: Database, tmp_path: Path) -
     assert wire.got == [0, 1, 2]
 
 
+async def test_a_look_that_finds_nothing_writes_nothing(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire, events = Wire(), TenantEvents()
+    await add(database, 2)
+
+    def refuse(_: Database) -> None:
+        raise AssertionError("a write transaction")
+
+    for _ in range(2):  # before anything is signed, and when all has been told
+        with monkeypatch.context() as patched:
+            patched.setattr(Database, "write", refuse)
+            assert await follow.send_once(database, wire, CLOCK) == 0
+            assert await follow.record_once(database, events, CLOCK) == 0
+        await sign_log(database, LogSigner(), tmp_path)
+        while await follow.send_once(database, wire, CLOCK):
+            assert await follow.record_once(database, events, CLOCK) == 2
+    assert wire.got == [0, 1]
+
+
 async def test_a_sender_that_breaks_sends_again_with_the_same_numbers(
     database: Database, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Entries that the tests of the log write, and a signer that holds a key of the test's own."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,19 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from custody.audit import checkpoint, log, note, sequence
+from custody.audit import checkpoint, log, merkle, note, sequence
 from custody.audit.checkpoint import Checkpoint
 from custody.core.clock import FixedClock
 from custody.core.db import Database
 from custody.core.ids import format_id, new_uuid7
 from custody.core.intents import Intent
-from custody.core.ports import Fees, SignedTransaction, SignerEntry
+from custody.core.ports import (
+    CHECKPOINT_OLD,
+    Fees,
+    SignedTransaction,
+    SignerEntry,
+    SignerRefused,
+)
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 TENANT = UUID("01900000-0000-7000-8000-000000000001")
@@ -32,7 +39,8 @@ async def add(database: Database, count: int, tenant: UUID = TENANT) -> None:
 
 
 class LogSigner:
-    """Signs checkpoints like the signer's process does: never two roots for one size."""
+    """Signs checkpoints like the signer's process does: never two roots for one size, and each
+    after a proof that it goes on from the last."""
 
     def __init__(self, seed: bytes = b"\x07" * 32) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
@@ -45,7 +53,13 @@ class LogSigner:
     async def history(self, chain_id: int, sender: str, first_nonce: int) -> list[SignerEntry]:
         return []
 
-    async def sign_checkpoint(self, origin: str, size: int, root: bytes) -> bytes:
+    async def sign_checkpoint(
+        self, origin: str, size: int, root: bytes, old: int = 0, proof: Sequence[bytes] = ()
+    ) -> bytes:
+        if size not in self.signed and (last := max(self.signed, default=0)):
+            if old != last:
+                raise SignerRefused(CHECKPOINT_OLD, str(last))
+            merkle.verify_consistency(last, size, self.signed[last], root, proof)
         assert self.signed.setdefault(size, root) == root, "two roots for one size"
         return self._key.sign(note.TreeHead(origin, size, root).text().encode())
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from custody.audit import checkpoint, merkle, note, proof, tiles, verify
+from custody.audit import checkpoint, merkle, note, proof, sequence, tiles, verify
 from custody.core.clock import FixedClock
 from custody.core.db import Database
 from custody.core.errors import Broken
@@ -203,7 +203,7 @@ async def test_the_published_checkpoint_never_goes_back(database: Database, tmp_
     assert (tmp_path / "checkpoint").read_text() == second
     # A newer one that this database does not know of: it was restored, or the file is forged.
     head = note.TreeHead(signer.key.name, 9, b"\x09" * 32)
-    signature = await signer.sign_checkpoint(head.origin, head.size, head.root)
+    signature = await LogSigner().sign_checkpoint(head.origin, head.size, head.root)
     strange = note.encode(head.text(), signer.key, signature)
     (tmp_path / "checkpoint").write_text(strange)
     with pytest.raises(Broken, match="size 9 is not in the database"):
@@ -229,6 +229,59 @@ async def test_a_long_backlog_is_published_in_batches(database: Database, tmp_pa
     await add(database, 2_300)
     assert await log_writer(database, signer, tmp_path).run() == 2_300
     assert set(signer.signed) == {1_000, 2_000, 2_300}
+
+
+async def test_a_run_ends_under_steady_load(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who triggers it looks at its lease, and whether it shall stop, in between."""
+    steps = 0
+
+    async def full(_: checkpoint.LogWriter) -> int:
+        nonlocal steps
+        steps += 1
+        assert steps <= 100
+        return sequence.BATCH
+
+    monkeypatch.setattr(checkpoint.LogWriter, "step", full)
+    assert await log_writer(database, LogSigner(), tmp_path).run() == steps * sequence.BATCH
+
+
+async def test_a_backlog_of_large_entries_is_read_in_parts(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many bytes at a time, whole tiles of them; also where the folder is made again."""
+    signer, read = LogSigner(), list[int]()
+    await add(database, 1_000)
+    await sequence.run_all(database)
+    async with database.read() as s:
+        one = await s.scalar("SELECT max(length(body)) FROM audit_entries")
+    monkeypatch.setattr(checkpoint, "INTEGRATE_BYTES", 600 * one)
+    real = checkpoint.LogWriter._rows
+
+    async def watched(self: checkpoint.LogWriter, begin: int, end: int) -> Any:
+        read.append(end - begin)
+        return await real(self, begin, end)
+
+    monkeypatch.setattr(checkpoint.LogWriter, "_rows", watched)
+    writer = log_writer(database, signer, tmp_path / "a")
+    assert [await writer.step() for _ in range(3)] == [512, 488, 0]
+    read.clear()
+    writer = log_writer(database, signer, tmp_path / "b")
+    monkeypatch.setattr(checkpoint, "INTEGRATE_BYTES", 300 * one)
+    await writer.step()
+    assert read == [232, 256, 256, 256, 232]  # first the unfinished tile, which is not there
+    assert tiles.TileFolder(tmp_path / "b").root(1_000) == signer.signed[1_000]
+
+
+async def test_an_entry_larger_than_all_goes_alone(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "INTEGRATE_BYTES", 1)
+    await add(database, 2)
+    await sequence.run_all(database)
+    writer = log_writer(database, LogSigner(), tmp_path)
+    assert [await writer.step() for _ in range(3)] == [1, 1, 0]
 
 
 async def test_a_lost_folder_is_made_again(database: Database, tmp_path: Path) -> None:

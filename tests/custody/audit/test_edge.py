@@ -116,3 +116,23 @@ def test_the_folder_has_one_writer(tmp_path: Path) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(fd)
+
+
+@pytest.mark.parametrize("old", [1, 2, 3, 127, 128, 255, 256, 257, 511, 512, 700, 1_024])
+def test_an_edge_proves_that_it_only_grew(old: int) -> None:
+    at, _ = grown([old])
+    for more in (1, 2, 3, 60, 255, 256, 257, 800):
+        bigger, made = at.grow(ENTRIES[old : old + more], LEAVES[old : old + more])
+        proof = edge.consistency(at, made, old + more)
+        assert proof == merkle.consistency_proof(merkle.nodes_of(LEAVES), old, old + more)
+        merkle.verify_consistency(old, old + more, at.root(), bigger.root(), proof)
+    assert edge.consistency(Edge(), [], 5) == []
+
+
+@pytest.mark.parametrize("old", [65_279, 65_535, 65_536, 65_700])
+def test_an_edge_of_three_levels_proves_it_too(old: int) -> None:
+    leaves = merkle.leaf_hashes(str(k).encode() for k in range(67_000))
+    at, _ = Edge().grow([b""] * old, leaves[:old])
+    bigger, made = at.grow([b""] * 1_000, leaves[old : old + 1_000])
+    proof = edge.consistency(at, made, old + 1_000)
+    merkle.verify_consistency(old, old + 1_000, at.root(), bigger.root(), proof)

@@ -4,9 +4,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from custody.audit import merkle
 from custody.core.ids import IntentId, new_uuid7
 from custody.core.intents import IntentKind
 from custody.core.money import AssetId
@@ -121,6 +123,33 @@ def test_two_roots_for_one_size(world: VaultWorld, desk: Desk) -> None:
     with pytest.raises(Refusal, match="checkpoint_unknown"):
         desk.sign(world.request(world.anchor(5, b"b" * 32)))
     assert desk.sign(world.request(world.anchor(5, b"a" * 32))).raw
+
+
+def test_a_checkpoint_goes_on_from_the_last_one(world: VaultWorld, desk: Desk) -> None:
+    """Property 54: as many entries more of another history get no signature, nor does a proof from
+    another size; what was signed is signed again without one, after a restart, too."""
+    origin = world.made.log_vkey.split("+")[0]
+    hashes = [bytes([i]) * 32 for i in range(9)]
+    node, fork = merkle.nodes_of(hashes), merkle.nodes_of([*hashes[:2], *hashes[3:]])
+    proof = merkle.consistency_proof(node, 5, 9)
+    assert desk.sign_checkpoint(origin, 5, merkle.root(hashes[:5]))
+    desk = world.open()
+    forked = merkle.root([*hashes[:2], *hashes[3:]])
+    refused: list[tuple[tuple[Any, ...], str]] = [
+        ((9, merkle.root(hashes)), "checkpoint_old"),
+        ((9, merkle.root(hashes), 4, merkle.consistency_proof(node, 4, 9)), "checkpoint_old"),
+        ((9, merkle.root(hashes), 5, proof[:-1]), "checkpoint_fork"),
+        ((8, forked, 5, merkle.consistency_proof(fork, 5, 8)), "checkpoint_fork"),
+    ]
+    for asked, rule in refused:
+        with pytest.raises(Refusal) as caught:
+            desk.sign_checkpoint(origin, *asked)
+        assert caught.value.rule == rule
+    with pytest.raises(Refusal, match="checkpoint_old: 5"):
+        desk.sign_checkpoint(origin, 9, merkle.root(hashes))
+    signature = desk.sign_checkpoint(origin, 9, merkle.root(hashes), 5, proof)
+    assert desk.sign_checkpoint(origin, 9, merkle.root(hashes)) == signature
+    assert desk.sign_checkpoint(origin, 5, merkle.root(hashes[:5]))
 
 
 def test_freeze_stops_signing_and_only_a_person_lifts_it(world: VaultWorld, desk: Desk) -> None:

@@ -1,12 +1,15 @@
 """Fsck finds what a superuser changed of what is sealed, however many tables were made to agree."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import Row
 
-from custody.core.db import Database
+from custody.core.db import Database, ReadSession
 from custody.core.errors import Broken
-from custody.ledger import fsck, seal, seal_fsck
+from custody.core.ids import format_id
+from custody.ledger import fsck, postings, seal, seal_fsck
 from tests.custody.ledger.test_seals import CLOCK, entries_of, found_by_fsck, pay, seal_all
 from tests.fixtures.ledger import Books
 
@@ -135,6 +138,112 @@ async def test_nothing_is_sealed_over_books_with_a_hole(
         await seal.step(database, CLOCK)
     assert await entries_of(database, books.tenant) == sealed
     assert {rule for rule, _ in await found_by_fsck(database)} == {"unsealed_calls"}
+
+
+async def test_holds_no_more_than_a_seal(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = await opened(database)
+    await books.post(books.transfer("cash", "ann", 100))
+    monkeypatch.setattr(seal, "SEAL_MAX", 10)
+    await pay(books, 99)
+    await seal_all(database)
+    real, most = ReadSession.all, 0
+
+    async def watched(self: ReadSession, *args: Any, **more: Any) -> Any:
+        nonlocal most
+        rows = await real(self, *args, **more)
+        most = max(most, len(rows))
+        return rows
+
+    monkeypatch.setattr(ReadSession, "all", watched)
+    checked: list[int] = []
+    real_check = seal_fsck._check_seal
+
+    def counted(of: Row[Any], rows: Sequence[Row[Any]]) -> list[fsck.Break]:
+        checked.append(len(rows))
+        return real_check(of, rows)
+
+    monkeypatch.setattr(seal_fsck, "_check_seal", counted)
+    async with database.snapshot() as s:
+        assert await seal_fsck.check(s) == []
+    assert (checked, most) == ([10] * 10, 0)
+
+
+async def opened(database: Database) -> Books:
+    books = Books(database)
+    await books.open("cash", "asset")
+    for name in ("ann", "bob"):
+        await books.open(name, "liability")
+    return books
+
+
+async def tamper(owner_database: Database, sql: str, **params: Any) -> None:
+    async with owner_database.write() as s:
+        await s.execute("ALTER TABLE transfers DISABLE TRIGGER ALL")
+        assert (await s.execute(sql, params)).rowcount == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("DELETE FROM transfers WHERE id = :id", "2 transfers were posted, and 1 are there"),
+        (
+            "UPDATE transfers SET debit_account_id = gen_random_uuid() WHERE id = :id",
+            "has no two accounts of one asset",
+        ),
+    ],
+)
+async def test_one_broken_call_stops_only_its_tenants(
+    database: Database, owner_database: Database, sql: str, told: str
+) -> None:
+    """Their later calls wait, also one that is another tenant's as well; all others are sealed,
+    and each run says what waits."""
+    bad, good, mixed = [await opened(database) for _ in range(3)]
+    for books in (bad, good, mixed):
+        await books.post(books.transfer("cash", "ann", 100))
+    first, lost = bad.transfer("ann", "bob", 1), bad.transfer("ann", "bob", 2)
+    await bad.post(first, lost)
+    await pay(good, 2)
+    await bad.post(bad.transfer("ann", "bob", 3), mixed.transfer("ann", "bob", 3))
+    await pay(mixed, 1)
+    await pay(good, 1)
+    await postings.follow_all(database)
+    await tamper(owner_database, sql, id=lost.id)
+    for _ in range(2):
+        with pytest.raises(Broken, match=told) as caught:
+            await seal.run_all(database, CLOCK)
+        for books, waits in ((bad, True), (mixed, True), (good, False)):
+            assert (format_id("tenant", books.tenant) in str(caught.value)) is waits
+        await pay(good, 1)
+        await postings.follow_all(database)
+    sealed = [
+        sum(int(e["count"]) for e in await entries_of(database, books.tenant))
+        for books in (bad, mixed, good)
+    ]
+    assert sealed == [1, 1, 5]
+
+
+async def test_what_waits_in_front_takes_no_place(
+    database: Database, owner_database: Database
+) -> None:
+    """More calls behind a broken one than a step takes."""
+    bad, good = [await opened(database) for _ in range(2)]
+    lost = bad.transfer("cash", "ann", 100)
+    await bad.post(lost, bad.transfer("cash", "ann", 100))
+    await pay(bad, 7)
+    await good.post(good.transfer("cash", "ann", 100))
+    await postings.follow_all(database)
+    await tamper(owner_database, "DELETE FROM transfers WHERE id = :id", id=lost.id)
+    with pytest.raises(Broken, match="not sealed"):
+        await seal.step(database, CLOCK, limit=2)
+    assert len(await entries_of(database, good.tenant)) == 1
+
+
+def test_calls_that_are_far_apart_are_read_apart() -> None:
+    call, far = seal.CALL, 10 * seal.NEAR
+    assert list(seal._spans([])) == []
+    assert list(seal._spans([0, call, far, far + 9 * call])) == [[0, call], [far, far + 9 * call]]
 
 
 async def _story(books: Books) -> dict[str, Any]:
