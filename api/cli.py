@@ -14,7 +14,7 @@ from api.commands import keks as kek_commands
 from api.commands import owners as owner_commands
 from api.commands import people as people_commands
 from api.commands import policy as policy_commands
-from custody.core.errors import MoorageError
+from custody.core.errors import InvalidInput, MoorageError
 from custody.core.settings import Settings
 
 app = typer.Typer(
@@ -272,9 +272,9 @@ def backtest(
     ] = Path("../shared/rates"),
     amount: Annotated[list[int] | None, typer.Option(help="USD; once an amount")] = None,
     chart: Annotated[Path | None, typer.Option(help="draw wealth over time, SVG")] = None,
-    simple_rates: Annotated[
-        bool, typer.Option("--simple-rates", help="read the rates of a CSV as simple ones")
-    ] = False,
+    rates: Annotated[
+        str | None, typer.Option(help="what the rates of a CSV are: simple or effective")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="as one object")] = False,
 ) -> None:
     """Walk the router's strategy through past rates, net of costs, against simple rules.
@@ -286,7 +286,9 @@ def backtest(
     from router.backtest import report
 
     amounts = amount or command.AMOUNTS_USD
-    found = command.run(panel, data, policy, amounts, chart, simple=simple_rates)
+    if rates is not None and rates not in command.READINGS:
+        raise InvalidInput("rates", f"must be one of: {', '.join(command.READINGS)}", rates)
+    found = command.run(panel, data, policy, amounts, chart, [rates] if rates else ())
     typer.echo(json.dumps(found) if as_json else command.as_text(found))
     raise typer.Exit(int(report.missed(found["measures"])))
 

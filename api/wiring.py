@@ -12,6 +12,8 @@ import orjson
 from api import prices
 from api.deps import Deps
 from api.embedded import database_urls
+from api.followers import follow
+from api.followers.tenant_events import TenantEvents
 from api.worker import Job
 from chains.errors import ChainError
 from chains.evm.client import EvmClient
@@ -20,7 +22,7 @@ from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, reco
 from custody.assurance.anchor_effects import AnchorEffects
 from custody.assurance.solvency import epochs as solvency
 from custody.assurance.solvency.deps import Rules, SolvencyDeps
-from custody.audit import checkpoint, sequence
+from custody.audit.checkpoint import LogWriter
 from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
 from custody.core.clock import SystemClock
@@ -37,7 +39,7 @@ from custody.deposits.sweeping import job as sweeping
 from custody.deposits.sweeping import rules as sweep_rules
 from custody.deposits.sweeping.effects import GasEffects, SweepEffects
 from custody.keys.client import SignerClient
-from custody.ledger import holds, postings
+from custody.ledger import holds, postings, seal
 from custody.parties import tenants
 from custody.policy import changes, destinations, price_sources
 from custody.settlement import confirm, outbound, replace, simulate, standstill
@@ -68,6 +70,8 @@ from router.venues.cefi.port import Earn
 logger = logging.getLogger(__name__)
 
 SLOW_MS = 2_000
+LOG_MS = 50
+"""Between two batches of the audit log that are not full."""
 RECONCILE_MS = 15_000
 PRICES_MS = 15_000
 """Well within the age that a price may have."""
@@ -256,6 +260,7 @@ def jobs(p: Parts) -> list[Job]:
     settlement = settlement_deps(p)
     withdrawals, router = p.withdrawals, p.router
     feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
+    writer = LogWriter(p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock)
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
         Job("settlement.standstill", lambda: _compare(p, settlement), every),
@@ -270,6 +275,8 @@ def jobs(p: Parts) -> list[Job]:
         Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
+        Job("ledger.seals", lambda: seal.run_all(p.db, p.clock), SLOW_MS),
+        Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
         Job("router.rebalance", lambda: rebalance.step(router), 2 * every),
@@ -279,10 +286,9 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.departures", lambda: departures.step(router), SLOW_MS),
         Job("router.flags", lambda: flags.step(router), RECONCILE_MS),
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
-        Job("audit.sequence", lambda: sequence.run_all(p.db), every),
+        Job("audit.log", writer.run, every, pace_ms=LOG_MS),
         *_anchor_jobs(p),
         Job("assurance.solvency", lambda: _prove_solvency(p), SLOW_MS),
-        Job("audit.checkpoint", lambda: _checkpoint(p), 2 * every),
     ]
     return listed
 
@@ -320,15 +326,13 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
     return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
 
 
+async def _number_events(p: Parts) -> int:
+    return await follow.record_all(p.db, TenantEvents(), p.clock)
+
+
 async def _expire_holds(p: Parts) -> int:
     async with p.db.write() as s:
         return await holds.expire_due(s, p.clock.now())
-
-
-async def _checkpoint(p: Parts) -> object:
-    return await checkpoint.sign_once(
-        p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock
-    )
 
 
 async def _reconcile(p: Parts, chain_id: int) -> None:

@@ -210,6 +210,35 @@ async def posted(s: ReadSession, item: Pool, code: str, asset: AssetId | None = 
     return 0 if found is None else balances.balance_of(found).posted
 
 
+async def in_flight_of(s: ReadSession, pool_id: PoolId) -> int:
+    """Between the guard and an exchange, either way."""
+    amount = await s.scalar(
+        "SELECT coalesce(sum(amount), 0) FROM legs WHERE pool_id = :pool"
+        " AND ((action = 'enter' AND state = 'released')"
+        "   OR (action = 'exit' AND state = 'arriving'))",
+        {"pool": pool_id},
+    )
+    return int(amount)
+
+
+async def unfunded(s: ReadSession, pool_id: PoolId) -> int:
+    """Opted in and not in the guard yet."""
+    amount = await s.scalar(
+        "SELECT coalesce(sum(amount), 0) FROM pool_fundings WHERE pool_id = :pool"
+        " AND state <> 'funded'",
+        {"pool": pool_id},
+    )
+    return int(amount)
+
+
+async def inside(s: ReadSession, item: Pool) -> int:
+    """All that is of the pool, wherever it lies: holders' and the operator's."""
+    there = await posted(s, item, chart.guard(item.id))
+    for row in await venues(s, item.id):
+        there += await posted(s, item, venue_code(row))
+    return there + await in_flight_of(s, item.id) + await unfunded(s, item.id)
+
+
 async def totals(s: ReadSession, item: Pool) -> Totals:
     assets_ = await posted(s, item, chart.pool(item.id))
     shares = -await posted(s, item, chart.pool_shares(item.id), item.share_asset)

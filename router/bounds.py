@@ -50,13 +50,16 @@ def bounds_of(problem: AllocationInput) -> Bounds:
     total = max(problem.idle + sum(v.position for v in venues) - problem.reserved, 0)
     buffer = share_up(total, problem.limits.buffer_share_wad)
     rooms = tuple(_room(v, problem.limits, total) for v in venues)
+    limits = _caps(problem, total, buffer)
+    if any(v.exit_dear for v in venues):
+        rooms = _only_demanded(problem, rooms, limits)
     items = tuple(
         Item(v.curve, options(v, room, problem)) for v, room in zip(venues, rooms, strict=True)
     )
     least = [item.options[0].lo for item in items]
     caps = tuple(
         NamedCap(name, Cap(members, max(room, sum(least[i] for i in members))), room)
-        for name, members, room in _caps(problem, total, buffer)
+        for name, members, room in limits
         if members
     )
     of: list[list[int]] = [[] for _ in venues]
@@ -145,9 +148,46 @@ def _room(venue: VenueInput, limits: Limits, total: int) -> Room:
         choices.append((venue.position + venue.capacity, "capacity"))
     if venue.refusal:
         choices.append((venue.position, "refusal"))
+    if venue.enter_dear:
+        choices.append((venue.position, "cost"))
     hi, name = min(choices, key=lambda c: c[0])
     lo = venue.position - min(venue.withdrawable, venue.position)
     return Room(lo, max(hi, lo), name if hi >= lo else "stuck")
+
+
+Limit = tuple[str, tuple[int, ...], int]
+"""A limit's name, the venues under it, and what they may hold together."""
+
+
+def _only_demanded(
+    problem: AllocationInput, rooms: Sequence[Room], limits: Sequence[Limit]
+) -> tuple[Room, ...]:
+    """The rooms, with no more to leave a venue that is dear to leave than some limit demands: what
+    is over it comes first from what earns least. Never less than a ticket, which is the least that
+    can leave."""
+    venues, ticket = problem.venues, problem.rule.ticket
+    leaving = [max(v.position - room.hi, 0) for v, room in zip(venues, rooms, strict=True)]
+    for _, members, most in limits:
+        over = sum(venues[i].position for i in members) - most
+        dear = [i for i in members if venues[i].exit_dear]
+        for i in sorted(
+            dear, key=lambda i: (marginal_down(venues[i].curve, venues[i].position), i)
+        ):
+            if over <= 0:
+                break
+            part = min(max(over, ticket), venues[i].position - rooms[i].lo)
+            leaving[i], over = max(leaving[i], part), over - part
+    return tuple(
+        _kept(v, room, out) if v.exit_dear else room
+        for v, room, out in zip(venues, rooms, leaving, strict=True)
+    )
+
+
+def _kept(venue: VenueInput, room: Room, leaving: int) -> Room:
+    """The room without what need not leave. What it would leave below the least size goes whole."""
+    lo = max(room.lo, venue.position - leaving)
+    too_small = leaving > 0 and room.lo <= lo < venue.size_min
+    return room if too_small else replace(room, lo=lo)
 
 
 def options(venue: VenueInput, room: Room, problem: AllocationInput) -> tuple[Option, ...]:
@@ -186,9 +226,7 @@ def _yearly(cost: int, problem: AllocationInput) -> int:
     return -(-cost * YEAR_S * RAY // problem.rule.horizon_s)
 
 
-def _caps(
-    problem: AllocationInput, total: int, buffer: int
-) -> list[tuple[str, tuple[int, ...], int]]:
+def _caps(problem: AllocationInput, total: int, buffer: int) -> list[Limit]:
     venues, limits = problem.venues, problem.limits
     found = [("liquidity_buffer", tuple(range(len(venues))), total - buffer)]
     for tier, share in limits.tiers.items():

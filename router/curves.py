@@ -8,9 +8,8 @@ A curve splits 0..hi into ranges on each of which income is concave or convex in
 curve are in `stated_curves.py` (what a venue states) and `lending_curves.py` (what borrowers pay).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 RAY = 10**27
 YEAR_S = 31_536_000
@@ -24,8 +23,7 @@ class Shape(StrEnum):
     CONVEX = "convex"
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """The integers lo..hi, and how income bends between them."""
 
     lo: int
@@ -33,8 +31,7 @@ class Range:
     shape: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """income(x) = const + x * (a + b/S + c/S^2) with S = supply + x, for x up to `hi`.
 
     Every curve is a chain of these, exactly but for `Queued`; `hi` of None is without end. All are

@@ -21,7 +21,7 @@ from custody.core.intents import Intent, IntentKind
 from custody.ledger import chart
 from custody.ledger.posting import post_or_raise
 from custody.settlement.effects import Effects
-from router import books, journals, legs, realised, recall, venue_exits
+from router import books, income, journals, legs, realised, recall, venue_exits
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.funding import FundEffects
@@ -55,7 +55,8 @@ class GuardEffects:
     async def on_final(self, s: WriteSession, intent: Intent, receipt: Receipt) -> None:
         leg = await legs.by_intent(s, intent.id)
         if leg is None:
-            await recall.on_released(s, self._deps, intent, receipt)
+            if not await income.on_final(s, intent, receipt, at=self._deps.clock.now()):
+                await recall.on_released(s, self._deps, intent, receipt)
             return
         pool = await books.pool(s, leg.tenant_id, leg.pool_id, lock=True)
         row = await books.venue(s, leg.pool_id, leg.venue_id)
@@ -77,7 +78,8 @@ class GuardEffects:
         leg = await legs.by_intent(s, intent.id)
         now = self._deps.clock.now()
         if leg is None:
-            await recall.on_release_failed(s, intent, reason, at=now)
+            if not await income.on_failed(s, intent, reason, at=now):
+                await recall.on_release_failed(s, intent, reason, at=now)
             return
         if intent.kind is IntentKind.CLAIM:
             await legs.advance(s, leg, LegState.QUEUED, at=now, reason=reason[:500])

@@ -7,8 +7,8 @@ inside one, but a relaxation can.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from router.curves import RAY, Rational, Shape
 from router.pieces import Piece
@@ -19,8 +19,7 @@ JUMP = 1e-12
 """Pieces that differ by more where they touch (all incomes are near one) do not join."""
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """Scaled: const + x * (a + b/S + c/S^2) with S = supply + x."""
 
     const: float
@@ -39,14 +38,21 @@ class Form:
         return self.a + (self.b * self.supply + twist) / (size * size)
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """From x0 to x1 (base units) along a piece, or along a chord where `piece` is None."""
 
     x0: int
     x1: int
     form: Form
     piece: Piece | None
+
+
+class Envelope(NamedTuple):
+    """Each piece's own income, and the segments of the least concave one above them all: ascending
+    from the least amount of the pieces to the largest, with slopes that fall all the way."""
+
+    forms: tuple[Form, ...]
+    segments: tuple[Segment, ...]
 
 
 def form_of(piece: Piece, unit: int) -> Form:
@@ -65,21 +71,25 @@ def _ratio(value: Rational, by: int) -> float:
     return value[0] / (value[1] * by)
 
 
-def envelope(pieces: Sequence[Piece], unit: int) -> tuple[Segment, ...]:
-    """Ascending from the least amount of the pieces to the largest; slopes fall all the way."""
-    forms = [form_of(p, unit) for p in pieces]
+def envelope(pieces: Sequence[Piece], unit: int) -> Envelope:
+    forms = tuple([form_of(p, unit) for p in pieces])
     if _falls(pieces, forms, unit):
-        return tuple(
-            Segment(p.lo if n == 0 else pieces[n - 1].hi, p.hi, form, p)
-            for n, (p, form) in enumerate(zip(pieces, forms, strict=True))
-            if p.lo < p.hi
-        )
-    return _joined(_hull(_points(pieces, forms, unit)), forms, pieces)
+        return Envelope(forms, _end_to_end(pieces, forms))
+    return Envelope(forms, _joined(_hull(_points(pieces, forms, unit)), forms, pieces))
+
+
+def _end_to_end(pieces: Sequence[Piece], forms: Sequence[Form]) -> tuple[Segment, ...]:
+    found, begin = [], pieces[0].lo
+    for piece, form in zip(pieces, forms, strict=True):
+        if piece.lo < piece.hi:
+            found.append(Segment(begin, piece.hi, form, piece))
+        begin = piece.hi
+    return tuple(found)
 
 
 def _falls(pieces: Sequence[Piece], forms: Sequence[Form], unit: int) -> bool:
     """Whether the pieces are one concave income as they are."""
-    if any(p.shape is Shape.CONVEX for p in pieces):
+    if Shape.CONVEX in [p.shape for p in pieces]:
         return False
     for n, (p, q) in enumerate(pairwise(pieces)):
         if q.lo != p.hi + 1 or q.cost_ray != p.cost_ray:
@@ -91,8 +101,7 @@ def _falls(pieces: Sequence[Piece], forms: Sequence[Form], unit: int) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(NamedTuple):
     amount: int
     x: float
     value: float

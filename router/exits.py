@@ -38,6 +38,14 @@ _RESTS = (
     " AND withdrawal_id IS NULL AND shares < hold_shares AND due_at <= :at"
 )
 """What is left of exits of which a part is on its way: they keep their turn meanwhile."""
+_LEAVING = (
+    "SELECT id, customer_id, CASE WHEN withdrawal_id IS NULL THEN hold_shares - shares ELSE 0 END"
+    " AS hold_shares, CAST(NULL AS uuid) AS withdrawal_id, state, 0 AS set_aside, paid, amount,"
+    " due_at, created_at, true AS held FROM redemptions"
+    " WHERE pool_id = :pool AND state = 'releasing'"
+)
+"""Exits of which something is on its way, with the shares that wait on: none of a withdrawal,
+which is paid whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One exit as its holder sees it. `amount` is what it is worth now, less the exit's fee.
+    """One exit as its holder sees it. `amount` is what its shares that wait are worth now, less
+    the exit's fee; `on_its_way` has left the queue and is not paid yet.
 
     `before` is what exits of earlier days still lack, which all comes first; `together` what those
     of its own day lack, which money then comes to in proportion. `position` counts from 1.
@@ -65,6 +74,7 @@ class Waiting:
     amount: int
     fee: int
     set_aside: int
+    on_its_way: int
     paid: int
     position: int
     before: int
@@ -172,10 +182,13 @@ async def _store(s: WriteSession, rows: Sequence[Any], after: Sequence[int]) -> 
 async def waiting(
     s: ReadSession, tenant_id: TenantId, pool_id: PoolId, at: datetime
 ) -> list[Waiting]:
-    """The whole queue in its order, from one snapshot. Raises NotFound for the pool."""
+    """The whole queue in its order, with what is on its way out of it, from one snapshot. Raises
+    NotFound for the pool."""
     item = await books.pool(s, tenant_id, pool_id)
     totals, terms = await books.totals(s, item), await products.current(s, item)
-    rows = await s.all(WAITING + _ORDER, {"pool": pool_id})
+    leaving = await s.all(_LEAVING, {"pool": pool_id})
+    on_its_way = {row.id: int(row.amount) for row in leaving}
+    rows = sorted([*await s.all(WAITING, {"pool": pool_id}), *leaving], key=_turn)
     claims = [_claim(totals, terms, row, at) for row in rows]
     found = []
     for n, (row, claim) in enumerate(zip(rows, claims, strict=True)):
@@ -189,6 +202,7 @@ async def waiting(
                 amount=claim.amount,
                 fee=0 if offer is None else offer.fee,
                 set_aside=min(claim.set_aside, claim.amount),
+                on_its_way=on_its_way.get(row.id, 0),
                 paid=int(row.paid),
                 position=n + 1,
                 before=sum(c.lacking for c in claims if c.batch < claim.batch),

@@ -12,28 +12,9 @@ from router.lending_curves import Kinked
 from router.objections import Code, Objection
 from router.price_watch import PriceLook, price_objections
 from router.rates.check import RateRule, check
+from router.risk.guard_rule import GuardRule
 from router.tiers import WAD
 from router.venues.port import VenueState
-
-
-@dataclass(frozen=True, slots=True)
-class GuardRule:
-    """`cover_wad` is k: what the venue can pay out now must be k times what would be ours there.
-
-    k = 1: even if all that we bring is lent out again one block later, we could leave whole. More
-    would keep us out of every small market, less would mean to hope. `moved_max_bps` is how far
-    the last unit's rate may have fallen since the plan: a fifth, as much as a plan of a minute
-    ago can be wrong and still be the better choice. `disagree_max_bps` is wide, because a
-    protocol's own figure is as old as its last transaction.
-    """
-
-    utilisation_max_wad: int = WAD * 95 // 100
-    cover_wad: int = WAD
-    moved_max_bps: int = 2_000
-    jump_bps: int = 5_000
-    disagree_max_bps: int = 2_500
-    share_price_max_bps: int = 100
-    age_max_s: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +50,7 @@ def objections(entry: Entry, rule: GuardRule) -> tuple[Objection, ...]:
     """Everything that speaks against it, in the order of `Code`; () if nothing does."""
     found = [*entry.barred, *_venue(entry, rule), *_rates(entry, rule), *entry.limits]
     for look in entry.prices:
-        found += price_objections(look, rule.jump_bps)
+        found += price_objections(look, rule.jump_bps, rule.depeg_max_bps)
     order = list(Code)
     return tuple(sorted(found, key=lambda o: order.index(o.code)))
 
@@ -110,6 +91,8 @@ def room_down(state: VenueState, rule: GuardRule) -> int | None:
     """
     if state.liquidity is None:
         return 0 if _thin_by(state.withdrawable, state.position, rule) else None
+    if rule.cover_wad == 0:
+        return None
     most = state.liquidity * WAD // rule.cover_wad
     return max(most - most // 100 - state.position, 0)
 

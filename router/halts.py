@@ -77,7 +77,7 @@ async def halt(
 
 
 async def watch(
-    s: WriteSession, pool: Pool, venue_id: str, state: VenueState, *, at: datetime
+    s: WriteSession, pool: Pool, venue_id: str, state: VenueState, jump_bps: int, *, at: datetime
 ) -> None:
     """Compare a read that is about to be stored with the one before it.
 
@@ -85,8 +85,7 @@ async def watch(
     """
     before = await last_curve(s, pool.id, venue_id)
     x = max(state.position, 1)
-    jump = guard.GuardRule().jump_bps
-    if before is not None and guard.jumped(before, state.curve, x, jump):
+    if before is not None and guard.jumped(before, state.curve, x, jump_bps):
         reason = f"the rate has jumped: {guard.rates_text(before, state.curve, x)}"
         await halt(s, pool, venue_id, Objection(Code.RATE_JUMP, reason), state.as_of, at=at)
         return

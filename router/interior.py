@@ -2,7 +2,7 @@
 
     maximise sum of g_k(y_k)  over  0 <= y_k <= length_k,  sum of y_k over each row <= room_row
 
-with g_k(y) = F_k(start_k + y) - F_k(start_k) and F(x) = x * (a + b/S + c/S^2), S = supply + x.
+with g_k(y) = F_k(start_k + y) - F_k(start_k), F as in `router/segments.py`.
 Primal-dual with Mehrotra's predictor and corrector (S. Mehrotra, "On the Implementation of a
 Primal-Dual Interior Point Method", SIAM J. Optim. 2(4), 1992); the linear system has one row a cap.
 
@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from router.segments import Floats, Segments
+
 Ints = NDArray[np.int64]
 
 ITERATIONS_MAX = 80
@@ -26,44 +27,6 @@ COMPLEMENTARITY = 1e-12
 TO_THE_WALL = 0.9995
 HALVINGS = 6
 PIVOT_MIN = 1e-300
-
-
-@dataclass(frozen=True, slots=True)
-class Segments:
-    """Concave pieces side by side: an array an attribute, all of one length, all scaled alike."""
-
-    start: Floats
-    length: Floats
-    a: Floats
-    b: Floats
-    c: Floats
-    supply: Floats
-
-    def slope(self, y: Floats) -> Floats:
-        """F'(start + y)."""
-        size = self.supply + self.start + y
-        x = self.start + y
-        inverse = 1.0 / size
-        squared = inverse * inverse
-        twist = self.c * (self.supply - x) * inverse
-        return self.a + (self.b * self.supply + twist) * squared
-
-    def bend(self, y: Floats) -> Floats:
-        """-F''(start + y), and never below zero."""
-        size = self.supply + self.start + y
-        x = self.start + y
-        inverse = 1.0 / size
-        cubed = inverse * inverse * inverse
-        twist = self.c * (x - 2.0 * self.supply) * inverse
-        return np.maximum(2.0 * (self.b * self.supply - twist) * cubed, 0.0)
-
-    def gain(self, y: Floats) -> Floats:
-        """g(y)."""
-        return self._at(self.start + y) - self._at(self.start)
-
-    def _at(self, x: Floats) -> Floats:
-        inverse = 1.0 / (self.supply + x)
-        return x * (self.a + (self.b + self.c * inverse) * inverse)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ AGAIN = "x"
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """Amounts in base units. `plan_id` is None for what a recall takes out of a venue."""
+    """Amounts in base units. `plan_id` is None for what a recall takes out of a venue. `gas_cost`
+    and `slippage` are what it was to cost when it was sent, by its simulation; None: not asked."""
 
     id: LegId
     tenant_id: TenantId
@@ -44,6 +45,8 @@ class Leg:
     received: int | None
     reason: str | None
     code: str | None
+    gas_cost: int | None
+    slippage: int | None
     retry_of: UUID | None
     attempts: int
     retry_at: datetime | None
@@ -79,13 +82,14 @@ class Leg:
 _COLUMNS = (
     "id, tenant_id, pool_id, plan_id, venue_id, action, amount, state, intent_id,"
     " claim_intent_id, request_id, position_before, order_id, order_known, tx_hash, final_block,"
-    " received, reason, code, retry_of, attempts, retry_at, created_at, updated_at"
+    " received, reason, code, gas_cost, slippage, retry_of, attempts, retry_at, created_at,"
+    " updated_at"
 )
 
 
 def _leg(row: Any) -> Leg:
     values = dict(row._mapping)
-    for name in ("amount", "request_id", "position_before", "received"):
+    for name in ("amount", "request_id", "position_before", "received", "gas_cost", "slippage"):
         values[name] = None if values[name] is None else int(values[name])
     values["action"], values["state"] = Action(values["action"]), LegState(values["state"])
     return Leg(**values)
@@ -216,11 +220,12 @@ async def rested(s: ReadSession, leg: Leg, seconds: int = RETRY_S) -> bool:
     )
 
 
-async def note(s: WriteSession, leg: Leg, reason: str) -> None:
+async def note(s: WriteSession, leg: Leg, reason: str, code: str | None = None) -> None:
     """Say why a leg waits; its state and the time of its last move stay."""
     await s.execute(
-        "UPDATE legs SET reason = :reason WHERE id = :id AND state = :state",
-        {"id": leg.id, "state": leg.state.value, "reason": reason[:500]},
+        "UPDATE legs SET reason = :reason, code = coalesce(:code, code)"
+        " WHERE id = :id AND state = :state",
+        {"id": leg.id, "state": leg.state.value, "reason": reason[:500], "code": code},
     )
 
 

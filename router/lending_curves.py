@@ -6,7 +6,7 @@ marginal income jumps up where our deposit pushes the pool below its kink.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -47,7 +47,7 @@ class Kinked:
         if x == 0 or self.debt == 0:
             return 0, 1
         kept = BPS - self.reserve_factor_bps  # `_rate` written out: searches ask nothing so often
-        if x >= self.kink:
+        if size * self.optimal_ray >= self.debt * RAY or self.optimal_ray == RAY:  # x >= kink
             rate = self.base_ray * self.optimal_ray * size + self.slope1_ray * self.debt * RAY
             return x * self.debt * kept * rate, BPS * self.optimal_ray * size * size
         room = RAY - self.optimal_ray
@@ -194,7 +194,7 @@ class Queued:
             kink = min(max(slot.market.kink - slot.offset, slot.lo), end)
             for lo, hi in ((slot.lo, kink - 1), (kink, end)):
                 found += self._through(lo, hi) if lo <= hi else ()
-        return (*found[:-1], replace(found[-1], hi=None))
+        return (*found[:-1], found[-1]._replace(hi=None))
 
     def _through(self, lo: int, hi: int) -> Iterator[Term]:
         s, parts = max(self.others, 1), PARTS if hi - lo > PARTS**2 else 1

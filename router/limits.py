@@ -26,7 +26,8 @@ class VenueFacts:
 
     `exit_s` is how long money takes to come home, `maturity_s` until when it is bound. `liquidity`
     is what anybody could withdraw now and `supply` all that lies there, both with our own money.
-    `rate_ray` is the yearly rate that is paid now, `rate_age_s` how old that rate is.
+    `rate_ray` is the yearly rate that is paid now, `rate_age_s` how old that rate is. `coming` is
+    what waits in its queue, as seconds until it is home and base units.
     """
 
     exit_s: int | None
@@ -36,6 +37,11 @@ class VenueFacts:
     utilisation_wad: int | None = None
     rate_ray: int | None = None
     rate_age_s: int | None = None
+    coming: tuple[tuple[int, int], ...] = ()
+
+    def coming_by(self, horizon_s: int) -> int:
+        """Of what waits in its queue, what is home by then."""
+        return sum(amount for seconds, amount in self.coming if seconds <= horizon_s)
 
     def home_by(self, horizon_s: int) -> bool:
         """Whether money that leaves now is in the guard by then. Not if the venue doesn't say."""
@@ -187,15 +193,26 @@ def _by_time(
     needs: Mapping[int, int],
     total: int,
 ) -> Iterable[Group]:
-    """Ladder, lock-ups and frozen venues: what is not home in time, and a cap on it."""
+    """Ladder, lock-ups and frozen venues: what is not home in time, and a cap on it.
+
+    What waits in a queue that moves is home when the queue says so, unless its venue may be the
+    frozen one.
+    """
 
     def away(horizon_s: int) -> frozenset[str]:
         return frozenset(v.id for v in venues if not facts[v.id].home_by(horizon_s))
 
     def left(inside: frozenset[str], horizon_s: int) -> int:
         """What `inside` may hold so that the rest meets the need: what is stuck there doesn't."""
-        stuck = sum(stuck_of(v) for v in venues if v.id not in inside)
+        stuck = sum(stuck_of(v) - home(v, horizon_s) for v in venues if v.id not in inside)
         return total - need_up(terms, needs, horizon_s, total) - stuck
+
+    def home(venue: VenueInput, horizon_s: int) -> int:
+        """Of what cannot leave now, what is in the queue and comes by then."""
+        return min(facts[venue.id].coming_by(horizon_s), stuck_of(venue))
+
+    def homing(inside: frozenset[str], horizon_s: int) -> int:
+        return sum(home(v, horizon_s) for v in venues if v.id in inside)
 
     stuck = frozenset(v.id for v in venues if stuck_of(v))
     for rung in terms.ladder:
@@ -203,10 +220,12 @@ def _by_time(
         if not inside and left(inside, rung.horizon_s) < 0:
             # All could be home, and it is not enough: what is stuck binds, or the need itself.
             inside = stuck or frozenset(v.id for v in venues)
-        yield Group(f"liquidity:{rung.horizon_s}", inside, left(inside, rung.horizon_s))
+        cap = left(inside, rung.horizon_s) + homing(inside, rung.horizon_s)
+        yield Group(f"liquidity:{rung.horizon_s}", inside, cap)
     for lock in terms.lock_ups:
         part = share_down(total, lock.share_max_wad)
-        yield Group(f"lockup:{lock.over_s}", away(lock.over_s), part)
+        inside = away(lock.over_s)
+        yield Group(f"lockup:{lock.over_s}", inside, part + homing(inside, lock.over_s))
     for horizon_s in terms.freezes_s:
         yield from _frozen(venues, away(horizon_s), horizon_s, left)
 

@@ -13,15 +13,19 @@ from custody.core.money import AssetId
 from custody.core.prices import PriceFault
 from custody.parties import places
 from custody.policy import reference
-from router import bars, books, curve_json, curves, guard_limits, halts, orders, policies
+from router import bars, books, costs, curve_json, curves, guard_limits, halts, orders, policies
 from router.books import Pool, VenueRow
+from router.cost_rules import shares_slack_bps
+from router.costs import NOT_ASKED, Costs
 from router.curves import BPS
 from router.deps import RouterDeps
-from router.guard import Entry, GuardRule, Planned, objections
+from router.guard import Entry, Planned, objections
 from router.guard_limits import GuardBook, PayeeBook
 from router.legs import Leg
 from router.objections import HALTING, Code, Objection
+from router.policy import RiskPolicy
 from router.price_watch import Peg, PriceLook, price_objections
+from router.risk.guard_rule import GuardRule
 from router.states import PoolState
 from router.venues.factory import NO_ANSWER, adapter
 
@@ -34,10 +38,12 @@ at 3.65 % a year. More is a share price that somebody moved, and the guard refus
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`shares_min`: the fewest of the venue's shares that the entry has to bring."""
+    """`shares_min`: the fewest of the venue's shares that the entry has to bring; `costs` are what
+    it costs by its simulation, where the policy has a ceiling."""
 
     objections: tuple[Objection, ...]
     shares_min: int = 0
+    costs: Costs = NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,16 @@ class _Books:
     """What the database knows, read at one moment."""
 
     allocator: places.Place
+    policy: RiskPolicy | None
     barred: tuple[Objection, ...]
     prices: tuple[PriceLook, ...]
     last: curves.Curve | None
     planned: tuple[curves.Curve, int, int] | None
     """The venue's curve in the plan, what was to lie there, and the plan's block."""
+
+    @property
+    def rule(self) -> GuardRule:
+        return GuardRule() if self.policy is None else self.policy.guard
 
 
 async def examine(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> Verdict:
@@ -59,17 +70,21 @@ async def examine(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> Verd
     try:
         block = await deps.clients[pool.chain_id].block("latest")
         entry = await _entry(deps, pool, row, leg, known, block)
-        found = objections(entry, GuardRule())
-        least = entry.shares * (BPS - SHARES_SLACK_BPS) // BPS
+        found = objections(entry, known.rule)
+        slack_bps = SHARES_SLACK_BPS
+        if known.policy is not None:
+            slack_bps = shares_slack_bps(known.policy.rebalance, SHARES_SLACK_BPS)
+        least = entry.shares * (BPS - slack_bps) // BPS
+        seen = Costs(found)
         if not found:
-            found = await _simulated(deps, pool, row, leg, known.allocator, least)
+            seen = await _simulated(deps, pool, row, leg, known, least)
     except NO_ANSWER as error:
         return _unreadable(known, f"could not be read: {error}")
     except Exception as error:
         logger.exception("venue not understood", extra={"venue": row.id})
         return _unreadable(known, f"could not be understood: {type(error).__name__}")
     await _halt(deps, pool, row, found, block)
-    return Verdict(found, least)
+    return Verdict(seen.objections, least, seen)
 
 
 def _unreadable(known: _Books, reason: str) -> Verdict:
@@ -85,6 +100,7 @@ async def _known(s: ReadSession, deps: RouterDeps, pool: Pool, row: VenueRow, le
         barred = (Objection(Code.POOL_NOT_OPEN, "the pool is not open"), *barred)
     return _Books(
         await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR),
+        await policies.current(s, pool.id),
         barred,
         await prices(s, deps, pool, row),
         await halts.last_curve(s, pool.id, row.id),
@@ -104,11 +120,12 @@ async def _planned(s: ReadSession, leg: Leg) -> tuple[curves.Curve, int, int] | 
 
 
 async def doubts(
-    s: ReadSession, deps: RouterDeps, pool: Pool, row: VenueRow
+    s: ReadSession, deps: RouterDeps, pool: Pool, row: VenueRow, rule: GuardRule
 ) -> tuple[Objection, ...]:
     """What the prices alone have against an entry: a plan for it would only be refused."""
-    looks, jump = await prices(s, deps, pool, row), GuardRule().jump_bps
-    return tuple(o for look in looks for o in price_objections(look, jump))
+    looks = await prices(s, deps, pool, row)
+    bounds = rule.jump_bps, rule.depeg_max_bps
+    return tuple(o for look in looks for o in price_objections(look, *bounds))
 
 
 async def prices(
@@ -190,13 +207,18 @@ async def guard_objections(
 
 
 async def _simulated(
-    deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg, allocator: places.Place, least: int
-) -> tuple[Objection, ...]:
-    """The call as it would be made now, for a look only."""
+    deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg, known: _Books, least: int
+) -> Costs:
+    """The call as it would be made now, for a look only: whether it goes through, at what cost."""
     id_ = new_uuid7()
-    intent = orders.enter(pool, row, allocator, id_, leg.amount, least, leg.reference)
-    reason = await would_revert(deps, intent)
-    return (Objection(Code.WOULD_REVERT, reason),) if reason else ()
+    intent = orders.enter(pool, row, known.allocator, id_, leg.amount, least, leg.reference)
+    try:
+        gas = await simulate(deps, intent)
+    except CallReverted as error:
+        return Costs((Objection(Code.WOULD_REVERT, f"the call would revert: {error.detail}"),))
+    if known.policy is None:
+        return Costs()
+    return await costs.of_leg(deps, pool, row, intent, gas, known.policy.rebalance)
 
 
 async def would_revert(deps: RouterDeps, intent: Intent) -> str:
@@ -211,11 +233,12 @@ async def would_revert(deps: RouterDeps, intent: Intent) -> str:
     return ""
 
 
-async def simulate(deps: RouterDeps, intent: Intent) -> None:
-    """Try a call that is not sent. Raises CallReverted with the contract's own words."""
+async def simulate(deps: RouterDeps, intent: Intent) -> int:
+    """Try a call that is not sent; the gas it takes. Raises CallReverted with the contract's own
+    words."""
     data = bytes.fromhex(intent.data.removeprefix("0x"))
     client = deps.clients[intent.chain_id]
-    await client.estimate_gas(intent.sender, intent.to, intent.value, data)
+    return await client.estimate_gas(intent.sender, intent.to, intent.value, data)
 
 
 async def _halt(

@@ -206,6 +206,8 @@ legs = Table(
     Column("received", AMOUNT),
     Column("reason", Text),
     Column("code", String(200)),
+    Column("gas_cost", AMOUNT),
+    Column("slippage", AMOUNT),
     Column("retry_of", Uuid),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("retry_at", TIME),
@@ -215,6 +217,28 @@ legs = Table(
     Index("ix_legs_plan_id", "plan_id"),
     Index("ix_legs_intent_id", "intent_id"),
     Index("ix_legs_claim_intent_id", "claim_intent_id"),
+)
+
+income_payments = Table(
+    "income_payments",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("pool_id", Uuid, ForeignKey("pools.id"), nullable=False),
+    Column("intent_id", Uuid, nullable=False),
+    Column("payee", String(42), nullable=False),
+    Column("amount", AMOUNT, nullable=False),
+    Column("management", AMOUNT, nullable=False),
+    Column("spread", AMOUNT, nullable=False),
+    Column("fees", AMOUNT, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("tx_hash", String(66)),
+    Column("requested_by", Uuid, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False, server_default=func.now()),
+    UniqueConstraint("intent_id"),
+    Index("ix_income_payments_pool_id_id", "pool_id", "id"),
 )
 
 flags = Table(

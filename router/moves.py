@@ -134,7 +134,9 @@ def _why_held(problem: AllocationInput, room: Room, v: VenueInput, price: int) -
     more = room.hi > held and marginal_down(v.curve, held + 1) > price
     if held > room.hi:
         return "hold:cannot-leave" if room.lo > room.hi else "hold:below-ticket"
-    if v.refusal:
+    if v.exit_dear and held == room.lo and held > 0 and marginal_down(v.curve, held) < price:
+        return "hold:exit-refused"
+    if v.refusal or (v.enter_dear and marginal_down(v.curve, held + 1) > price):
         return "hold:entry-refused"
     if more:
         return "hold:below-ticket" if _within_ticket(problem, room, v, price) else "hold:costs-more"
@@ -166,8 +168,10 @@ def _sentence(code: str, v: VenueInput, after: int, price: int) -> str:
     """One sentence with the two rates that decided: the venue's next unit, and the best other."""
     here = percent(marginal_down(v.curve, max(after, 1)))
     other = percent(price)
-    if v.refusal and code == "hold:entry-refused":
-        return f"no entry: {v.refusal}"
+    if code == "hold:entry-refused":
+        return f"no entry: {v.refusal or v.enter_dear}"
+    if code == "hold:exit-refused":
+        return f"no exit: {v.exit_dear}"
     return f"{code}: the last unit here earns {here}, the next best use {other}"
 
 

@@ -38,11 +38,18 @@ class Code(StrEnum):
     GUARD_GROUP = "guard-group"
     GUARD_PAYEE = "guard-payee"
     WOULD_REVERT = "would-revert"
+    CAP = "over-limit"  # a cap of the policy, by the books of now
+    GAS = "gas-ceiling"  # more than the policy lets a move cost
+    SLIPPAGE = "slippage"  # more than the policy lets a move lose
     NO_MONEY = "no-free-money"
 
 
 HALTING = frozenset({Code.RATE_JUMP, Code.SHARE_JUMP, Code.PRICE_JUMP})
 """What looks like somebody moving a market: no entry until it has been calm for a while."""
+
+
+WAITING = frozenset({Code.GAS, Code.SLIPPAGE})
+"""What may be over in a minute: a leg that only these are against waits for it a while."""
 
 
 @dataclass(frozen=True, slots=True)

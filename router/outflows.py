@@ -30,9 +30,9 @@ HORIZONS = (ONE_DAY, SEVEN_DAYS)
 class Known:
     """Base units that are to leave within a horizon.
 
-    `redemptions` wait for the pool's money, `withdrawals` will as soon as they are let through,
-    `scheduled` ones when their time has come. What is on its way out of the guard already, under
-    a hold there, is in none.
+    `redemptions` wait for the pool's money and are due by then, `withdrawals` will as soon as they
+    are let through, `scheduled` ones when their time has come. What is on its way out of the guard
+    already, under a hold there, is in none.
     """
 
     redemptions: int
@@ -118,7 +118,9 @@ async def known(s: ReadSession, pool: Pool, now: datetime, horizon_days: int) ->
             "end": now + horizon_days * DAY,
         },
     )
-    return Known(await owed.reserved(s, pool), int(row.due), int(row.scheduled))
+    until = await owed.until(s, pool, now)
+    end = None if until is None else max(until, now + horizon_days * DAY)
+    return Known(await owed.asked(s, pool, end), int(row.due), int(row.scheduled))
 
 
 # Those the router has taken up are redemptions; those in an end, or paid, ask for nothing more.

@@ -6,8 +6,9 @@ paid every year: then income and costs add up. Options cut at a curve's ranges a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from router.curves import Curve, Shape, Term, income_down, income_up, pays_at_least
+from router.curves import Curve, Rational, Shape, Term, income_down, income_up, pays_at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,7 @@ class Item:
     options: tuple[Option, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """The integers lo..hi of one option, within one range and one term of the curve."""
 
     lo: int
@@ -58,13 +58,15 @@ def pieces_of(item: Item) -> tuple[Piece, ...]:
     most = max((o.hi for o in options), default=-1)
     if most < 0:
         return ()
-    spans = _spans(terms, most)
+    ranges, spans = item.curve.ranges(most), _spans(terms, most)
     return tuple(
-        Piece(lo, hi, r.shape, option.cost_ray, term)
-        for option in options
-        for r in item.curve.ranges(most)
-        for first, last, term in spans
-        if (lo := max(option.lo, r.lo, first)) <= (hi := min(option.hi, r.hi, last))
+        [
+            Piece(lo, hi, r.shape, option.cost_ray, term)
+            for option in options
+            for r in ranges
+            for first, last, term in spans
+            if (lo := max(option.lo, r.lo, first)) <= (hi := min(option.hi, r.hi, last))
+        ]
     )
 
 
@@ -104,7 +106,10 @@ def cut(pieces: Sequence[Piece], at: int) -> tuple[tuple[Piece, ...], tuple[Piec
 
 
 def holding(pieces: Sequence[Piece], x: int) -> Piece | None:
-    return next((p for p in pieces if p.lo <= x <= p.hi), None)
+    for piece in pieces:  # not `next`: searches ask nothing so often
+        if piece.lo <= x <= piece.hi:
+            return piece
+    return None
 
 
 def value_down(curve: Curve, piece: Piece, x: int) -> int:
@@ -112,8 +117,7 @@ def value_down(curve: Curve, piece: Piece, x: int) -> int:
     return income_down(curve, x) - piece.cost_ray
 
 
-@dataclass(frozen=True, slots=True)
-class Best:
+class Best(NamedTuple):
     """The amount of one piece with the most value less price * amount, and what no amount of the
     piece exceeds."""
 
@@ -122,41 +126,51 @@ class Best:
 
 
 def best_in(curve: Curve, piece: Piece, price: int, guess: int, slack: int) -> Best:
-    """Exact but for `slack` (ray). `guess` saves time, no more.
+    """Exact but for `slack` (ray). A near `guess` saves time, no more.
 
     On a concave piece nothing exceeds the two lines through neighbours of any amount; where they
-    leave more than `slack` open, the amount is looked for by bisection.
+    leave more than `slack` open, the best is looked for from there.
     """
     if piece.shape is Shape.CONVEX:
         ends = [(income_up(curve, x) - price * x, x) for x in (piece.lo, piece.hi)]
         most, x = max(ends)
         return Best(x, most - piece.cost_ray)
     x = min(max(guess, piece.lo), piece.hi)
-    over = _overshoot(curve, piece, price, x)
-    if over > slack:
-        x = _bisect(curve, piece, price)
-        over = _overshoot(curve, piece, price, x)
-    return Best(x, income_up(curve, x) - price * x + over - piece.cost_ray)
-
-
-def _overshoot(curve: Curve, piece: Piece, price: int, x: int) -> int:
-    """By how much some other amount of the piece might be better, at most."""
     here = curve.income(x)
+    over = _overshoot(curve, piece, price, x, here)
+    if over > slack:
+        x, over = _best_near(curve, piece, price, x), 0
+        here = curve.income(x)
+    return Best(x, -(-here[0] // here[1]) - price * x + over - piece.cost_ray)
+
+
+def _overshoot(curve: Curve, piece: Piece, price: int, x: int, here: Rational) -> int:
+    """By how much some other amount of the piece might be better than x, which earns `here`, at
+    most."""
+    n0, d0 = here
     over = 0
     if x < piece.hi:
         n, d = curve.income(x + 1)
-        rise = -(-(n * here[1] - here[0] * d) // (d * here[1])) - price
+        rise = -(-(n * d0 - n0 * d) // (d * d0)) - price
         over = max(over, rise * (piece.hi - x))
     if x > piece.lo:
         n, d = curve.income(x - 1)
-        fall = price - (here[0] * d - n * here[1]) // (d * here[1])
+        fall = price - (n0 * d - n * d0) // (d * d0)
         over = max(over, fall * (x - piece.lo))
     return over
 
 
-def _bisect(curve: Curve, piece: Piece, price: int) -> int:
-    """The largest amount whose last unit earns the price."""
-    yes, no = piece.lo, piece.hi + 1
+def _best_near(curve: Curve, piece: Piece, price: int, near: int) -> int:
+    """The largest amount of the piece whose last unit earns the price: in steps from `near` that
+    double until they have passed it, then by bisection."""
+    yes, no, step = piece.lo, piece.hi + 1, 1
+    at = max(near, piece.lo + 1)
+    while yes < at < no:
+        if pays_at_least(curve, at, price):
+            yes, at = at, near + step
+        else:
+            no, at = at, near - step
+        step *= 2
     while no - yes > 1:
         middle = (yes + no) // 2
         yes, no = (middle, no) if pays_at_least(curve, middle, price) else (yes, middle)

@@ -5,7 +5,7 @@ nothing else has started in between.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from custody.ledger import chart
 from router import (
     bars,
     books,
+    costs,
     guard,
     halts,
     legs,
@@ -33,10 +34,11 @@ from router import (
 )
 from router.allocate import Allocation, allocate
 from router.books import Pool, VenueRow
+from router.cost_rules import VenueCosts, costed
 from router.curves import rate_ray_down
 from router.deps import RouterDeps
 from router.facts import facts_of
-from router.guard import GuardRule, room_down
+from router.guard import room_down
 from router.legs import Leg
 from router.limits import limited
 from router.moves import Action
@@ -44,6 +46,7 @@ from router.objections import Objection
 from router.plan_json import allocation_to_json, problem_to_json
 from router.policy import RiskPolicy
 from router.problem import AllocationInput, VenueInput
+from router.queued import Coming, coming
 from router.stated_curves import Flat
 from router.states import LegState, PlanState, PoolState
 from router.tiers import Limits, Tier, VenueLimit
@@ -103,7 +106,7 @@ async def confirmed_block(deps: RouterDeps, chain_id: int) -> BlockRef:
     return await client.block(max(head - deps.registry.chain(chain_id).confirmations + 1, 0))
 
 
-async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Snapshot:
+async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId, now: datetime) -> Snapshot:
     """Raises Refused without a policy: nothing is planned."""
     pool = await books.pool(s, tenant_id, pool_id)
     policy = await policies.current(s, pool_id)
@@ -115,7 +118,7 @@ async def snapshot(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> Snap
         venues=tuple(venues),
         policy=policy,
         idle=await books.available(s, pool, chart.guard(pool_id)),
-        reserved=await owed.reserved(s, pool),
+        reserved=await owed.reserved(s, pool, now),
         posted={v.id: await books.posted(s, pool, books.venue_code(v)) for v in venues},
         moving=tuple(await legs.unfinished(s, pool_id)),
         failed=frozenset(await legs.failed_exits(s, pool_id)),
@@ -146,26 +149,39 @@ def problem_of(
     states: Mapping[str, VenueState | None],
     needs: Mapping[int, int] | None = None,
     doubts: Mapping[str, tuple[Objection, ...]] | None = None,
+    dear: Mapping[str, VenueCosts] | None = None,
+    queues: Mapping[str, tuple[Coming, ...]] | None = None,
 ) -> AllocationInput:
     """The books and the chain as one problem. What can't be read or is moving stays as it is.
 
     Nothing can be withdrawn where that has just failed: a plan would only ask again. `needs` is
     what will leave the pool by each horizon of the policy, see `limits.limited`; `doubts` are what
-    the prices have against entering a venue.
+    the prices have against entering a venue, `dear` is what moves cost, where the policy asks;
+    `queues` is what waits in queues that move: what else lies there can be asked for beside it,
+    and nothing enters.
     """
     barred = dict(snap.barred)
-    for venue_id, found in (doubts or {}).items():
-        barred[venue_id] = (*barred.get(venue_id, ()), *found)
+    for venue_id, doubt in (doubts or {}).items():
+        barred[venue_id] = (*barred.get(venue_id, ()), *doubt)
+    queued = frozenset(queues or {})
+    busy = {
+        leg.venue_id
+        for leg in snap.moving
+        if leg.state is not LegState.WAITING
+        and not (leg.state is LegState.QUEUED and leg.venue_id in queued)
+    }
     snap = replace(snap, barred=barred)
-    busy = {leg.venue_id for leg in snap.moving if leg.state is not LegState.WAITING}
+    venues = [_input(snap, row, states[row.id], row.id in busy) for row in snap.venues]
     problem = AllocationInput(
         idle=snap.idle,
         reserved=snap.reserved,
-        venues=tuple(_input(snap, row, states[row.id], row.id in busy) for row in snap.venues),
-        limits=_complete(snap.policy.limits, snap.venues),
+        venues=tuple(replace(v, capacity=0) if v.id in queued else v for v in venues),
+        limits=complete(snap.policy.limits, snap.venues),
         rule=snap.policy.rebalance,
     )
-    return limited(problem, snap.policy, facts_of(states), needs or {})
+    problem = limited(problem, snap.policy, facts_of(states, queues), needs or {})
+    priced = tuple(costed(v, (dear or {}).get(v.id, VenueCosts())) for v in problem.venues)
+    return replace(problem, venues=priced)
 
 
 def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) -> VenueInput:
@@ -184,7 +200,7 @@ def _input(snap: Snapshot, row: VenueRow, state: VenueState | None, busy: bool) 
         curve=state.curve,
         position=state.position,
         withdrawable=0 if row.id in snap.failed else state.withdrawable,
-        capacity=_least(state.capacity, room_down(state, GuardRule())),
+        capacity=_least(state.capacity, room_down(state, snap.policy.guard)),
         refusal=state.refusal,
     )
     if snap.pool.state != PoolState.OPEN:
@@ -203,7 +219,7 @@ def _flying(snap: Snapshot, row: VenueRow) -> int:
     return sum(leg.amount for leg in snap.moving if leg.venue_id == row.id and leg.state in states)
 
 
-def _complete(limits: Limits, venues: tuple[VenueRow, ...]) -> Limits:
+def complete(limits: Limits, venues: Sequence[VenueRow]) -> Limits:
     """A venue or tier that the policy no longer names has a cap of zero: it is left."""
     tiers = {t: limits.tiers.get(t, 0) for t in Tier if any(v.tier is t for v in venues)}
     rules = {v.id: limits.venues.get(v.id, VenueLimit(0, 0)) for v in venues}
@@ -222,18 +238,25 @@ async def read(
     `again` are venues whose exits are to be thought of as if none had failed.
     """
     async with deps.db.snapshot() as s:
-        snap = await snapshot(s, tenant_id, pool_id)
+        snap = await snapshot(s, tenant_id, pool_id, deps.clock.now())
         needs = await _needs(s, deps, snap)
     snap = replace(snap, failed=snap.failed - again)
     block = await confirmed_block(deps, snap.pool.chain_id)
     states = await read_venues(deps, snap.pool, snap.venues, block)
     async with deps.db.read() as s:
-        doubts = {row.id: await live_guard.doubts(s, deps, snap.pool, row) for row in snap.venues}
+        doubts = {
+            row.id: await live_guard.doubts(s, deps, snap.pool, row, snap.policy.guard)
+            for row in snap.venues
+        }
     now_s = int(deps.clock.now().timestamp())
     for venue_id, state in states.items():
         if state is not None:
             doubts[venue_id] = (*doubts[venue_id], *guard.quoted(state, now_s))
-    return Reading(snap, block, states, problem_of(snap, states, needs, doubts))
+    rule = snap.policy.rebalance
+    dear = await costs.of_plan(deps, snap.pool, snap.venues, states, rule)
+    queued = await coming(deps, snap.pool, snap.venues, snap.moving, states, block)
+    problem = problem_of(snap, states, needs, doubts, dear, queued)
+    return Reading(snap, block, states, problem)
 
 
 async def _needs(s: ReadSession, deps: RouterDeps, snap: Snapshot) -> dict[int, int]:
@@ -243,7 +266,7 @@ async def _needs(s: ReadSession, deps: RouterDeps, snap: Snapshot) -> dict[int, 
         return {}
     rules = {h: outflows.rule_for(h, terms.quantile_wad) for h in terms.horizons_s()}
     found = await outflows.needs(s, snap.pool, deps.clock.now(), list(rules.values()))
-    return {h: need.amount - need.known.redemptions for h, need in zip(rules, found, strict=True)}
+    return {h: max(need.amount - snap.reserved, 0) for h, need in zip(rules, found, strict=True)}
 
 
 async def draft(
@@ -286,7 +309,7 @@ async def store(s: WriteSession, deps: RouterDeps, made: Draft) -> PlanId | None
     await store_reads(s, deps, made)
     if not any(m.action is not Action.HOLD for m in made.answer.moves):
         return None
-    again = await snapshot(s, pool.tenant_id, pool.id)
+    again = await snapshot(s, pool.tenant_id, pool.id, deps.clock.now())
     if again != made.snapshot:
         return None
     now, id_ = deps.clock.now(), PlanId(new_uuid7())
@@ -332,7 +355,8 @@ async def store_reads(s: WriteSession, deps: RouterDeps, made: Draft) -> None:
     """Store them, and see whether one has jumped since the read before it."""
     for venue_id, state in made.states.items():
         if state is not None:
-            await halts.watch(s, made.snapshot.pool, venue_id, state, at=deps.clock.now())
+            jump_bps = made.snapshot.policy.guard.jump_bps
+            await halts.watch(s, made.snapshot.pool, venue_id, state, jump_bps, at=deps.clock.now())
             await s.execute(
                 models.rate_reads.insert(),
                 {

@@ -33,6 +33,8 @@ def problem_to_json(problem: AllocationInput) -> dict[str, Any]:
                 "amount_max": _text(v.amount_max),
                 "limit": v.limit,
                 "size_min": str(v.size_min),
+                "enter_dear": v.enter_dear,
+                "exit_dear": v.exit_dear,
             }
             for v in problem.venues
         ],
@@ -90,6 +92,8 @@ def problem_from_json(body: Mapping[str, Any]) -> AllocationInput:
                 amount_max=_number(v.get("amount_max")),
                 limit=v.get("limit", "rule"),
                 size_min=int(v.get("size_min", "0")),
+                enter_dear=v.get("enter_dear", ""),
+                exit_dear=v.get("exit_dear", ""),
             )
             for v in body["venues"]
         ),

@@ -7,7 +7,7 @@ second schema has risk cards, groups, ladders and stress tests as well: see `rou
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from custody.core import canonical
@@ -15,6 +15,7 @@ from custody.core.errors import InvalidInput
 from router.fees import SPREAD_BPS_MAX
 from router.risk import document as second
 from router.risk import strict
+from router.risk.guard_rule import GuardRule, guard_rule
 from router.risk.strict import Reader, a_list
 from router.risk.terms import RiskTerms
 from router.tiers import Limits, Tier, VenueLimit, riskiest
@@ -25,6 +26,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     SCHEMA: ("schema", "pool", "version", "previous", "tiers", "venues", "liquidity_buffer_share"),
     second.SCHEMA: second.FIELDS,
 }
+_EXTRA: Mapping[str, tuple[str, ...]] = {SCHEMA: (), second.SCHEMA: ("guard",)}
 _VENUE: Mapping[str, tuple[str, ...]] = {
     SCHEMA: ("id", "cap", "share_max"),
     second.SCHEMA: second.VENUE_FIELDS,
@@ -38,9 +40,10 @@ _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 class RebalanceRule:
     """Move only if the gain over the horizon reaches `min_gain`; no leg below `ticket`.
 
-    For one plan, None meaning no limit: `turnover_max` is the most that all its legs may move
-    together; `gas_max` the most that they may cost; both in base units of the pool's asset. A swap
-    on the way may lose `slippage_max_bps`.
+    None means no limit: `turnover_max` is the most that all legs of one plan may move together;
+    `gas_max` the most that the gas of one leg may cost; both in base units of the pool's asset.
+    `slippage_max_bps` is the most of its amount that a leg may lose against the share price. The
+    last two are for moves made for yield only, see router/cost_rules.py.
     """
 
     horizon_s: int
@@ -50,6 +53,10 @@ class RebalanceRule:
     turnover_max: int | None = None
     gas_max: int | None = None
     slippage_max_bps: int | None = None
+
+    @property
+    def has_ceilings(self) -> bool:
+        return self.gas_max is not None or self.slippage_max_bps is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class RiskPolicy:
     spread_bps: int | None
     hash: str
     terms: RiskTerms | None = None
+    guard: GuardRule = field(default_factory=GuardRule)
 
     @property
     def tier(self) -> Tier:
@@ -78,7 +86,7 @@ def parse(document: object) -> RiskPolicy:
     if schema not in SCHEMAS:
         raise InvalidInput("schema", f"must be {' or '.join(SCHEMAS)}")
     read, extra = Reader(schema), ("rebalance", "spread_bps")
-    body = read.object(document, "policy", _FIELDS[schema], extra)
+    body = read.object(document, "policy", _FIELDS[schema], extra + _EXTRA[schema])
     if "rebalance" not in body:
         raise InvalidInput("rebalance", "is missing")
     version = strict.integer(body["version"], "version", 1, 2**31 - 1)
@@ -103,6 +111,7 @@ def parse(document: object) -> RiskPolicy:
         ),
         hash=hash_of(body),
         terms=terms,
+        guard=guard_rule(read, body["guard"]) if "guard" in body else GuardRule(),
     )
 
 

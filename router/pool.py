@@ -17,7 +17,7 @@ from custody.core.ids import CustomerId, PoolId, TenantId, format_id, new_uuid7
 from custody.core.money import AssetId
 from custody.ledger import chart
 from custody.ledger.posting import Transfer, derived_id, post_or_raise
-from router import books, claims, models, products
+from router import books, claims, income, models, products
 from router import terms as product_terms
 from router.books import Pool, VenueRow
 from router.fees import FIRST_PRICE_RAY, SPREAD_BPS_MAX
@@ -314,11 +314,6 @@ async def view(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> PoolView
     held = await holdings(s, item, totals)
     venues = {v.id: await books.posted(s, item, books.venue_code(v)) for v in
               await books.venues(s, pool_id)}  # fmt: skip
-    unfunded = await s.scalar(
-        "SELECT coalesce(sum(amount), 0) FROM pool_fundings WHERE pool_id = :pool"
-        " AND state <> 'funded'",
-        {"pool": pool_id},
-    )
     spread = await s.scalar(
         "SELECT (SELECT coalesce(sum(spread + management + excess), 0) FROM accruals"
         " WHERE pool_id = :pool)"
@@ -333,21 +328,10 @@ async def view(s: ReadSession, tenant_id: TenantId, pool_id: PoolId) -> PoolView
         dust=totals.assets - sum(h.value for h in held),
         idle=await books.posted(s, item, chart.guard(pool_id)),
         venues=venues,
-        in_flight=await in_flight(s, pool_id),
-        unfunded=int(unfunded),
-        spread=int(spread),
+        in_flight=await books.in_flight_of(s, pool_id),
+        unfunded=await books.unfunded(s, pool_id),
+        spread=int(spread) - await income.paid(s, pool_id),
     )
-
-
-async def in_flight(s: ReadSession, pool_id: PoolId) -> int:
-    """Between the guard and an exchange, either way."""
-    amount = await s.scalar(
-        "SELECT coalesce(sum(amount), 0) FROM legs WHERE pool_id = :pool"
-        " AND ((action = 'enter' AND state = 'released')"
-        "   OR (action = 'exit' AND state = 'arriving'))",
-        {"pool": pool_id},
-    )
-    return int(amount)
 
 
 async def holdings(s: ReadSession, item: Pool, totals: Totals) -> tuple[Holding, ...]:

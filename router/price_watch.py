@@ -20,7 +20,6 @@ class Peg:
 
     decimals: int
     value_micro: int | None
-    deviation_max_bps: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +34,20 @@ class PriceLook:
     of: tuple[ReferencePrice | PriceFault, int] | None = None
 
 
-def price_objections(look: PriceLook, jump_bps: int) -> list[Objection]:
+def price_objections(look: PriceLook, jump_bps: int, depeg_max_bps: int) -> list[Objection]:
     if isinstance(look.agreed, PriceFault):
         reason = f"no price of {look.asset}: {look.agreed.value}"
         found = [Objection(Code.PRICE_UNKNOWN, reason)]
     else:
-        found = _depegged(look, look.agreed) + _under(look, look.agreed)
+        found = _depegged(look, look.agreed, depeg_max_bps)
+        found += _under(look, look.agreed, depeg_max_bps)
     source = _jumped(look.quotes, jump_bps)
     if source:
         found.append(Objection(Code.PRICE_JUMP, f"the price of {look.asset} jumped at {source}"))
     return found
 
 
-def _depegged(look: PriceLook, price: ReferencePrice) -> list[Objection]:
+def _depegged(look: PriceLook, price: ReferencePrice, most_bps: int) -> list[Objection]:
     """Both sources must be near the peg, not only their dearer one."""
     peg = look.peg
     if peg.value_micro is None:
@@ -55,14 +55,14 @@ def _depegged(look: PriceLook, price: ReferencePrice) -> list[Objection]:
     for quote in (price.lower, price.higher):
         value = quote.value * 10**peg.decimals * MICRO
         par = peg.value_micro * 10**quote.scale
-        if abs(value - par) * BPS > par * peg.deviation_max_bps:
+        if abs(value - par) * BPS > par * most_bps:
             micro = value // 10**quote.scale
             reason = f"{quote.source} says {micro} millionths, the peg is {peg.value_micro}"
             return [Objection(Code.DEPEG, reason)]
     return []
 
 
-def _under(look: PriceLook, price: ReferencePrice) -> list[Objection]:
+def _under(look: PriceLook, price: ReferencePrice, most_bps: int) -> list[Objection]:
     """A receipt that is cheaper than what it stands for. Dearer is no fault: some grow."""
     if look.of is None:
         return []
@@ -72,7 +72,7 @@ def _under(look: PriceLook, price: ReferencePrice) -> list[Objection]:
     scale = max(price.lower.scale, base.higher.scale)
     mine = price.lower.value * 10 ** (look.peg.decimals + scale - price.lower.scale)
     par = base.higher.value * 10 ** (decimals + scale - base.higher.scale)
-    if mine * BPS >= par * (BPS - look.peg.deviation_max_bps):
+    if mine * BPS >= par * (BPS - most_bps):
         return []
     return [Objection(Code.DEPEG, f"{look.asset} trades below what it stands for")]
 

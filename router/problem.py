@@ -14,7 +14,9 @@ class VenueInput:
     `withdrawable` is what can leave now; `capacity` what it still takes (None: no limit);
     `refusal` why nothing may enter now ("" if it may). Costs are base units a move. `amount_max` is
     the most that may lie there (None: no such limit), and `limit` names the rule that says so;
-    `size_min` the least that is worth holding: less than that is nothing.
+    `size_min` the least that is worth holding: less than that is nothing. `enter_dear` says
+    that an entry costs more than the policy allows now ("" if not), `exit_dear` the same of an
+    exit: then nothing leaves but what a limit demands.
     """
 
     id: str
@@ -29,6 +31,8 @@ class VenueInput:
     amount_max: int | None = None
     limit: str = "rule"
     size_min: int = 0
+    enter_dear: str = ""
+    exit_dear: str = ""
 
 
 @dataclass(frozen=True, slots=True)

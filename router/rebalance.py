@@ -23,6 +23,7 @@ from custody.settlement import intents
 from router import (
     bars,
     books,
+    fitting,
     journals,
     legs,
     live_guard,
@@ -31,10 +32,12 @@ from router import (
     plan,
     policies,
     venue_exits,
+    waiting,
 )
 from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.legs import Leg
+from router.live_guard import Verdict
 from router.moves import Action
 from router.objections import Code, Objection, codes_of, text_of
 from router.states import LEG_ENDS, LegState, PlanState, PoolState, move
@@ -138,6 +141,8 @@ async def _start(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> bool:
 async def _start_entry(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> bool:
     verdict = await live_guard.examine(deps, pool, row, leg)
     if verdict.objections:
+        if await waiting.held_back(deps, pool, leg, verdict.objections):
+            return False
         return await _end(deps, leg, LegState.CANCELLED, *verdict.objections)
     async with deps.db.write() as s:
         item = await books.pool(s, pool.tenant_id, pool.id, lock=True)
@@ -145,7 +150,15 @@ async def _start_entry(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) ->
         changed = await policies.overtaken(s, pool.id, leg.plan_id)
         if against or changed or item.state != PoolState.OPEN:
             return False  # barred since the look: the next one says why
-        return await _enter(s, deps, item, row, leg, verdict.shares_min)
+        policy = await policies.current(s, pool.id)
+        found = (
+            None if policy is None else await fitting.fit(s, item, policy, leg, deps.clock.now())
+        )
+        why = None if found is None else found.objection
+        if why is None:
+            most = leg.amount if found is None else found.room
+            return await _enter(s, deps, item, row, leg, verdict, most)
+    return await _end(deps, leg, LegState.CANCELLED, why)
 
 
 async def _end(deps: RouterDeps, leg: Leg, new: LegState, *why: Objection) -> bool:
@@ -156,17 +169,25 @@ async def _end(deps: RouterDeps, leg: Leg, new: LegState, *why: Objection) -> bo
 
 
 async def _enter(
-    s: WriteSession, deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg, shares_min: int
+    s: WriteSession,
+    deps: RouterDeps,
+    pool: Pool,
+    row: VenueRow,
+    leg: Leg,
+    verdict: Verdict,
+    most: int,
 ) -> bool:
-    """Intent, hold and state, for what is really free. Raises InsufficientFunds, Refused."""
+    """Intent, hold and state, for what is free and fits (`most`). Raises InsufficientFunds,
+    Refused."""
     now, intent_id = deps.clock.now(), new_uuid7()
-    amount = await _affordable(s, pool, leg)
+    amount = min(await _affordable(s, pool, leg, now), most)
     moved = await legs.advance(
-        s, leg, LegState.EXECUTING, at=now, intent_id=intent_id, amount=amount
-    )
+        s, leg, LegState.EXECUTING, at=now, intent_id=intent_id, amount=amount, reason=None,
+        code=None, gas_cost=verdict.costs.gas, slippage=verdict.costs.lost,
+    )  # fmt: skip
     if not moved:
         return False
-    shares_min = shares_min * amount // leg.amount
+    shares_min = verdict.shares_min * amount // leg.amount
     leg = replace(leg, amount=amount)
     await _hold(s, pool, row, leg, now)
     allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
@@ -175,7 +196,7 @@ async def _enter(
     return True
 
 
-async def _affordable(s: WriteSession, pool: Pool, leg: Leg) -> int:
+async def _affordable(s: WriteSession, pool: Pool, leg: Leg, now: datetime) -> int:
     """The entry, or what of it is free now: without holds, redemptions and what the plan left idle.
 
     That is the buffer at least, and what ladders and frozen venues ask for. An exit that brought
@@ -184,7 +205,8 @@ async def _affordable(s: WriteSession, pool: Pool, leg: Leg) -> int:
     """
     policy = await policies.current(s, pool.id)
     output = await s.scalar("SELECT output FROM plans WHERE id = :id", {"id": leg.plan_id})
-    free = await books.available(s, pool, chart.guard(pool.id)) - await owed.reserved(s, pool)
+    free = await books.available(s, pool, chart.guard(pool.id))
+    free -= await owed.reserved(s, pool, now)
     free -= 0 if output is None else _left_idle(output)
     if policy is None or free < min(leg.amount, policy.rebalance.ticket):
         raise InsufficientFunds("amount", "redemptions and the buffer need the idle money")

@@ -191,7 +191,8 @@ async def _call_off(deps: RouterDeps, pool: Pool) -> int:
     What is only on its way does not end them: they would be asked anew, without their pause.
     """
     async with deps.db.read() as s:
-        if await owed.reserved(s, pool) > await books.available(s, pool, chart.guard(pool.id)):
+        wanted = await owed.reserved(s, pool, deps.clock.now())
+        if wanted > await books.available(s, pool, chart.guard(pool.id)):
             return 0
         every = await legs.unfinished(s, pool.id)
         leaving = await bars.leaving(s, pool.id)
@@ -221,10 +222,10 @@ async def _shortage(
     s: ReadSession, deps: RouterDeps, pool: Pool, rows: Mapping[str, VenueRow]
 ) -> int:
     """What redemptions want beyond the idle money and what is coming back anyway."""
-    wanted = await owed.reserved(s, pool)
+    now = deps.clock.now()
+    wanted = await owed.reserved(s, pool, now)
     if wanted == 0:
         return 0
-    now = deps.clock.now()
     coming = sum(
         leg.amount
         for leg in await legs.unfinished(s, pool.id)

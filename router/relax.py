@@ -1,8 +1,6 @@
 """One relaxation: concave envelopes under the caps, its prices, and what the prices prove.
 
-The search is in floats; `bound` is not. For any prices whatever, each cap's room at its price and
-each item's best value less its prices are together above every allocation (Lagrangian duality),
-and they are added up in integers.
+The search is in floats; what it proves (`router/duality.py`) is not.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -10,28 +8,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from router.curves import RAY, Shape
-from router.envelope import Segment, envelope, form_of
-from router.interior import Floats, Rows, Segments, maximise
-from router.pieces import Best, Cap, Item, Piece, best_in, holding
+from router import duality
+from router.curves import RAY
+from router.envelope import Envelope, Segment, envelope
+from router.interior import Rows, maximise
+from router.pieces import Cap, Item, Piece, holding
+from router.segments import Floats, Segments
+from router.water import fill
 
 Choice = tuple[tuple[Piece, ...], ...]
 """For each item the pieces it may still use, ascending."""
 
-HALVINGS = 52
-GRAIN_BITS = 46
-"""An item's best is exact to this many bits of all the money at a full rate."""
-
 
 @dataclass(frozen=True, slots=True)
 class Relaxed:
-    """`amounts` as the envelopes have it; `chords` names the items that lie inside one, with it;
-    `best` is what each item would take at the prices."""
+    """`amounts` as the envelopes have it; `chords` names the items that lie inside one, with it."""
 
     amounts: tuple[int, ...]
     chords: dict[int, Segment]
     prices: tuple[int, ...]
-    best: tuple[int, ...]
     bound: int
 
 
@@ -42,7 +37,7 @@ class Relaxation:
     items: Sequence[Item]
     caps: Sequence[Cap]
     unit: int
-    _envelopes: dict[tuple[Piece, ...], tuple[Segment, ...]] = field(default_factory=dict)
+    _envelopes: dict[tuple[Piece, ...], Envelope] = field(default_factory=dict)
     _of: list[list[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -62,28 +57,28 @@ class Relaxation:
         rooms = self.rooms(choice)
         if min(rooms, default=0) < 0:
             return None
-        owners, segments = self._segments(choice, rooms)
+        views = [self._envelope(pieces) for pieces in choice]
+        owners, segments = self._segments(views, rooms)
         prices = [0] * len(self.caps)
         taken = np.zeros(0)
         if segments:
             taken, prices = self._search(owners, segments, rooms)
-        self._close(choice, rooms, prices)
+        self._close(views, rooms, prices)
         amounts, chords = self._read(choice, owners, segments, taken)
-        best, bound = self._prove(choice, prices)
-        return Relaxed(amounts, chords, tuple(prices), best, bound)
+        curves = [(pieces, view.forms) for pieces, view in zip(choice, views, strict=True)]
+        bound = duality.bound(self.items, curves, self.caps, prices, self.unit)
+        return Relaxed(amounts, chords, tuple(prices), bound)
 
-    def _segments(self, choice: Choice, rooms: Sequence[int]) -> tuple[list[int], list[Segment]]:
+    def _segments(
+        self, views: Sequence[Envelope], rooms: Sequence[int]
+    ) -> tuple[list[int], list[Segment]]:
         """Those of items that no cap without room holds down."""
-        owners: list[int] = []
-        segments: list[Segment] = []
-        for i, pieces in enumerate(choice):
-            if all(rooms[cap] > 0 for cap in self._of[i]):
-                for segment in self._envelope(pieces):
-                    owners.append(i)
-                    segments.append(segment)
-        return owners, segments
+        full = [cap for cap, room in zip(self.caps, rooms, strict=True) if room <= 0]
+        held = {i for cap in full for i in cap.members}
+        found = [(i, s) for i, view in enumerate(views) if i not in held for s in view.segments]
+        return [i for i, _ in found], [segment for _, segment in found]
 
-    def _envelope(self, pieces: tuple[Piece, ...]) -> tuple[Segment, ...]:
+    def _envelope(self, pieces: tuple[Piece, ...]) -> Envelope:
         if len(pieces) == 1:
             return envelope(pieces, self.unit)
         found = self._envelopes.get(pieces)
@@ -95,28 +90,38 @@ class Relaxation:
         self, owners: Sequence[int], segments: Sequence[Segment], rooms: Sequence[int]
     ) -> tuple[Floats, list[int]]:
         """Amounts along each segment (scaled), and each cap's price in ray, rounded down."""
-        unit = self.unit
-        arrays = Segments(
-            np.array([s.x0 / unit for s in segments]),
-            np.array([(s.x1 - s.x0) / unit for s in segments]),
-            *np.array([(s.form.a, s.form.b, s.form.c, s.form.supply) for s in segments]).T.copy(),
-        )
         binding = self._binding(owners, segments, rooms)
+        room = [rooms[cap] / self.unit for cap in binding]
+        if len(binding) == 1 and self._of_all(binding[0], owners):
+            taken, price = fill(self._arrays(segments), room[0])
+            found = [price]
+        else:
+            rows = self._rows(owners, binding, room)
+            point = maximise(self._arrays(segments), rows)
+            taken, found = point.y, point.prices.tolist()
+        prices = [0] * len(self.caps)
+        for cap, price in zip(binding, found, strict=True):
+            prices[cap] = max(int(price * RAY), 0)
+        return taken, prices
+
+    def _arrays(self, segments: Sequence[Segment]) -> Segments:
+        unit = self.unit
+        table = [(s.x0 / unit, (s.x1 - s.x0) / unit, *s.form[1:]) for s in segments]
+        return Segments(*np.array(table).T.copy())
+
+    def _of_all(self, cap: int, owners: Sequence[int]) -> bool:
+        return all(cap in self._of[owner] for owner in owners)
+
+    def _rows(self, owners: Sequence[int], binding: Sequence[int], room: Sequence[float]) -> Rows:
         number = {cap: row for row, cap in enumerate(binding)}
-        pairs = [
+        pairs = sorted(
             (number[cap], k)
             for k, owner in enumerate(owners)
             for cap in self._of[owner]
             if cap in number
-        ]
-        pairs.sort()
+        )
         index = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        room = np.array([rooms[cap] / unit for cap in binding])
-        point = maximise(arrays, Rows(index[:, 0], index[:, 1], room, len(segments)))
-        prices = [0] * len(self.caps)
-        for cap, price in zip(binding, point.prices.tolist(), strict=True):
-            prices[cap] = max(int(price * RAY), 0)
-        return point.y, prices
+        return Rows(index[:, 0], index[:, 1], np.array(room), len(owners))
 
     def _binding(
         self, owners: Sequence[int], segments: Sequence[Segment], rooms: Sequence[int]
@@ -129,15 +134,14 @@ class Relaxation:
         found = [cap for cap, room in enumerate(rooms) if full[cap] > room]
         return found or [next(c for c in range(len(rooms)) if full[c] > 0)]
 
-    def _close(self, choice: Choice, rooms: Sequence[int], prices: list[int]) -> None:
+    def _close(self, views: Sequence[Envelope], rooms: Sequence[int], prices: list[int]) -> None:
         """A cap without room has the price at which its dearest member would take no more."""
         for cap, room in enumerate(rooms):
             if room > 0:
                 continue
             for i in self.caps[cap].members:
-                segments = self._envelope(choice[i])
-                if segments:
-                    first = segments[0]
+                if views[i].segments:
+                    first = views[i].segments[0]
                     slope = first.form.slope(first.x0 / self.unit)
                     others = sum(prices[c] for c in self._of[i])
                     prices[cap] += max(int(slope * RAY) + 1 - others, 0)
@@ -185,42 +189,3 @@ class Relaxation:
             n for n, cap in enumerate(self.caps) if sum(least[i] for i in cap.members) > cap.room
         }
         return [i for i in raised if not broken.isdisjoint(self._of[i])]
-
-    def _prove(self, choice: Choice, prices: Sequence[int]) -> tuple[tuple[int, ...], int]:
-        own = [sum(prices[cap] for cap in caps) for caps in self._of]
-        guesses = iter(self._guesses(choice, own))
-        slack = max(self.unit * (RAY >> GRAIN_BITS) // max(len(choice), 1), 1)
-        best, total = [], sum(p * cap.room for p, cap in zip(prices, self.caps, strict=True))
-        for item, pieces, price in zip(self.items, choice, own, strict=True):
-            found: Best | None = None
-            for piece in pieces:
-                one = best_in(item.curve, piece, price, next(guesses), slack)
-                if found is None or one.bound > found.bound:
-                    found = one
-            assert found is not None
-            best.append(found.x)
-            total += found.bound
-        return tuple(best), total
-
-    def _guesses(self, choice: Choice, own: Sequence[int]) -> list[int]:
-        """Where each piece's slope meets its item's price, all pieces at once."""
-        pieces = [(p, own[i]) for i, chosen in enumerate(choice) for p in chosen]
-        if not pieces:
-            return []
-        forms = [form_of(p, self.unit) for p, _ in pieces]
-        table = np.array(
-            [
-                (p.lo / self.unit, p.hi / self.unit, f.a, f.b, f.c, f.supply, price / RAY)
-                for (p, price), f in zip(pieces, forms, strict=True)
-            ]
-        ).T.copy()
-        low, high, a, b, c, supply, price = table
-        curve = Segments(np.zeros_like(a), high, a, b, c, supply)
-        for _ in range(HALVINGS):
-            middle = 0.5 * (low + high)
-            more = curve.slope(middle) >= price
-            low, high = np.where(more, middle, low), np.where(more, high, middle)
-        return [
-            int(x * self.unit) if p.shape is Shape.CONCAVE else p.lo
-            for x, (p, _) in zip(high.tolist(), pieces, strict=True)
-        ]

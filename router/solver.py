@@ -59,18 +59,17 @@ class _Search:
         self.value = 0
         self.nodes = 0
 
-    def value_of(self, amounts: Sequence[int]) -> int:
+    def value_of(self, amounts: Sequence[int]) -> int | None:
+        """None where they are no answer."""
+        if any(sum(amounts[i] for i in cap.members) > cap.room for cap in self.caps):
+            return None
         total = 0
         for item, pieces, x in zip(self.items, self.root, amounts, strict=True):
             piece = holding(pieces, x)
-            assert piece is not None
+            if piece is None:
+                return None
             total += value_down(item.curve, piece, x)
         return total
-
-    def fits(self, amounts: Sequence[int]) -> bool:
-        return all(
-            holding(pieces, x) is not None for pieces, x in zip(self.root, amounts, strict=True)
-        ) and all(sum(amounts[i] for i in cap.members) <= cap.room for cap in self.caps)
 
     def relax(self, choice: Choice) -> Relaxed | None:
         self.nodes += 1
@@ -78,10 +77,10 @@ class _Search:
 
     def offer(self, amounts: Sequence[int]) -> None:
         """Whatever a search may have found: what breaks a cap is no answer."""
-        if not self.fits(amounts):
+        if tuple(amounts) == self.best:
             return
         value = self.value_of(amounts)
-        if self.best is None or value > self.value:
+        if value is not None and (self.best is None or value > self.value):
             self.best, self.value = tuple(amounts), value
 
     def settled(self, relaxed: Relaxed) -> bool:
@@ -142,7 +141,11 @@ def reachable(items: Sequence[Item], caps: Sequence[Cap]) -> list[Item]:
             raise ValueError("the least amounts break a cap")
         for i in cap.members:
             most[i] = min(most[i], least[i] + 2 * left + 1)
-    return [Item(item.curve, up_to(item.options, hi)) for item, hi in zip(items, most, strict=True)]
+    return [_up_to(item, hi) for item, hi in zip(items, most, strict=True)]
+
+
+def _up_to(item: Item, hi: int) -> Item:
+    return item if item.options[-1].hi <= hi else Item(item.curve, up_to(item.options, hi))
 
 
 def _one(pieces: tuple[Piece, ...], chord: Segment | None, x: int, nearer: bool) -> Piece:

@@ -84,6 +84,13 @@ class DepartureState(StrEnum):
     REOPENED = "reopened"
 
 
+class IncomeState(StrEnum):
+    WAITING = "waiting"  # for approvals, or on its way
+    PAID = "paid"
+    FAILED = "failed"  # refused, not approved in time, or reverted: nothing left the guard
+
+
+_I = IncomeState
 _L, _F, _R, _P = LegState, FundingState, RedemptionState, ProposalState
 _MOVES: Mapping[str, Mapping[Any, frozenset[Any]]] = {
     "pool_fundings": {
@@ -128,6 +135,11 @@ _MOVES: Mapping[str, Mapping[Any, frozenset[Any]]] = {
         _R.RELEASING: frozenset({_R.SETTLED, _R.REQUESTED}),
         _R.SETTLED: frozenset(),
         _R.FAILED: frozenset(),
+    },
+    "income_payments": {
+        _I.WAITING: frozenset({_I.PAID, _I.FAILED}),
+        _I.PAID: frozenset(),
+        _I.FAILED: frozenset(),
     },
     "risk_proposals": {
         _P.PROPOSED: frozenset({_P.APPROVED, _P.VETOED, _P.DROPPED}),

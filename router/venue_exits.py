@@ -16,11 +16,13 @@ from custody.core.ids import new_uuid7
 from custody.core.intents import Intent
 from custody.parties import places
 from custody.settlement import intents
-from router import books, legs, live_guard, orders, plan
+from router import books, costs, legs, live_guard, orders, plan, policies, waiting
 from router.books import Pool, VenueRow
+from router.costs import Costs
 from router.deps import RouterDeps
 from router.legs import Leg
 from router.moves import Action
+from router.objections import Objection, codes_of, text_of
 from router.states import LegState
 from router.venues.port import VenueState
 
@@ -46,9 +48,40 @@ async def start(deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg) -> bool:
     part, reason = await leavable(deps, pool, row, amount, state)
     if part == 0 or part < amount // DUST:
         return await _wait(deps, leg, reason)
+    seen = await _costs(deps, pool, row, leg, part, state)
+    if seen.objections:
+        return await _too_dear(deps, pool, leg, seen.objections)
     async with deps.db.write() as s:
         item = await books.pool(s, pool.tenant_id, pool.id, lock=True)
-        return await _begin(s, deps, item, row, leg, part, amount - part, reason)
+        return await _begin(s, deps, item, row, leg, (part, amount - part), reason, seen)
+
+
+async def _costs(
+    deps: RouterDeps, pool: Pool, row: VenueRow, leg: Leg, part: int, state: VenueState | None
+) -> Costs:
+    """What an exit for yield costs, and what the policy has against it; nothing of any other."""
+    async with deps.db.read() as s:
+        policy = await policies.current(s, pool.id)
+        in_need = state is None or bool(state.refusal)
+        in_need = in_need or await costs.at_any_price(s, pool, leg, deps.clock.now())
+        allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
+    if policy is None or in_need or not policy.rebalance.has_ceilings:
+        return Costs()
+    intent = intent_of(pool, row, allocator, new_uuid7(), part, "a look")
+    gas = await live_guard.simulate(deps, intent)
+    return await costs.of_leg(deps, pool, row, intent, gas, policy.rebalance)
+
+
+async def _too_dear(deps: RouterDeps, pool: Pool, leg: Leg, found: tuple[Objection, ...]) -> bool:
+    """It waits a while; after that the next plan decides again."""
+    if leg.state is LegState.WAITING:
+        return await _wait(deps, leg, text_of(found))
+    if await waiting.held_back(deps, pool, leg, found):
+        return False
+    async with deps.db.write() as s:
+        return await legs.end(
+            s, leg, LegState.CANCELLED, text_of(found), at=deps.clock.now(), code=codes_of(found)
+        )
 
 
 def holding(row: VenueRow, state: VenueState) -> int:
@@ -123,13 +156,17 @@ async def _begin(
     pool: Pool,
     row: VenueRow,
     leg: Leg,
-    part: int,
-    rest: int,
+    parts: tuple[int, int],
     reason: str,
+    seen: Costs,
 ) -> bool:
-    """Intent, state and, where only a part can leave, the leg of the rest: one commit."""
-    now, intent_id = deps.clock.now(), new_uuid7()
-    moved = await legs.advance(s, leg, LegState.EXECUTING, at=now, intent_id=intent_id, amount=part)
+    """Intent, state and, where only a part can leave, the leg of the rest: one commit. `parts` are
+    what leaves and what does not."""
+    now, intent_id, (part, rest) = deps.clock.now(), new_uuid7(), parts
+    moved = await legs.advance(
+        s, leg, LegState.EXECUTING, at=now, intent_id=intent_id, amount=part, gas_cost=seen.gas,
+        slippage=seen.lost,
+    )  # fmt: skip
     if not moved:
         return False
     if rest > 0:

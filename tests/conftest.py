@@ -19,7 +19,7 @@ import pytest
 from api.migrations.run import upgrade
 from custody.core import embedded
 from custody.core.db import Database
-from custody.ledger import fsck
+from custody.ledger import fsck, seal_fsck
 from tests import canary
 from tests.router.month import figures
 
@@ -42,6 +42,10 @@ def pytest_runtest_makereport(
         report.sections = [(title, "(withheld)") for title, _ in report.sections]
         report.longrepr = f"Property 40: secrets in the output of {item.nodeid}: {found}"
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -153,6 +157,7 @@ async def _assert_sound(url: str) -> None:
     try:
         async with db.snapshot() as s:
             assert await fsck.check(s) == []
+            assert await seal_fsck.check(s) == []
     finally:
         await db.close()
 

@@ -5,7 +5,7 @@ chain, no keys.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,27 @@ LOANSCAN = "loanscan_2020_2022/long_daily.csv"
 INDEX = "voltz_index/long_index.csv"
 YEARN = "yearn_2022/share_price_2h.csv"
 NAMED = ("loanscan-7", "voltz-2021", "voltz-2023", "yearn-2022")
+SIMPLE, EFFECTIVE = "simple", "effective"
+READINGS: Mapping[str, Callable[[int], int]] = {
+    SIMPLE: growth_from_apr_down,
+    EFFECTIVE: growth_from_apy_down,
+}
+"""What a rate of a CSV may be; indices and share prices need no reading."""
 
 
-def read_panel(name: str, data: Path, *, simple: bool = False) -> Panel:
-    """Raises InvalidInput where there is no such panel or a row of it is bad. With `simple`, the
-    rates of a CSV are read as simple ones; indices need no reading."""
-    growth = growth_from_apr_down if simple else growth_from_apy_down
+def readings_of(name: str) -> Sequence[str]:
+    """The first one's figures have the bars.
+
+    LoanScan called its rates APY and does not say how they were made. Where the chain's own index
+    can be compared, Aave paid more than either reading, and the simple one errs less: both are
+    shown. In any other CSV a rate is what its column's name says.
+    """
+    return (SIMPLE, EFFECTIVE) if name == "loanscan-7" else (EFFECTIVE,)
+
+
+def read_panel(name: str, data: Path, reading: str = EFFECTIVE) -> Panel:
+    """Raises InvalidInput where there is no such panel or a row of it is bad."""
+    growth = READINGS[reading]
     match name:
         case "loanscan-7":
             text = _text(data / LOANSCAN)
@@ -62,22 +77,27 @@ def run(
     policy_file: Path | None = None,
     amounts_usd: Sequence[int] = AMOUNTS_USD,
     chart_file: Path | None = None,
-    *,
-    simple: bool = False,
+    readings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The report, in the form of all benches. The chart is of the first amount. Bars hold for the
-    default policy and for rates that are what their column says."""
+    """The report, in the form of all benches: by each reading of the panel's rates (its own ones if
+    none are asked for). The chart is of the first amount and reading, bars are of the first reading
+    and the default policy."""
     for usd in amounts_usd:
         if usd < AMOUNT_USD_MIN:
             raise InvalidInput("amount", f"must be at least {AMOUNT_USD_MIN} USD")
-    panel, chosen = read_panel(name, data, simple=simple), read_policy(policy_file)
-    policy.check_venues(chosen, panel)
-    found = [compare.compare(panel, usd * MICRO, chosen) for usd in amounts_usd]
-    if chart_file is not None:
-        chart_file.write_text(chart.draw(found[0]), encoding="utf-8")
-    with_bars = chosen == policy.Policy() and not simple
-    rows = [row for one in found for row in report.measures(one, with_bars=with_bars)]
-    return {"bench": f"backtest {panel.name}", "measures": rows}
+    chosen, own = read_policy(policy_file), readings_of(name)
+    panels = {reading: read_panel(name, data, reading) for reading in readings or own}
+    rows: list[dict[str, Any]] = []
+    for reading, panel in panels.items():
+        policy.check_venues(chosen, panel)
+        found = [compare.compare(panel, usd * MICRO, chosen) for usd in amounts_usd]
+        if chart_file is not None and not rows:
+            chart_file.write_text(chart.draw(found[0]), encoding="utf-8")
+        with_bars = chosen == policy.Policy() and reading == own[0]
+        told = f"{reading} rates, " if len(panels) > 1 else ""
+        for one in found:
+            rows += report.measures(one, with_bars=with_bars, told=told)
+    return {"bench": f"backtest {next(iter(panels.values())).name}", "measures": rows}
 
 
 def as_text(shown: dict[str, Any]) -> str:

@@ -1,16 +1,18 @@
-"""`moorage fsck`: rebuild balances and the Merkle tree from the rows, and compare; what was read of
-each chain has no hole; what is served of solvency is what the log says."""
+"""`moorage fsck`: rebuild balances, seals and the Merkle tree from the rows, and compare; what was
+read of each chain has no hole; what is served of solvency is what the log says."""
 
 import json
 from dataclasses import asdict
 from typing import Any
 
 from api import wiring
+from api.followers import tenant_events
 from custody.assurance import fsck as log_fsck
 from custody.assurance.solvency import fsck as solvency_fsck
 from custody.core.settings import Settings
 from custody.deposits import fsck as chains_fsck
 from custody.ledger import fsck as ledger_fsck
+from custody.ledger import seal_fsck
 
 
 async def check(settings: Settings) -> dict[str, Any]:
@@ -20,17 +22,21 @@ async def check(settings: Settings) -> dict[str, Any]:
     try:
         async with parts.db.snapshot() as s:
             ledger = await ledger_fsck.check(s)
+            seals = await seal_fsck.check(s)
             log = await log_fsck.check(s, vkey, settings.audit_folder)
+            feed = await tenant_events.check(s)
             chains = await chains_fsck.check(s)
             solvency = await solvency_fsck.check(s)
     finally:
         await parts.db.close()
     return {
         "ledger": [asdict(b) for b in ledger],
+        "seals": [asdict(b) for b in seals],
         "log": [asdict(b) for b in log],
+        "feed": [asdict(b) for b in feed],
         "chains": [asdict(b) for b in chains],
         "solvency": [asdict(b) for b in solvency],
-        "ok": not (ledger or log or chains or solvency),
+        "ok": not any((ledger, seals, log, feed, chains, solvency)),
     }
 
 

@@ -1,5 +1,6 @@
 """Every table of the service, so that models and migrations can be compared."""
 
+from api.followers import models as followers
 from custody.assurance import models as assurance
 from custody.assurance.solvency import models as solvency
 from custody.audit import models as audit
@@ -20,6 +21,7 @@ __all__ = [
     "audit",
     "batches",
     "billing",
+    "followers",
     "idempotency",
     "ledger",
     "metadata",

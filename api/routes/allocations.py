@@ -124,6 +124,12 @@ class LegView(Shape):
     received: str | None
     reason: str | None
     code: str | None = Field(description="names of the objections, joined by commas")
+    gas_cost: str | None = Field(
+        description="forecast in the pool's asset when it was sent; null: no ceiling asked for it"
+    )
+    slippage: str | None = Field(
+        description="what it was to lose by its simulation; null: no ceiling asked for it"
+    )
     retry_of: str | None = Field(description="the exit whose rest this is")
     retry_at: str | None
 
@@ -190,6 +196,8 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "received": None if leg.received is None else str(leg.received),
         "reason": leg.reason,
         "code": leg.code,
+        "gas_cost": None if leg.gas_cost is None else str(leg.gas_cost),
+        "slippage": None if leg.slippage is None else str(leg.slippage),
         "retry_of": optional_id("leg", leg.retry_of),
         "retry_at": None if leg.retry_at is None else iso_us(leg.retry_at),
     }

@@ -1,10 +1,5 @@
-"""The audit log: checkpoint and tiles as c2sp.org/tlog-tiles lays them out, entries, proofs.
+"""The audit log: entries, shown to their own tenant's staff, and proofs (files: `log_files.py`)."""
 
-Hashes tell nothing, so every token may read them; entries are shown to their own tenant's staff,
-and whole bundles, which hold every tenant's, to the staff who run the installation.
-"""
-
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -12,12 +7,14 @@ from fastapi import Path, Query
 from starlette.responses import Response
 
 from api.answers import Limit, Shape, answer
-from api.auth.access import ANYONE, OPERATOR_STAFF, STAFF
+from api.auth.access import ANYONE, STAFF
 from api.auth.guard import Who
+from api.auth.principal import Principal
 from api.deps import Deps, UseDeps
+from api.routes.log_files import SEQ_MAX, TEXT
 from api.routing import Routes
 from custody.assurance import bundle as evidence
-from custody.audit import checkpoint, merkle, proof, reads, tiles
+from custody.audit import checkpoint, merkle, proof, reads
 from custody.audit.checkpoint import Checkpoint
 from custody.audit.reads import Entry
 from custody.core.clock import iso_us
@@ -27,12 +24,8 @@ from custody.core.ids import format_id
 from custody.core.serialization import loads
 
 routes = Routes("audit")
-# Six groups number more tiles than 2^53 entries have.
-_TILE = re.compile(r"((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
-_SEQ_MAX = 2**53 - 1
-Seq = Annotated[int, Path(ge=0, le=_SEQ_MAX)]
+Seq = Annotated[int, Path(ge=0, le=SEQ_MAX)]
 Proof = TypeVar("Proof")
-OCTETS = "application/octet-stream"
 
 
 class EntryView(Shape):
@@ -72,52 +65,6 @@ async def _latest(s: ReadSession) -> Checkpoint:
     return found
 
 
-@routes.get("/v1/audit/checkpoint", access=ANYONE, command="audit checkpoint", answer="text/plain")
-async def latest(deps: UseDeps) -> Response:
-    """The newest signed note: origin, size, root, signature."""
-    async with deps.db.read() as s:
-        found = await _latest(s)
-    return Response(found.note, media_type="text/plain; charset=utf-8")
-
-
-def _tile(deps: Deps, level: int | str, path: str) -> Response:
-    """A tile's bytes. Raises NotFound for a malformed path as for one beyond the log."""
-    match = _TILE.fullmatch(path)
-    if match is None:
-        raise NotFound("tile", f"{level}/{path}")
-    index = int(match[1].replace("x", "").replace("/", ""))
-    width = int(match[2] or tiles.WIDTH)
-    size = index * tiles.WIDTH + width
-    if level != tiles.ENTRIES:
-        size <<= tiles.HEIGHT * int(level)
-    if not 1 <= width <= tiles.WIDTH or size > _SEQ_MAX:
-        raise NotFound("tile", f"{level}/{path}")
-    try:
-        data = tiles.TileFolder(deps.settings.audit_folder).read(level, index, size)
-    except FileNotFoundError:
-        raise NotFound("tile", f"{level}/{path}") from None
-    return Response(data, media_type=OCTETS)
-
-
-@routes.get(
-    "/v1/audit/tile/entries/{path:path}",
-    access=OPERATOR_STAFF,
-    command="audit entry-bundle",
-    answer=OCTETS,
-)
-async def entry_bundle(path: str, deps: UseDeps) -> Response:
-    """An entry bundle: up to 256 entries of all tenants, each after its length."""
-    return _tile(deps, tiles.ENTRIES, path)
-
-
-@routes.get(
-    "/v1/audit/tile/{level}/{path:path}", access=ANYONE, command="audit tile", answer=OCTETS
-)
-async def tile(level: Annotated[int, Path(ge=0, le=5)], path: str, deps: UseDeps) -> Response:
-    """A tile of up to 256 hashes: `tile/<level>/<index in groups of three>[.p/<width>]`."""
-    return _tile(deps, level, path)
-
-
 def _entry(e: Entry) -> dict[str, Any]:
     return {
         "seq": e.seq,
@@ -133,7 +80,7 @@ def _entry(e: Entry) -> dict[str, Any]:
 async def entries(
     who: Who,
     deps: UseDeps,
-    start: Annotated[int, Query(ge=0, le=_SEQ_MAX, description="first number")] = 0,
+    start: Annotated[int, Query(ge=0, le=SEQ_MAX, description="first number")] = 0,
     kind: Annotated[str | None, Query(max_length=64)] = None,
     limit: Limit = 50,
 ) -> Response:
@@ -156,13 +103,34 @@ async def entry(seq: Seq, who: Who, deps: UseDeps) -> Response:
 )
 async def inclusion(seq: Seq, who: Who, deps: UseDeps) -> Response:
     """That the entry is under the newest checkpoint, which comes with it."""
+    found, head = await _inclusion(deps, who, seq)
+    return answer({**found.to_json(), "checkpoint": head.note})
+
+
+@routes.get(
+    "/v1/audit/entries/{seq}/tlog-proof",
+    access=STAFF,
+    command="audit tlog-proof",
+    answer="text/plain",
+)
+async def tlog_proof(seq: Seq, who: Who, deps: UseDeps) -> Response:
+    """The same as a file that any client of c2sp.org/tlog-proof reads offline."""
+    found, head = await _inclusion(deps, who, seq)
+    named = {"Content-Disposition": f'attachment; filename="{seq}.tlog-proof"'}
+    return Response(proof.tlog_proof(found, head), media_type=TEXT, headers=named)
+
+
+async def _inclusion(
+    deps: Deps, who: Principal, seq: int
+) -> tuple[proof.InclusionProof, Checkpoint]:
+    """Of the tenant's own entry. Raises NotFound, also while no checkpoint has it."""
     async with deps.db.read() as s:
         await reads.entry(s, seq, tenant_id=who.tenant_id)
         head = await _latest(s)
     if seq >= head.size:
         raise NotFound("proof of entry", seq)
-    found = _proved(head.size, lambda: proof.inclusion(_nodes(deps, head.size), seq, head.size))
-    return answer({**found.to_json(), "checkpoint": head.note})
+    node = _nodes(deps, head.size)
+    return _proved(head.size, lambda: proof.inclusion(node, seq, head.size)), head
 
 
 @routes.get(
@@ -170,8 +138,8 @@ async def inclusion(seq: Seq, who: Who, deps: UseDeps) -> Response:
 )
 async def consistency(
     deps: UseDeps,
-    old: Annotated[int, Query(ge=1, le=_SEQ_MAX, description="the smaller tree's size")],
-    new: Annotated[int | None, Query(ge=1, le=_SEQ_MAX)] = None,
+    old: Annotated[int, Query(ge=1, le=SEQ_MAX, description="the smaller tree's size")],
+    new: Annotated[int | None, Query(ge=1, le=SEQ_MAX)] = None,
 ) -> Response:
     """That the log of `old` entries is a prefix of that of `new` (or of the newest checkpoint)."""
     async with deps.db.read() as s:
@@ -197,7 +165,7 @@ def _proved(size: int, make: Callable[[], Proof]) -> Proof:
 
 @routes.get("/v1/audit/bundle", access=STAFF, command="audit bundle", answer="application/zip")
 async def bundle(
-    who: Who, deps: UseDeps, size: Annotated[int | None, Query(ge=1, le=_SEQ_MAX)] = None
+    who: Who, deps: UseDeps, size: Annotated[int | None, Query(ge=1, le=SEQ_MAX)] = None
 ) -> Response:
     """The evidence to take away and verify offline: the tenant's entries, of others the hashes."""
     async with deps.db.snapshot() as s:

@@ -22,7 +22,8 @@ class ExitView(Shape):
     """`amount` is what it is worth now less `fee`, `set_aside` the part of it that is there.
 
     `before` is what exits of earlier days lack, which is paid first; `together` what those of its
-    own day lack: money is set aside for these in proportion. `paid` has been paid in parts.
+    own day lack: money is set aside for these in proportion. `on_its_way` is the part that has left
+    the queue and is not paid yet, and no more in `shares` and `amount`; `paid` has been paid.
     """
 
     redemption: str
@@ -33,6 +34,7 @@ class ExitView(Shape):
     amount: str
     fee: str
     set_aside: str
+    on_its_way: str
     paid: str
     before: str
     together: str
@@ -53,7 +55,10 @@ def _view(waiting: Waiting) -> dict[str, Any]:
         "position": waiting.position,
         **{
             name: str(getattr(waiting, name))
-            for name in ("shares", "amount", "fee", "set_aside", "paid", "before", "together")
+            for name in (
+                *("shares", "amount", "fee", "set_aside", "on_its_way", "paid", "before"),
+                "together",
+            )
         },
         "due_at": iso_us(waiting.due_at),
         "requested_at": iso_us(waiting.created_at),
@@ -62,7 +67,8 @@ def _view(waiting: Waiting) -> dict[str, Any]:
 
 @routes.get("/v1/pools/{pool_id}/exits", access=OWN, command="exits list", answer=ExitPage)
 async def listing(pool_id: str, who: Who, deps: UseDeps) -> Response:
-    """Exits that wait, in their order: a holder's own with what is before them; all for staff."""
+    """Exits that wait or are on their way, in their order: a holder's own with what is before
+    them; all for staff."""
     async with deps.db.snapshot() as s:
         found = await exits.waiting(s, who.tenant_id, pool_id_of(pool_id), deps.clock.now())
     mine = who.customer_id

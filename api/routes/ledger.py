@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pydantic import Field
 from starlette.responses import Response
 
 from api.answers import Shape, answer
@@ -9,7 +10,11 @@ from api.auth.access import STAFF
 from api.auth.guard import Who
 from api.deps import UseDeps
 from api.routing import Routes
-from custody.ledger import balances
+from custody.audit import proof
+from custody.audit.checkpoint import latest_checkpoint
+from custody.core.errors import NotFound
+from custody.core.ids import TransferId, parse_id
+from custody.ledger import balances, sealed
 
 routes = Routes("ledger")
 
@@ -33,6 +38,31 @@ class TrialBalanceView(Shape):
     balanced: bool
     unbalanced: list[str]
     lines: list[TrialLineView]
+
+
+class UnderRootView(Shape):
+    """A leaf's place in a tree, and the hashes that lead from it to the root."""
+
+    index: str
+    size: str
+    leaf_hash: str
+    hashes: list[str]
+
+
+class UnderSealView(UnderRootView):
+    number: str
+
+
+class JournalProofView(Shape):
+    """Two levels (custody/ledger/SEALS.md): `journal` under the root that `entry` says, and `entry`
+    under the checkpoint. Both are the texts that the leaf hashes are over."""
+
+    schema_: str = Field(alias="schema")
+    journal: str
+    seal: UnderSealView
+    entry: str
+    log: UnderRootView
+    checkpoint: str
 
 
 def _line(line: balances.TrialLine) -> dict[str, Any]:
@@ -64,3 +94,25 @@ async def trial_balance(who: Who, deps: UseDeps) -> Response:
             "lines": [_line(line) for line in found.lines],
         }
     )
+
+
+@routes.get(
+    "/v1/ledger/transfers/{transfer_id}/proof",
+    access=STAFF,
+    command="ledger proof",
+    answer=JournalProofView,
+)
+async def journal_proof(transfer_id: str, who: Who, deps: UseDeps) -> Response:
+    """That the journal is in the ledger which the log committed to, to be checked offline."""
+    id_ = TransferId(parse_id("transfer", transfer_id, "transfer_id"))
+    async with deps.db.snapshot() as s:
+        found = await sealed.find(s, who.tenant_id, id_)
+        head = await latest_checkpoint(s)
+    if head is None or found.seq >= head.size:
+        raise NotFound("sealed transfer", transfer_id)
+    node = proof.from_tiles(deps.settings.audit_folder, head.size)
+    try:
+        in_log = proof.inclusion(node, found.seq, head.size)
+    except FileNotFoundError:
+        raise NotFound("tiles of size", head.size) from None
+    return answer(sealed.proof_json(found, in_log, head.note))

@@ -166,13 +166,20 @@ async def _spent(s: ReadSession, chain_id: int, now: datetime, period_s: int) ->
     return int(await s.scalar(_SPENT, values))
 
 
-# Anchoring writes entries itself; a log that holds nothing newer than those is not anchored again.
+# Anchoring writes entries itself, and journals that are sealed; a log that holds nothing newer than
+# those is not anchored again.
 NEWS = """
 SELECT EXISTS (
   SELECT FROM audit_sequence q JOIN audit_entries e ON e.id = q.entry_id
   WHERE q.seq >= :begin AND q.seq < :end AND NOT EXISTS (
     SELECT FROM anchors a WHERE a.intent_id = CAST(
       substr(convert_from(e.body, 'UTF8')::jsonb -> 'data' ->> 'intent', 5) AS uuid))
+  AND (e.kind <> 'ledger.sealed' OR EXISTS (
+    SELECT FROM ledger_seals g
+    JOIN ledger_sealed_runs r ON r.tenant_id = g.tenant_id AND r.number = g.number
+    JOIN transfers t ON t.tenant_id = r.tenant_id AND t.seq BETWEEN r.begin_seq AND r.end_seq
+    WHERE g.entry_id = e.id AND coalesce(t.reference, '') NOT IN (
+      SELECT 'int_' || replace(CAST(intent_id AS text), '-', '') FROM anchors)))
 )
 """
 

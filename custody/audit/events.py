@@ -41,6 +41,7 @@ class EventKind(StrEnum):
     SWEEP_CHECKED = "sweep.checked"
     TRANSFER_POSTED = "transfer.posted"
     TRANSFERS_POSTED = "transfers.posted"
+    LEDGER_SEALED = "ledger.sealed"
     INTENT_CREATED = "intent.created"
     DECISION_MADE = "decision.made"
     APPROVAL_RECORDED = "approval.recorded"
@@ -77,6 +78,7 @@ class EventKind(StrEnum):
     POOL_OPTED_IN = "pool.opted_in"
     POOL_JOINED = "pool.joined"
     POOL_LEFT = "pool.left"
+    POOL_INCOME_PAID = "pool.income_paid"
     PLAN_MADE = "plan.made"
     LEG_STATE = "leg.state"
     LEG_REST = "leg.rest"
@@ -141,7 +143,7 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     EventKind.PERSON_ENROLLED: _schema(1, "person:id.person role:text public_key:key"),
     EventKind.PERSON_REMOVED: _schema(1, "person:id.person reason?:text"),
     EventKind.PERSON_ERASED: _schema(1, "subject:text"),
-    EventKind.PERSONAL_STORED: _schema(1, "subject:text commitments:object"),
+    EventKind.PERSONAL_STORED: _schema(1, "subject:text commitments:commitments"),
     EventKind.TOKEN_ISSUED: _schema(
         1, "token:id.token role:text customer?:id.customer person?:id.person expires_at?:time"
     ),
@@ -193,6 +195,12 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     ),
     EventKind.TRANSFERS_POSTED: _schema(
         1, "from:id.customer count:number accepted:number digest:digest code?:text"
+    ),
+    # What a batch of journals was: ledger/SEALS.md. `totals`: asset -> kind -> sum of amounts.
+    EventKind.LEDGER_SEALED: _schema(
+        1,
+        "seal:number start:number count:number first:id.transfer last:id.transfer totals:object "
+        "root:digest",
     ),
     # `body` is the whole intent: the digest that people approve is recomputed from it.
     EventKind.INTENT_CREATED: _schema(
@@ -302,6 +310,10 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1,
         f"pool:id.pool customer:id.customer {_MOVED} shares:amount price?:amount "
         "withdrawal?:id.withdrawal fee?:amount redemption?:id.redemption left_shares?:amount",
+    ),
+    EventKind.POOL_INCOME_PAID: _schema(
+        1,
+        f"payment:id.income_payment pool:id.pool {_MOVED} payee:address {_INT} by:id.person",
     ),
     EventKind.PLAN_MADE: _schema(
         1,

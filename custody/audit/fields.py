@@ -40,6 +40,13 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, (list, tuple)) and all(_is_text(v) for v in value)
 
 
+def _is_commitments(value: object) -> bool:
+    """Anything else could be the data itself, which nobody could take out again."""
+    return isinstance(value, dict) and all(
+        isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v, re.ASCII) for v in value.values()
+    )
+
+
 _TYPES = {
     "amount": FieldType(
         "must be base units as a decimal string, 0 to 2^256-1", lambda v: _is_amount(v, False)
@@ -56,6 +63,9 @@ _TYPES = {
     "text": FieldType(f"must be text of at most {TEXT_MAX} characters", _is_text),
     "texts": FieldType("must be a list of texts", _is_texts),
     "object": FieldType("must be an object", lambda v: isinstance(v, dict)),
+    "commitments": FieldType(
+        "must be an object of commitments, 64 lowercase hex digits each", _is_commitments
+    ),
     "list": FieldType("must be a list", lambda v: isinstance(v, (list, tuple))),
     "hash": _pattern("0x[0-9a-f]{64}", "must be 0x and 64 lowercase hex digits"),
     "digest": _pattern("sha256:[0-9a-f]{64}", "must be sha256: and 64 lowercase hex digits"),

@@ -5,7 +5,7 @@ Proofs are made from `Node`, a function that gives the hash of a complete subtre
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 HASH_BYTES = 32
@@ -55,14 +55,34 @@ def nodes_of(leaf_hashes: Sequence[bytes]) -> Node:
     return node
 
 
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """The leaf hash of each entry."""
+    sha256 = hashlib.sha256
+    return [sha256(b"\x00" + entry).digest() for entry in entries]
+
+
+def parents(row: Iterable[bytes]) -> list[bytes]:
+    """The nodes above each pair of a row; a last one without a sibling is left out.
+
+    The hot loop of the whole log: bound names, no calls between, pairs by one iterator.
+    """
+    sha256, hashes = hashlib.sha256, iter(row)
+    return [
+        sha256(b"\x01" + left + right).digest()
+        for left, right in zip(hashes, hashes)  # noqa: B905  an odd last one has no pair
+    ]
+
+
 def root(leaf_hashes: Sequence[bytes]) -> bytes:
     """The root over leaf hashes, level by level: an odd last node moves up as it is."""
     if not leaf_hashes:
         return EMPTY_ROOT
-    row = list(leaf_hashes)
+    row = leaf_hashes
     while len(row) > 1:
-        paired = [node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)]
-        row = paired + row[2 * len(paired) :]
+        above = parents(row)
+        if len(row) & 1:
+            above.append(row[-1])
+        row = above
     return row[0]
 
 
@@ -71,23 +91,42 @@ class Frontier:
 
     def __init__(self) -> None:
         self.size = 0
-        self._stack: list[bytes] = []
+        self._nodes: list[bytes | None] = []  # of height i, or None where bit i of the size is 0
 
     def push(self, leaf: bytes) -> None:
-        """Append a leaf hash."""
-        carry, size = leaf, self.size
-        while size & 1:
-            carry, size = node_hash(self._stack.pop(), carry), size >> 1
-        self._stack.append(carry)
+        """Append one leaf hash."""
+        carry, height = leaf, 0
+        while self.size >> height & 1:
+            left = self._nodes[height]
+            assert left is not None
+            self._nodes[height] = None
+            carry, height = node_hash(left, carry), height + 1
+        self._set(height, carry)
         self.size += 1
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Append many at once, row by row: no call of ours for each."""
+        row, height = list(leaves), 0
+        while row:
+            waiting = self._nodes[height] if height < len(self._nodes) else None
+            if waiting is not None:
+                row.insert(0, waiting)
+            self._set(height, row[-1] if len(row) & 1 else None)
+            row, height = parents(row), height + 1
+        self.size += len(leaves)
+
     def root(self) -> bytes:
-        if not self._stack:
-            return EMPTY_ROOT
-        result = self._stack[-1]
-        for left in reversed(self._stack[:-1]):
-            result = node_hash(left, result)
-        return result
+        found = None
+        for node in self._nodes:
+            if node is not None:
+                found = node if found is None else node_hash(node, found)
+        return EMPTY_ROOT if found is None else found
+
+    def _set(self, height: int, node: bytes | None) -> None:
+        if height == len(self._nodes):
+            self._nodes.append(node)
+        else:
+            self._nodes[height] = node
 
 
 def inclusion_proof(node: Node, index: int, size: int) -> list[bytes]:

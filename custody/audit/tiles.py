@@ -1,20 +1,24 @@
 """The tree as static files, exactly as c2sp.org/tlog-tiles lays them out (tiles of height 8).
 
 A file never changes once written: full tiles are for ever, and a partial tile is named after its
-width. Every write is atomic and on disk before the next step.
+width. How they are written is told in `custody/audit/disk.py`.
 """
 
-import os
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from struct import Struct
 
 from custody.audit import merkle
+from custody.audit.disk import Disk, sync_folders, write_all
 from custody.core.errors import Broken
 
 WIDTH = 256
 HEIGHT = 8
 ENTRIES = "entries"
 CHECKPOINT = "checkpoint"
+_LENGTH = Struct(">H")
 
 
 def tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
@@ -35,7 +39,8 @@ def width_at(size: int, level: int, index: int) -> int:
 
 def bundle(entries: Iterable[bytes]) -> bytes:
     """An entry bundle: each entry after its length in 16 bits, big-endian."""
-    return b"".join(len(e).to_bytes(2, "big") + e for e in entries)
+    length = _LENGTH.pack
+    return b"".join([length(len(e)) + e for e in entries])
 
 
 def split_bundle(data: bytes) -> list[bytes]:
@@ -56,20 +61,18 @@ def split_tile(data: bytes) -> list[bytes]:
     return [data[i : i + merkle.HASH_BYTES] for i in range(0, len(data), merkle.HASH_BYTES)]
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Atomic and durable: after this returns, the file survives a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """`level` is a number or `ENTRIES`; `width` is how many hashes or entries `data` has."""
+
+    level: int | str
+    index: int
+    width: int
+    data: bytes
+
+    @property
+    def path(self) -> str:
+        return tile_path(self.level, self.index, self.width)
 
 
 class TileFolder:
@@ -94,62 +97,76 @@ class TileFolder:
             return bundle(split_bundle(full)[:width])
         return full[: width * merkle.HASH_BYTES]
 
-    def write(self, level: int | str, index: int, width: int, data: bytes) -> None:
-        """Write a tile once. Raises Broken if it is there with other bytes.
+    def write(self, made: Iterable[Tile], disk: Disk) -> None:
+        """Write tiles durably, each once. Raises Broken if one is there with other bytes.
 
-        A full tile makes its partial ones redundant, and they are removed.
+        A full tile makes its partial ones redundant; they go once it is safe. Requires that nobody
+        else writes meanwhile.
         """
-        path = self.folder / tile_path(level, index, width)
-        if path.exists():
-            if path.read_bytes() != data:
-                raise Broken(f"{path} is not what the log says; it must never change")
-            return
-        write_file(path, data)
-        if width == WIDTH:
-            partials = path.with_name(path.name + ".p")
-            for old in partials.glob("*") if partials.is_dir() else ():
-                old.unlink()
+        every = list(made)
+        new = {tile.path: tile.data for tile in every if not self._has(tile)}
+        write_all(disk, self.folder, new, present=(tile.path for tile in every))
+        full = (self.folder / tile.path for tile in every if tile.width == WIDTH)
+        sync_folders(disk, {path.parent for path in full if _drop_partials(path, disk)})
+
+    def _has(self, tile: Tile) -> bool:
+        try:
+            there = (self.folder / tile.path).read_bytes()
+        except FileNotFoundError:
+            return False
+        if there != tile.data:
+            raise Broken(f"{tile.path} is not what the log says; it must never change")
+        return True
 
     def hashes(self, level: int, index: int, size: int) -> list[bytes]:
         return split_tile(self.read(level, index, size))
 
     def node(self, size: int) -> merkle.Node:
-        """Complete subtrees of the tree of `size`, out of the tiles. Reads each tile once."""
-        cache: dict[tuple[int, int], list[bytes]] = {}
+        """Complete subtrees of the tree of `size`, out of the tiles, for proofs.
+
+        Tiles that were read before are remembered: one that was changed since is not noticed.
+        """
+        folder = self.folder.resolve()
 
         def node(level: int, index: int) -> bytes:
-            tile_level, rest = divmod(level, HEIGHT)
-            first = index << rest
-            key = (tile_level, first // WIDTH)
-            if key not in cache:
-                cache[key] = self.hashes(*key, size)
-            start = first % WIDTH
-            return merkle.root(cache[key][start : start + (1 << rest)])
+            tile_level, height = divmod(level, HEIGHT)
+            tile, place = divmod(index << height, WIDTH)
+            width = width_at(size, tile_level, tile)
+            return _remembered(folder, tile_level, tile, width)[height][place >> height]
 
         return node
 
     def root(self, size: int) -> bytes:
-        """Raises FileNotFoundError when tiles of that size are not there."""
-        return merkle.subtree_root(self.node(size), 0, size)
-
-    def grow_upper(self, old: int, new: int) -> None:
-        """Write all tiles above level 0 that the tree gains from `old` to `new` entries."""
-        level = 1
-        while new >> HEIGHT * level:
-            for index in range((old >> HEIGHT * level) // WIDTH, _tiles(new, level)):
-                self._write_upper(level, index, old, new)
+        """Out of the tiles as they are now: one a level. Raises FileNotFoundError."""
+        last: list[bytes] = []
+        level = 0
+        while size >> HEIGHT * level:
+            index, width = divmod(size >> HEIGHT * level, WIDTH)
+            tail = self.hashes(level, index, size) if width else []
+            last = [merkle.root([*tail, *last])] if tail or last else []
             level += 1
-
-    def _write_upper(self, level: int, index: int, old: int, new: int) -> None:
-        width = width_at(new, level, index)
-        known = self.hashes(level, index, old) if width_at(old, level, index) else []
-        first = index * WIDTH
-        below = (
-            merkle.root(self.hashes(level - 1, first + i, new)) for i in range(len(known), width)
-        )
-        self.write(level, index, width, b"".join([*known, *below]))
+        return last[0] if last else merkle.EMPTY_ROOT
 
 
-def _tiles(size: int, level: int) -> int:
-    """How many tiles, the partial one included, a level has."""
-    return -(-(size >> HEIGHT * level) // WIDTH)
+@lru_cache(maxsize=256)
+def _remembered(folder: Path, level: int, index: int, width: int) -> list[list[bytes]]:
+    """The rows of one tile's own tree, the hashes of the tile first: 32 KiB of a full one.
+
+    Raises FileNotFoundError.
+    """
+    size = index * WIDTH + width << HEIGHT * level
+    rows = [TileFolder(folder).hashes(level, index, size)]
+    while len(rows) <= HEIGHT:
+        rows.append(merkle.parents(rows[-1]))
+    return rows
+
+
+def _drop_partials(full: Path, disk: Disk) -> bool:
+    """Remove the partial tiles of a full one; whether there were any."""
+    folder = full.with_name(full.name + ".p")
+    if not folder.is_dir():
+        return False
+    for partial in folder.iterdir():
+        disk.remove(partial)
+    disk.remove_folder(folder)
+    return True

@@ -61,6 +61,7 @@ PREFIXES = {
     "safe_proposal": "sap",
     "risk_proposal": "rpr",
     "fork": "frk",
+    "income_payment": "inc",
 }
 
 _lock = threading.Lock()

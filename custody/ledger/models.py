@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -166,6 +167,45 @@ Index(
     postgresql_where=postings.c.block_number.is_not(None),
 )
 Index("ix_postings_event_at", postings.c.account_id, postings.c.event_at)
+
+# Calls that are followed and in no seal yet.
+unsealed_calls = Table(
+    "unsealed_calls",
+    metadata,
+    Column("first_seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("transfers", Integer, nullable=False),
+)
+
+seals = Table(
+    "ledger_seals",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, nullable=False),
+    Column("transfers", Integer, nullable=False),
+    Column("first_id", Uuid, nullable=False),
+    Column("last_id", Uuid, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("entry_id", Uuid, ForeignKey("audit_entries.id"), nullable=False, unique=True),
+    Column("created_at", TIME, nullable=False),
+)
+
+# The transfers of a tenant with begin_seq <= seq <= end_seq are those of seal `number` from `place`
+# on. A run is of one call.
+sealed_runs = Table(
+    "ledger_sealed_runs",
+    metadata,
+    Column("begin_seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("end_seq", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("transfers", Integer, nullable=False),
+    ForeignKeyConstraint(
+        ["tenant_id", "number"], ["ledger_seals.tenant_id", "ledger_seals.number"]
+    ),
+    Index("ix_ledger_sealed_runs_tenant_id_number", "tenant_id", "number"),
+)
 
 transfer_memos = Table(
     "transfer_memos",

@@ -115,10 +115,30 @@ async def store(
 
 
 async def load(s: ReadSession, tenant_id: UUID, subject_id: UUID) -> dict[str, str] | None:
-    """The fields in clear; None when there are none or the person was erased.
+    """The fields in clear; None when there are none or the person was erased."""
+    salted = await _opened(s, tenant_id, subject_id)
+    if salted is None:
+        return None
+    return {field: str(entry["value"]) for field, entry in salted.items()}
 
-    An erased person has a key again once something new is sealed, but empty bytes here still.
+
+async def disclose(
+    s: ReadSession, tenant_id: UUID, subject_id: UUID
+) -> dict[str, tuple[bytes, str]] | None:
+    """Salt and value of each field: who is given them can open its commitment in the log.
+
+    None when there are none or the person was erased.
     """
+    salted = await _opened(s, tenant_id, subject_id)
+    if salted is None:
+        return None
+    return {f: (bytes.fromhex(entry["salt"]), str(entry["value"])) for f, entry in salted.items()}
+
+
+async def _opened(
+    s: ReadSession, tenant_id: UUID, subject_id: UUID
+) -> dict[str, dict[str, str]] | None:
+    """An erased person has a key again once something new is sealed, but empty bytes still."""
     row = await s.first(
         "SELECT d.sealed, k.key FROM personal_data d JOIN personal_keys k "
         "USING (tenant_id, subject_id) WHERE tenant_id = :tenant AND subject_id = :subject "
@@ -127,8 +147,10 @@ async def load(s: ReadSession, tenant_id: UUID, subject_id: UUID) -> dict[str, s
     )
     if row is None:
         return None
-    salted = loads(unseal(row.key, row.sealed, _bound_to(tenant_id, subject_id)))
-    return {field: str(entry["value"]) for field, entry in salted.items()}
+    salted: dict[str, dict[str, str]] = loads(
+        unseal(row.key, row.sealed, _bound_to(tenant_id, subject_id))
+    )
+    return salted
 
 
 async def erase(s: WriteSession, tenant_id: UUID, subject_id: UUID, *, at: datetime) -> bool:

@@ -20,10 +20,11 @@ AIMS_PCT: Mapping[tuple[str, int], float] = {("loanscan-7", 1_000_000): 6.30}
 """What is wanted beyond the bar; only shown."""
 
 
-def measures(comparison: Comparison, *, with_bars: bool) -> list[dict[str, Any]]:
-    """Ours first, then whom it is held against. Rates are net effective yield a year."""
+def measures(comparison: Comparison, *, with_bars: bool, told: str = "") -> list[dict[str, Any]]:
+    """Ours first, then whom it is held against. Rates are net effective yield a year; `told` is
+    said before each name."""
     usd = comparison.amount // MICRO
-    tag = f"{usd:,} USD"
+    tag = f"{told}{usd:,} USD"
     ours = comparison.ours
     key = comparison.panel.name, usd
     bar = BARS_PCT.get(key) if with_bars else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from router.policy import RebalanceRule, RiskPolicy
+from router.risk.guard_rule import GuardRule, at_most
 from router.risk.terms import Card, EntryRules, Factor, Gate, RiskTerms, Scoring
 from router.tiers import ORDER, Tier
 
@@ -96,6 +97,7 @@ def _settings(policy: RiskPolicy, kept: frozenset[str]) -> Iterator[tuple[str, S
         if id_ in kept:
             yield f"venues.{id_}.tier", Setting(Dial.FIXED, policy.venue_tiers[id_].value)
     yield from _rebalance(policy.rebalance)
+    yield from _guard(policy.guard)
     if policy.terms is not None:
         yield from _terms(policy.terms, kept)
 
@@ -113,6 +115,13 @@ def _rebalance(rule: RebalanceRule) -> Iterator[tuple[str, Setting]]:
     yield f"{where}.cooldown_s", Setting(Dial.AT_LEAST, rule.cooldown_s)
     yield f"{where}.gas_max", _at_most(rule.gas_max)
     yield f"{where}.slippage_max_bps", _at_most(rule.slippage_max_bps)
+
+
+def _guard(rule: GuardRule) -> Iterator[tuple[str, Setting]]:
+    """A bound that is left out is as good as its default written out."""
+    yield "guard.cover_min", Setting(Dial.AT_LEAST, rule.cover_wad)
+    for name, bound in at_most(rule).items():
+        yield f"guard.{name}", Setting(Dial.AT_MOST, bound)
 
 
 def _at_most(value: int | None) -> Setting:

@@ -21,7 +21,9 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=RATES, help="folder of the named panels")
     parser.add_argument("--amount", type=int, action="append", metavar="USD")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="of the first amount")
-    parser.add_argument("--simple-rates", action="store_true", help="read a CSV's rates as simple")
+    parser.add_argument(
+        "--rates", choices=backtest.READINGS, action="append", help="what the rates of a CSV are"
+    )
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     amounts = given.amount or backtest.AMOUNTS_USD
@@ -32,7 +34,7 @@ def main() -> int:
             given.policy,
             amounts,
             given.chart,
-            simple=given.simple_rates,
+            given.rates or (),
         )
     except InvalidInput as error:
         print(f"{error.code}: {error.detail}", file=sys.stderr)

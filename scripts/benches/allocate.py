@@ -1,7 +1,9 @@
 """The allocator against HiGHS, SLSQP, greedy steps and proportional shares, on the same markets.
 
-Times are CPU of this process, medians over MARKETS markets. What an answer is worth is counted on
-the true curves in whole base units. HiGHS has SEGMENTS linear pieces a venue, as a user of it has.
+Times are CPU of this process, medians over MARKETS markets. Ours are taken before any peer runs:
+threads that a peer's linear algebra leaves spinning would be counted as ours. What an answer is
+worth is counted on the true curves in whole base units. HiGHS has SEGMENTS linear pieces a venue,
+as a user of it has.
 """
 
 import statistics
@@ -64,19 +66,17 @@ def rows() -> list[Row]:
 
 def measure() -> list[Measure]:
     solve(markets.own_caps(99).items, markets.own_caps(99).caps)  # imports and first calls
-    return [found for row in rows() for found in _measure(row)]
+    solved = [(row, [_timed(_ours, market) for market in row.markets]) for row in rows()]
+    return [found for row, answers in solved for found in _measure(row, answers)]
 
 
-def _measure(row: Row) -> list[Measure]:
-    times: list[float] = []
-    gaps: list[float] = []
+def _measure(row: Row, answers: Sequence[tuple[Solution, float]]) -> list[Measure]:
+    times = [took for _, took in answers]
+    gaps = [ours.gap_ray / max(ours.bound_ray, 1) for ours, _ in answers]
     broken = 0
     worth: dict[str, list[float]] = {name: [] for name, _ in row.peers}
     spent: dict[str, list[float]] = {name: [] for name, _ in row.peers}
-    for market in row.markets:
-        ours, took = _timed(_ours, market)
-        times.append(took)
-        gaps.append(ours.gap_ray / max(ours.bound_ray, 1))
+    for market, (ours, _) in zip(row.markets, answers, strict=True):
         broken += _broken(market, ours.amounts)
         for name, peer in row.peers:
             theirs, took = _timed(peer, market)

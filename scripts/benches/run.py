@@ -29,6 +29,10 @@ NOT_BENCHES = {
     "scan_node",
     "flows",
     "forecast_peers",
+    "audit_peer",
+    "audit_service",
+    "audit_tree",
+    "pymerkle_driver",
 }
 
 

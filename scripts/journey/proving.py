@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chains.devnet.rpc import call, rpc
+from scripts.journey import foreign
 from scripts.journey.http import until
 from scripts.journey.pooling import plans_done
 from scripts.journey.scene import Scene
@@ -33,6 +34,7 @@ def prove(scene: Scene) -> None:
     _check_contract(scene, anchored)
     proof = scene.auditor.get(f"/v1/audit/entries/{settled}/proof")
     line(f"entry {settled} has an inclusion proof of {len(proof['hashes'])} hashes")
+    foreign.read_log(scene, settled)
     bundle = scene.stage.home / "bundle.zip"
     bundle.write_bytes(scene.auditor.raw("/v1/audit/bundle"))
     line(f"the auditor exports a bundle of {bundle.stat().st_size} bytes")

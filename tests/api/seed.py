@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from api.followers import follow
+from api.followers.tenant_events import TenantEvents
 from custody.audit import checkpoint, sequence
 from custody.core.db import Database
 from custody.core.governance import Address
@@ -19,7 +21,7 @@ from custody.core.ids import (
 )
 from custody.core.intents import Payout
 from custody.core.money import AssetId
-from custody.ledger import accounts
+from custody.ledger import accounts, postings, seal
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places, tokens
 from custody.parties.places import Place
@@ -296,10 +298,12 @@ async def _checkpoint(world: World) -> None:
     deps = world.deps
     signer = deps.signer
     assert isinstance(signer, FakeSigner)
-    while await sequence.run_once(deps.db):
-        pass
+    await postings.follow_all(deps.db)
+    await seal.run_all(deps.db, deps.clock)
+    await sequence.run_all(deps.db)
     folder = deps.settings.audit_folder
     await checkpoint.sign_once(deps.db, signer, signer.log_key.vkey(), folder, deps.clock)
+    await follow.record_all(deps.db, TenantEvents(), deps.clock)
 
 
 async def _fork(db: Database) -> str:

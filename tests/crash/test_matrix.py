@@ -15,7 +15,7 @@ import pytest
 
 from scripts.crash_matrix.sabotage import PLANTS
 
-pytestmark = [pytest.mark.chain, pytest.mark.timeout(10_800)]
+pytestmark = [pytest.mark.chain, pytest.mark.long, pytest.mark.timeout(10_800)]
 
 REPO = Path(__file__).resolve().parents[2]
 DEEP = bool(os.environ.get("MOORAGE_DEEP"))

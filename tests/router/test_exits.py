@@ -268,3 +268,40 @@ async def test_the_queue_of_a_pool_is_in_the_order_in_which_it_is_served(world: 
     found: list[Any] = await queue(world)
     assert [(w.customer_id, w.position) for w in found] == [(bob, 1), (ann, 2), (bob, 3)]
     assert [w.before for w in found] == [0, 3 * K, 5 * K]
+
+
+async def test_an_exit_whose_part_is_on_its_way_is_shown_with_both(world: World) -> None:
+    ann, bob = await short_pool(world)
+    await leave(world, ann, 400 * K * SHARES)
+    world.advance(DAY)
+    await leave(world, bob, 50 * K * SHARES)
+    world.advance(HOUR, 2)
+    await accrual.step(world.deps)
+    await recall.step(world.deps)
+    [first, second] = await queue(world)
+    assert (first.customer_id, first.state, first.on_its_way) == (ann, "releasing", 100 * K)
+    assert (first.shares, first.amount, first.paid) == (300 * K * SHARES, 300 * K, 0)
+    assert (second.on_its_way, second.before, second.position) == (0, 300 * K, 2)
+    await world.mine()
+    [first, _] = await queue(world)
+    assert (first.on_its_way, first.amount, first.paid) == (0, 300 * K, 100 * K)
+    await assert_sound(world)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_exit_that_is_on_its_way_whole_is_shown_until_it_is_paid(
+    world: World, whole: bool
+) -> None:
+    """Of a withdrawal nothing waits on, though it holds a few shares more than it burns."""
+    ann, _ = await short_pool(world)
+    if whole:
+        await leave(world, ann, 50 * K * SHARES)
+    else:
+        async with world.db.write() as s:
+            await withdrawal(world, s, ann, 50 * K)
+    await recall.step(world.deps)
+    [shown] = await queue(world)
+    assert (shown.state, shown.on_its_way, shown.amount, shown.shares) == (
+        "releasing", 50 * K, 0, 0)  # fmt: skip
+    await world.mine()
+    assert await queue(world) == []

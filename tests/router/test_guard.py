@@ -16,7 +16,6 @@ from custody.policy.reference import BOUND
 from router.curves import RAY
 from router.guard import (
     Entry,
-    GuardRule,
     Planned,
     jumped,
     objections,
@@ -32,6 +31,7 @@ from router.guard_limits import (
 from router.lending_curves import Kinked
 from router.objections import Code, Objection, codes_of
 from router.price_watch import Peg, PriceLook
+from router.risk.guard_rule import GuardRule
 from router.stated_curves import FixedPot, Flat
 from router.tiers import WAD
 from router.venues.port import VenueState
@@ -252,6 +252,43 @@ def test_guards_payee_limits(of: PayeeBook, codes: str) -> None:
 )
 def test_what_a_plan_may_bring(changes: dict[str, Any], room: int | None) -> None:
     assert room_down(state(**changes), RULE) == room
+
+
+@pytest.mark.parametrize(
+    ("changes", "case", "codes"),
+    [
+        ({"cover_wad": 2 * WAD}, entry(state(liquidity=2_199)), "thin-liquidity"),
+        ({"cover_wad": 2 * WAD}, entry(state(liquidity=2_200)), ""),
+        ({"cover_wad": WAD // 2}, entry(state(liquidity=550)), ""),
+        ({"moved_max_bps": 0}, entry(state(curve=Flat(5 * PERCENT - 1))), "rate-moved"),
+        ({"moved_max_bps": 4_000}, entry(state(curve=Flat(3 * PERCENT))), ""),
+        ({"jump_bps": 1_000}, entry(state(curve=Flat(55 * PERCENT // 10))), "rate-jump"),
+        ({"share_price_max_bps": 99}, entry(shares=101), "share-price-jump"),
+        ({"age_max_s": 10}, entry(now_s=NOW_S + 11), "stale-block"),
+        (
+            {"disagree_max_bps": 100},
+            entry(state(facts={"rate_ray": str(49 * PERCENT // 10)})),
+            "rate-disagrees",
+        ),
+        ({"depeg_max_bps": 4}, entry(prices=(CALM,)), "depeg"),
+        (
+            {"depeg_max_bps": 300},
+            entry(prices=(look(quote(979_000), quote(979_500, "b")),)),
+            "",
+        ),
+        (
+            {"utilisation_max_wad": WAD // 2},
+            entry(state(supply=900, utilisation_wad=WAD)),
+            "utilisation",
+        ),
+    ],
+)
+def test_bounds_are_the_policys(changes: dict[str, int], case: Entry, codes: str) -> None:
+    assert codes_of(objections(case, replace(RULE, **changes))) == codes
+
+
+def test_without_cover_a_plan_may_bring_anything() -> None:
+    assert room_down(state(liquidity=0), replace(RULE, cover_wad=0)) is None
 
 
 @given(st.integers(0, 10**15), st.integers(0, 10**15), st.integers(1, 4 * WAD))

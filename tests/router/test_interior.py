@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.interior import Rows, Segments, factor, maximise, solve_factored
+from router.interior import Rows, factor, maximise, solve_factored
+from router.segments import Segments
 
 pytestmark = pytest.mark.unit
 

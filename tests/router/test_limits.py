@@ -107,6 +107,46 @@ def test_rules_that_bind_several(
     assert found == wanted
 
 
+@pytest.mark.parametrize(
+    ("horizon_s", "exit_s", "cap"),
+    [
+        # of 300 in a, 200 wait in its queue for 10 hours; half of 1,000 must be home
+        (9 * 3_600, 2 * DAY, ("ab", 500)),
+        (10 * 3_600, 2 * DAY, ("ab", 700)),  # a is not home by then, what waits is
+        (9 * 3_600, 0, ("b", 300)),
+        (10 * 3_600, 0, ("b", 500)),
+    ],
+)
+def test_what_waits_in_a_queue_that_moves_is_home_when_it_says_so(
+    horizon_s: int, exit_s: int, cap: tuple[str, int]
+) -> None:
+    waits = problem(a=300, idle=700, withdrawable=100)
+    facts = {"a": replace(SLOW, exit_s=exit_s, coming=((10 * 3_600, 200),)), "b": SLOW}
+    ladder = (Rung(horizon_s, 50 * PERCENT),)
+    found = groups(under(waits, facts, ladder=ladder, lock_ups=(LockUp(horizon_s, WAD // 10),)))
+    assert found[f"liquidity:{horizon_s}"] == cap
+    homing = 200 if "a" in cap[0] and horizon_s >= 36_000 else 0
+    assert found[f"lockup:{horizon_s}"] == (cap[0], 100 + homing)
+
+
+def test_a_queue_that_may_be_frozen_brings_nothing() -> None:
+    """Of a and b, which both have 200 in a queue, the other one's comes."""
+    waits = problem(a=200, b=200, idle=600, withdrawable=0)
+    waits = replace(waits, venues=tuple(replace(v, withdrawable=0) for v in waits.venues))
+    facts = {i: replace(INSTANT, coming=((HOUR, 200),)) for i in "ab"}
+    found = groups(under(waits, facts, {5 * DAY: 300}, freezes_s=(5 * DAY,)))
+    assert found["freeze:a:432000"] == ("a", 700)
+    assert found["freeze:c:432000"] == ("c", 700)
+
+
+def test_no_more_comes_than_waits() -> None:
+    """A queue that says more than cannot leave is believed for that much."""
+    waits = problem(a=300, idle=700, withdrawable=250)
+    found = under(waits, {"a": replace(INSTANT, coming=((0, 10**6),)), "b": SLOW},
+                  ladder=(Rung(DAY, 50 * PERCENT),))  # fmt: skip
+    assert groups(found) == {"liquidity:86400": ("b", 500)}
+
+
 def test_what_is_stuck_in_quick_venues_is_not_counted_on() -> None:
     stuck = problem(a=300, idle=700, withdrawable=100)
     found = under(stuck, {"b": SLOW}, ladder=(Rung(DAY, 30 * PERCENT),), freezes_s=(5 * DAY,))

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.postgres
 
 async def reserved(world: World) -> int:
     async with world.db.snapshot() as s:
-        return await owed.reserved(s, await world.pool_row(s))
+        return await owed.reserved(s, await world.pool_row(s), world.clock.now())
 
 
 async def test_a_loss_counts_at_a_venue_where_an_exit_waits(world: World) -> None:
@@ -77,7 +77,8 @@ async def test_nobody_is_overtaken_while_a_part_is_paid(world: World) -> None:
     world.client.receipts[receipt.tx_hash] = receipt
     await world.settle_intent(fund, receipt)
     await recall.step(world.deps)
-    assert [w.set_aside for w in await queue(world)] == [0], "ann's turn is kept"
+    found = [(w.customer_id, w.set_aside) for w in await queue(world)]
+    assert found == [(ann, 0), (bob, 0)], "ann's turn is kept"
     await world.mine()
     await pay(world)
     assert (await balance(world, ann), await balance(world, bob)) == (160 * K, 0)

@@ -8,8 +8,11 @@ from api.routes import risk_limits
 from api.routes.risk_limits import LimitsView
 from router import plan, policies, rebalance
 from router.allocate import allocate
+from router.curves import RAY
 from router.plan_json import allocation_to_json, problem_from_json
+from router.stated_curves import Flat
 from router.tiers import WAD
+from tests.router.pool_world import UNIT, PoolWorld
 from tests.router.risk.documents import GOOD, venue
 from tests.router.test_rebalance import funded, run
 from tests.router.world import World
@@ -17,7 +20,7 @@ from tests.router.world import World
 pytestmark = pytest.mark.postgres
 
 
-async def governed(world: World, rules: dict[str, Any] | None = None, **changes: Any) -> None:
+async def governed(world: PoolWorld, rules: dict[str, Any] | None = None, **changes: Any) -> None:
     """Load the world's policy again as one of the second schema."""
     first = world.risk_policy()
     body = {
@@ -29,7 +32,10 @@ async def governed(world: World, rules: dict[str, Any] | None = None, **changes:
         "groups": [{"by": "kind", "value": "*", "cap": None, "share_max": "0.5"}],
         "lockups": [], "stress": {"freezes_s": [], "depegs": []},
         "liquidity": {"quantile": "0.99", "ladder": []},
-        "rebalance": {**GOOD["rebalance"], **first["rebalance"], "turnover_share_max": None},
+        "rebalance": {
+            **GOOD["rebalance"], **first["rebalance"], "turnover_share_max": None,
+            "gas_max": None, "slippage_max_bps": None,
+        },
     } | changes  # fmt: skip
     async with world.db.write() as s:
         last = await policies.current(s, world.pool_id)
@@ -53,7 +59,6 @@ async def test_a_stored_plan_has_the_limits_and_is_solved_again(world: World) ->
         "kind:vault": ({"vault-usdc"}, half),
         "kind:exchange": ({"exchange-usdc"}, half),
     }
-    assert (problem.rule.gas_max, problem.rule.slippage_max_bps) == (50, 30)
     assert allocation_to_json(allocate(problem)) == row.output
 
 
@@ -63,7 +68,7 @@ async def test_what_will_leave_by_a_horizon_becomes_a_limit(world: World) -> Non
     await governed(world, liquidity={"quantile": "0.99", "ladder": [rung]}, groups=[])
     await funded(world)
     async with world.db.read() as s:
-        snap = await plan.snapshot(s, world.tenant, world.pool_id)
+        snap = await plan.snapshot(s, world.tenant, world.pool_id, world.clock.now())
     block = await plan.confirmed_block(world.deps, world.site.chain_id)
     states = await plan.read_venues(world.deps, snap.pool, snap.venues, block)
     total = 1_000_000 * 10**6
@@ -127,3 +132,20 @@ async def test_one_answer_that_does_not_come_pulls_no_money_out_of_the_others(
         async with world.db.read() as s:
             made = await plan.listing(s, world.tenant, world.pool_id, None, 50)
         assert (len(made) > before) is more
+
+
+async def test_the_guards_bounds_are_the_policys(world: World) -> None:
+    """A rate that has fallen by an hundredth since the plan, and liquidity that is covered once."""
+    await governed(world, groups=[], guard={"rate_moved_max_bps": 50, "cover_min": "3"})
+    world.venues["aave-usdc"].shared = 600_000 * UNIT
+    await funded(world)
+    world.advance(2, 2)
+    await rebalance.step(world.deps)
+    world.venues["vault-usdc"].curve = Flat(396 * RAY // 10_000)
+    await rebalance.step(world.deps)
+    async with world.db.read() as s:
+        [row] = await plan.listing(s, world.tenant, world.pool_id, None, 10)
+        _, found = await plan.get(s, world.tenant, row.id)
+    by_venue = {leg.venue_id: leg for leg in found}
+    assert by_venue["aave-usdc"].amount == 198_000 * UNIT, "a third, and a hundredth less"
+    assert by_venue["vault-usdc"].code == "rate-moved"

@@ -4,7 +4,7 @@
 and its effects run with a receipt, as custody/settlement/confirm does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,9 @@ from chains.errors import CallReverted
 from chains.evm.address import checksum
 from chains.evm.calldata import address_topic, decode_arguments, selector, topic, word
 from chains.evm.contracts.erc20 import TRANSFER_EVENT
+from chains.evm.parse import SimulatedCall
 from chains.registry import AssetInfo, ChainInfo, Registry
-from chains.types import BlockRef, Log, Receipt
+from chains.types import BlockRef, FeeQuote, Log, Receipt
 from custody.core.clock import FixedClock
 from custody.core.db import Database
 from custody.core.intents import Intent, IntentKind
@@ -91,6 +92,10 @@ class FakeClient:
     timestamp: int = int(START.timestamp())
     receipts: dict[str, Receipt] = field(default_factory=dict)
     reverts: bool = False
+    base_wei: int = 0
+    gas: int = 21_000
+    loses: int = 0
+    """Base units that any move of the guard loses, by its simulation."""
     refuses: Callable[[bytes], CallReverted | None] = lambda _: None
 
     async def estimate_gas(self, sender: str, to: str, value: int = 0, data: bytes = b"") -> int:
@@ -99,7 +104,16 @@ class FakeClient:
         refused = self.refuses(data)
         if refused is not None:
             raise refused
-        return 21_000
+        return self.gas
+
+    async def fees(self) -> FeeQuote:
+        return FeeQuote(2 * self.base_wei, 0)
+
+    async def simulated(self, calls: Sequence[Any], block: BlockRef) -> list[SimulatedCall]:
+        """Idle and position, the guard's call, and both again: only what is lost is true."""
+        found = [10**18, 10**18, 0, 10**18, 10**18 - self.loses]
+        assert len(calls) == len(found)
+        return [SimulatedCall(True, word(x), ()) for x in found]
 
     async def height(self) -> int:
         return self.number
@@ -122,6 +136,7 @@ class FakeVenue:
     withdrawable: int | None = None
     refusal: str = ""
     broken: bool = False
+    exit_s: int | None = None
     liquidity: int | None = None
     """What it really pays out; None is everything."""
     shared: int | None = None
@@ -133,6 +148,7 @@ class FakeVenue:
         free = self.position if self.withdrawable is None else self.withdrawable
         return VenueState(
             self.curve, self.position, self.capacity, free, "instant", self.refusal, block,
+            exit_s=self.exit_s,
             liquidity=None if self.shared is None else self.shared + self.position,
         )  # fmt: skip
 
@@ -258,7 +274,7 @@ class World(PoolWorld):
         clock = FixedClock(START)
         deps = RouterDeps(db, clients, registry, clock, {"simulated": self.earn})
         super().__init__(db, SITE, deps, clock)
-        self.idle, self.treasury, self.seen = 0, 0, 0
+        self.idle, self.treasury, self.seen, self.paid_out = 0, 0, 0, 0
         self.client.refuses = self.refuses
 
     def refuses(self, data: bytes) -> CallReverted | None:
@@ -328,6 +344,8 @@ class World(PoolWorld):
         assert self.idle >= 0
         if checksum(payee) == TREASURY:
             self.treasury += amount
+        elif checksum(payee) != EXCHANGE_IN:
+            self.paid_out += amount
         else:
             self.earn.free += amount
             tx = "0x" + f"{self.seen + 1:064x}"

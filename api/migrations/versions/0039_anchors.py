@@ -3,7 +3,7 @@
 from api.migrations import script
 
 revision = "0039"
-down_revision = "0036"
+down_revision = "0038"
 branch_labels = None
 depends_on = None
 

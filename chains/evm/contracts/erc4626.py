@@ -102,6 +102,16 @@ class Erc4626:
         )[0]
         return shares
 
+    async def round_trip(self, assets: int, block: At) -> tuple[int, int]:
+        """What the shares that so many assets give are worth, and those that they take, by the
+        vault's previews, which have its fees in them, against its own conversion."""
+        asks = ("previewDeposit(uint256)", "previewWithdraw(uint256)")
+        answers = await self.client.calls([(self.address, encode_call(a, assets)) for a in asks], block)
+        shares = [decode_answer(("uint256",), a)[0] for a in answers]
+        reads = [(self.address, encode_call("convertToAssets(uint256)", x)) for x in shares]
+        given, taken = (decode_answer(("uint256",), a)[0] for a in await self.client.calls(reads, block))
+        return given, taken
+
     async def reward_stream(self, block: At) -> RewardStream | None:
         """The stream of a vault that has one; None where the contract knows no such thing."""
         reads = [encode_call("rewardRate()"), encode_call("rewardEnd()")]

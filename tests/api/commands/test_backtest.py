@@ -1,6 +1,8 @@
 """`moorage backtest` and scripts/backtest: one form, a chart, and errors that name the field."""
 
 import json
+import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from api.cli import app
 from api.commands import backtest
 from custody.core.errors import InvalidInput
+from router.backtest import report
 from scripts.backtests import run as script
 
 pytestmark = pytest.mark.unit
@@ -60,6 +63,15 @@ def test_the_script_adds_the_machine(
     assert set(json.loads(capsys.readouterr().out)) == {"bench", "machine", "measures"}
 
 
+def _printed(rates: Path, given: list[str]) -> str:
+    command = [sys.executable, "-m", "scripts.backtests.run", str(rates), "--json"]
+    repo = Path(__file__).resolve().parents[3]
+    done = subprocess.run(
+        [*command, "--amount", "5000", *given], cwd=repo, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
 def test_a_policy_takes_the_bars_away_and_its_cap_holds(rates: Path, tmp_path: Path) -> None:
     file = tmp_path / "policy.json"
     file.write_text(json.dumps({"schema": "moorage.backtest/1", "share_max": "0.5"}))
@@ -69,13 +81,31 @@ def test_a_policy_takes_the_bars_away_and_its_cap_holds(rates: Path, tmp_path: P
     assert all(row["bar"] is None for row in shown["measures"])
 
 
-def test_simple_rates_earn_more_and_have_no_bar(rates: Path) -> None:
-    effective, simple = (
-        backtest.run(str(rates), rates.parent, None, [100_000], simple=simple)["measures"]
-        for simple in (False, True)
+def test_rates_that_nobody_explained_are_read_both_ways(rates: Path, tmp_path: Path) -> None:
+    both = ["--rates", "simple", "--rates", "effective"]
+    rows = json.loads(_printed(rates, both))["measures"]
+    simple, effective = (
+        next(r["value"] for r in rows if r["name"] == f"{how} rates, 5,000 USD: net APY")
+        for how in ("simple", "effective")
     )
-    assert simple[0]["value"] > effective[0]["value"]
-    assert simple[0]["bar"] is None
+    assert simple > effective
+    assert backtest.readings_of("loanscan-7") == ("simple", "effective")
+
+
+def test_only_the_reading_with_the_bars_can_miss_them(
+    rates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "BARS_PCT", {("rates", 5_000): 99.0})
+    for reading, bar in (("effective", 99.0), ("simple", None)):
+        shown = backtest.run(str(rates), rates.parent, None, [5_000], readings=[reading])
+        assert shown["measures"][0]["bar"] == bar
+        assert report.missed(shown["measures"]) == (bar is not None)
+
+
+def test_an_unknown_reading_is_refused(rates: Path) -> None:
+    done = CliRunner().invoke(app, ["backtest", str(rates), "--rates", "nominal"])
+    assert isinstance(done.exception, InvalidInput)
+    assert done.exception.field == "rates"
 
 
 @pytest.mark.parametrize(

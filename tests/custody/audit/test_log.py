@@ -1,14 +1,14 @@
 """Appending: one commit with the business, append-only for everybody."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from custody.audit import log
+from custody.audit import log, verify
 from custody.audit.events import EVENTS, EventKind
 from custody.core.db import Database
 from custody.core.errors import InvalidInput
@@ -110,11 +110,78 @@ def test_a_transfer_without_a_memo_is_logged_as_before_there_were_any() -> None:
     assert json.loads(before)["v"] == 1
 
 
-def test_entry_is_bounded() -> None:
-    commitments: dict[str, Any] = {f"k{i}": "v" * 1000 for i in range(70)}
-    data: dict[str, Any] = {"subject": "x", "commitments": commitments}
-    with pytest.raises(InvalidInput, match="65535"):
+@pytest.mark.parametrize("over", [0, 1])
+def test_entry_has_at_most_65535_bytes(over: int) -> None:
+    """An entry bundle has 16 bits for the length."""
+    ids, tenant = new_uuid7(), uuid4()
+    document: dict[str, Any] = {"text": ""}
+    data = review(document)
+    empty = len(log.encode(ids, tenant, "deposit.confirmed", data, AT))
+    document["text"] = "x" * (log.ENTRY_BYTES_MAX - empty + over)
+    if over:
+        with pytest.raises(InvalidInput, match="65535"):
+            log.encode(ids, tenant, "deposit.confirmed", data, AT)
+    else:
+        assert len(log.encode(ids, tenant, "deposit.confirmed", data, AT)) == 65_535
+
+
+def review(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "deposit": format_id("deposit", new_uuid7()),
+        "digest": "sha256:" + "0" * 64,
+        "document": document,
+        "approvals": [],
+        "decided_at": "2026-01-02T03:04:05.000006Z",
+    }
+
+
+def nested(levels: int) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        made = {"a": made}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("document", "rule"),
+    [
+        ({"amount": 1.5}, "float"),
+        ({"amount": 2**53}, "string"),
+        ({"clé": "x"}, "ASCII"),
+        ({"x": "\ud800"}, "surrogate"),
+        ({"at": AT}, "datetime"),
+        (nested(63), "nested deeper than 64"),
+        (nested(5_000), "nested deeper than 64"),
+    ],
+)
+def test_what_has_no_canonical_form_is_refused(document: dict[str, Any], rule: str) -> None:
+    with pytest.raises(InvalidInput, match=rule) as refused:
+        log.encode(new_uuid7(), uuid4(), "deposit.confirmed", review(document), AT)
+    assert refused.value.field == "deposit.confirmed"
+
+
+def test_what_is_nested_as_deep_as_can_be_is_read_by_the_verifier() -> None:
+    """An entry that no verifier takes would spoil the log for ever."""
+    body = log.encode(new_uuid7(), uuid4(), "deposit.confirmed", review(nested(62)), AT)
+    assert verify.parse_canonical(body, "entry")["data"]["document"] == nested(62)
+
+
+@pytest.mark.parametrize("value", ["Anna", "a" * 63, "A" * 64, {"value": "Anna"}, None])
+def test_personal_data_is_in_the_log_as_commitments_only(value: Any) -> None:
+    data: dict[str, Any] = {"subject": "x", "commitments": {"name": value}}
+    with pytest.raises(InvalidInput, match="commitments"):
         log.encode(new_uuid7(), uuid4(), "personal.stored", data, AT)
+
+
+def test_times_are_utc_with_microseconds() -> None:
+    there = AT.astimezone(timezone(timedelta(hours=5, minutes=45)))
+    ids, tenant = new_uuid7(), uuid4()
+    body = log.encode(ids, tenant, "customer.created", customer_created(), there)
+    assert json.loads(body)["at"] == "2026-01-02T03:04:05.000006Z"
+    whole = log.encode(
+        ids, tenant, "customer.created", customer_created(), AT.replace(microsecond=0)
+    )
+    assert json.loads(whole)["at"] == "2026-01-02T03:04:05.000000Z"
 
 
 async def test_time_needs_a_zone(database: Database) -> None:

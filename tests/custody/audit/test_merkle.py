@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from custody.audit import merkle, verify
+from custody.audit.edge import Edge
 from tests.custody.audit.vectors import files, needs_vectors
 
 pytestmark = pytest.mark.unit
@@ -69,6 +70,21 @@ def test_four_ways_to_a_root_agree() -> None:
         frontier.push(leaf)
         recursive = merkle.subtree_root(NODE, 0, size)
         assert frontier.root() == ROOTS[size] == recursive == roots[size]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 16, 33, 70])
+def test_a_tree_grown_in_batches_is_the_same(step: int) -> None:
+    """Row by row, leaf by leaf, and as tiles: one root at every size."""
+    frontier, mixed, at = merkle.Frontier(), merkle.Frontier(), Edge()
+    entries = [str(i).encode() for i in range(len(LEAVES))]
+    for begin in range(0, len(LEAVES), step):
+        batch = LEAVES[begin : begin + step]
+        frontier.extend(batch)
+        mixed.push(batch[0])
+        mixed.extend(batch[1:])
+        at, _ = at.grow(entries[begin : begin + step], batch)
+        assert frontier.size == mixed.size == at.size
+        assert frontier.root() == mixed.root() == at.root() == ROOTS[at.size]
 
 
 def test_every_proof_of_every_tree_verifies() -> None:

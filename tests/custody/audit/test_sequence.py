@@ -1,12 +1,16 @@
 """Numbering what is committed: nothing is skipped, nothing is numbered twice."""
 
 import asyncio
+import random
+from pathlib import Path
 
 import pytest
 
-from custody.audit import log, reads, sequence
+from custody.audit import log, merkle, proof, reads, sequence, tiles
+from custody.audit.checkpoint import LogWriter
+from custody.core.clock import FixedClock
 from custody.core.db import Database, ReadSession
-from tests.custody.audit.entries import AT, TENANT, add, customer_created
+from tests.custody.audit.entries import AT, TENANT, LogSigner, add, customer_created
 
 pytestmark = pytest.mark.postgres
 
@@ -78,3 +82,61 @@ async def test_order_follows_commits_one_after_the_other(database: Database) -> 
     await sequence.run_once(database)
     async with database.read() as s:
         assert await order(s) == names
+
+
+async def test_a_follower_sees_every_number_once_and_in_order(database: Database) -> None:
+    """Writers that hold their transactions open for different times, a writer of the log, and a
+    follower with a cursor: whoever reads numbers upwards misses nothing, however late a commit."""
+    chance, done = random.Random(28), asyncio.Event()
+    seen: list[bytes] = []
+
+    async def writer(name: str) -> None:
+        async with database.write() as s:
+            data = {**customer_created(), "reference": name}
+            await log.append(s, TENANT, "customer.created", data, at=AT)
+            await asyncio.sleep(chance.random() / 5)
+
+    async def numbering() -> None:
+        while not done.is_set():
+            await sequence.run_once(database, batch=chance.randrange(1, 5))
+
+    async def follower() -> None:
+        while not done.is_set():
+            async with database.read() as s:
+                page = await reads.entries(s, len(seen), 3)
+            assert [e.seq for e in page] == list(range(len(seen), len(seen) + len(page)))
+            seen.extend(e.body for e in page)
+
+    jobs = [asyncio.create_task(job()) for job in (numbering, follower)]
+    for _ in range(12):
+        await asyncio.gather(*(writer(f"w{k}") for k in range(6)))
+    while len(seen) < 72:
+        await asyncio.sleep(0.01)
+        assert not any(job.done() for job in jobs)
+    done.set()
+    await asyncio.gather(*jobs)
+    async with database.read() as s:
+        assert [e.body for e in await reads.entries(s, 0, 1_000)] == seen
+    assert len(set(seen)) == 72
+
+
+async def test_a_late_commit_stands_after_what_was_published(
+    database: Database, tmp_path: Path
+) -> None:
+    """The transaction that began first commits last: the signed tree has it behind all the others,
+    and the tree that was signed before is its prefix."""
+    signer = LogSigner()
+    writer = LogWriter(database, signer, signer.key.vkey(), tmp_path, FixedClock(AT))
+    async with database.write() as first:
+        data = {**customer_created(), "reference": "first"}
+        await log.append(first, TENANT, "customer.created", data, at=AT)
+        for _ in range(3):
+            await add(database, 2)
+            assert await writer.step() == 2
+        before = tiles.TileFolder(tmp_path).root(6)
+    assert await writer.step() == 1
+    node = proof.from_tiles(tmp_path, 7)
+    steps = proof.consistency(node, 6, 7)
+    merkle.verify_consistency(6, 7, before, signer.signed[7], steps.hashes)
+    last = tiles.split_bundle(tiles.TileFolder(tmp_path).read(tiles.ENTRIES, 0, 7))[-1]
+    assert b'"reference":"first"' in last

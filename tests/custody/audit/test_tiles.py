@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from custody.audit import merkle, tiles
+from custody.audit import edge, merkle, tiles
+from custody.audit.disk import Disk
+from custody.audit.edge import Edge
 from custody.core.errors import Broken
 
 pytestmark = pytest.mark.unit
@@ -42,25 +44,20 @@ def test_entry_bundle_round_trip() -> None:
         tiles.split_bundle(tiles.bundle([b"ab", b"cd"])[:-1])
 
 
-def grow(tree: tiles.TileFolder, leaves: list[bytes], old: int, new: int) -> None:
-    for index in range(old // 256, -(-new // 256)):
-        part = leaves[index * 256 : min(new, index * 256 + 256)]
-        tree.write(0, index, len(part), b"".join(part))
-    tree.grow_upper(old, new)
-
-
 def test_roots_and_proofs_out_of_tiles(tmp_path: Path) -> None:
-    leaves = [merkle.leaf_hash(str(i).encode()) for i in range(66_000)]
-    tree, old = tiles.TileFolder(tmp_path), 0
+    entries = [str(i).encode() for i in range(66_000)]
+    leaves = merkle.leaf_hashes(entries)
+    tree, at = tiles.TileFolder(tmp_path), Edge()
     for new in (1, 255, 256, 257, 700, 65_535, 65_536, 66_000):
-        grow(tree, leaves, old, new)
-        assert tree.root(new) == merkle.root(leaves[:new])
-        old = new
+        at, made = at.grow(entries[at.size : new], leaves[at.size : new])
+        tree.write(made, Disk())
+        assert tree.root(new) == merkle.root(leaves[:new]) == at.root()
+        assert edge.load(tree, new, at.entries) == at
     assert tree.root(700) == merkle.root(leaves[:700]), (
         "a removed partial tile is cut from its full"
     )
     assert (tmp_path / "tile/2/000.p/1").stat().st_size == 32
-    assert not list(tmp_path.glob("tile/0/000.p/*"))
+    assert not list(tmp_path.glob("tile/0/000.p*"))
     node, root = tree.node(66_000), merkle.root(leaves)
     for index in (0, 300, 65_535, 65_999):
         proof = merkle.inclusion_proof(node, index, 66_000)
@@ -69,7 +66,7 @@ def test_roots_and_proofs_out_of_tiles(tmp_path: Path) -> None:
 
 def test_a_tile_never_changes(tmp_path: Path) -> None:
     tree = tiles.TileFolder(tmp_path)
-    tree.write(0, 0, 1, b"\x01" * 32)
-    tree.write(0, 0, 1, b"\x01" * 32)
+    tree.write([tiles.Tile(0, 0, 1, b"\x01" * 32)], Disk())
+    tree.write([tiles.Tile(0, 0, 1, b"\x01" * 32)], Disk())
     with pytest.raises(Broken, match="never change"):
-        tree.write(0, 0, 1, b"\x02" * 32)
+        tree.write([tiles.Tile(0, 0, 1, b"\x02" * 32)], Disk())

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from custody.ledger import accounts, balances, chart
 from router import books, legs, reports
 from router.allocate import allocate
-from router.effects import REALISED_CODE
 from router.plan_json import allocation_to_json, problem_from_json
+from router.realised import REALISED_CODE
 from router.reports import Report
 from router.venues.factory import adapter
 from tests.router.books_check import assert_sound

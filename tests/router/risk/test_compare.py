@@ -8,8 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from router.levers import Bound, bounds
-from router.policy import parse
+from router.policy import hash_of, parse
 from router.risk.compare import changes, loosened
+from router.risk.guard_rule import FIELDS, GuardRule
 from router.risk.terms import By, GroupRule, LockUp, RiskTerms, Rung
 from router.tiers import VenueLimit
 from tests.router.risk.documents import GONE, GOOD, Path, changed, venue
@@ -65,6 +66,14 @@ BOTH_WAYS: list[tuple[Path, Any, Any]] = [
     (("rebalance", "gas_max"), "51", "49"),
     (("rebalance", "slippage_max_bps"), 31, 29),
     (("spread_bps",), 1, None),
+    (("guard",), {"utilisation_max": "0.96"}, {"utilisation_max": "0.94"}),
+    (("guard",), {"cover_min": "0.9"}, {"cover_min": "1.5"}),
+    (("guard",), {"rate_moved_max_bps": 2001}, {"rate_moved_max_bps": 1999}),
+    (("guard",), {"jump_max_bps": 5001}, {"jump_max_bps": 4999}),
+    (("guard",), {"rate_disagree_max_bps": 2501}, {"rate_disagree_max_bps": 2499}),
+    (("guard",), {"share_price_max_bps": 101}, {"share_price_max_bps": 99}),
+    (("guard",), {"depeg_max_bps": 201}, {"depeg_max_bps": 199}),
+    (("guard",), {"block_age_max_s": 301}, {"block_age_max_s": 299}),
 ]
 LOOSER = [(p, v) for p, v, _ in BOTH_WAYS if v is not None or p[-1] == "oracle"]
 TIGHTER = [(p, v) for p, _, v in BOTH_WAYS if v is not None]
@@ -122,6 +131,22 @@ def test_from_schema_to_schema() -> None:
 
 def test_the_same_changes_nothing() -> None:
     assert changes(OLD, parse(GOOD)) == ()
+
+
+def test_a_bound_of_the_guard_written_out_is_the_one_left_out() -> None:
+    defaults = {
+        "utilisation_max": "0.95", "cover_min": "1", "rate_moved_max_bps": 2000,
+        "jump_max_bps": 5000, "rate_disagree_max_bps": 2500, "share_price_max_bps": 100,
+        "depeg_max_bps": 200, "block_age_max_s": 300,
+    }  # fmt: skip
+    whole = parse(changed(("guard",), defaults))
+    assert set(defaults) == set(FIELDS)
+    assert whole.guard == OLD.guard == GuardRule()
+    assert changes(OLD, whole) == changes(whole, OLD) == ()
+    assert OLD.hash == hash_of(GOOD) != whole.hash
+    tight = parse(changed(("guard",), {**defaults, "cover_min": "2"}))
+    assert [c.field for c in loosened(tight, OLD)] == ["guard.cover_min"]
+    assert loosened(OLD, tight) == ()
 
 
 @st.composite

@@ -10,6 +10,7 @@ from router.policy import hash_of, parse
 from router.risk.terms import By, Gate
 from router.tiers import WAD, Tier
 from tests.router.risk.documents import GONE, GOOD, Path, card, changed, named, places, venue
+from tests.router.test_policy import GOOD as FIRST_SCHEMA
 
 pytestmark = pytest.mark.unit
 
@@ -95,6 +96,33 @@ def test_bad_values(path: Path, value: Any, field: str, rule: str) -> None:
         parse(changed(path, value))
     assert caught.value.field == field
     assert rule in caught.value.rule
+
+
+@pytest.mark.parametrize(
+    ("guard", "field", "rule"),
+    [
+        ([], "guard", "must be an object"),
+        ({"surprise": 1}, "guard.surprise", "is not a field of moorage.risk/2"),
+        ({"utilisation_max": "1.1"}, "guard.utilisation_max", "from 0 to 1"),
+        ({"cover_min": 1}, "guard.cover_min", "decimal string"),
+        ({"depeg_max_bps": 10_001}, "guard.depeg_max_bps", "from 0 to 10000"),
+        ({"jump_max_bps": "5000"}, "guard.jump_max_bps", "from 0 to 10000"),
+        ({"block_age_max_s": 0}, "guard.block_age_max_s", "from 1"),
+    ],
+)
+def test_bounds_of_the_guard(guard: Any, field: str, rule: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse({**GOOD, "guard": guard})
+    assert caught.value.field == field
+    assert rule in caught.value.rule
+
+
+def test_the_guard_is_a_field_of_the_second_schema_alone() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse({**FIRST_SCHEMA, "guard": {}})
+    assert (caught.value.field, caught.value.rule) == (
+        "guard", "is not a field of moorage.risk/1")  # fmt: skip
+    assert parse({**GOOD, "guard": {}}).guard.utilisation_max_wad == WAD * 95 // 100
 
 
 def test_lists_that_may_be_empty() -> None:

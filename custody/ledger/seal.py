@@ -1,0 +1,180 @@
+"""Seal journals in batches: one entry of the log a tenant and batch, with the root over them.
+
+`unsealed_calls` has a row for each call of `ledger_post` whose postings are written and that no
+seal has: it appears with the commit, so a call that drew its numbers early and committed late is
+sealed late, and never passed over. Seals, runs, the entries and the end of the waiting are one
+commit. Of one account a later move is never sealed before an earlier one, since a call that waited
+for the locks of another drew its numbers after that one had committed.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from custody.audit import log, merkle
+from custody.core.canonical import Json
+from custody.core.clock import Clock
+from custody.core.db import Database, ReadSession, WriteSession
+from custody.core.errors import Broken
+from custody.core.ids import format_id
+from custody.ledger import journal
+
+STEP = 16_384
+"""Transfers of one transaction: about half a second."""
+SEAL_MAX = 1024
+"""Who proves one journal reads all of its seal."""
+ASSETS_MAX = 64
+"""An entry of the log has at most 64 KiB; totals take up to 500 bytes an asset."""
+CALL = 8192
+"""Numbers of one call of `ledger_post`."""
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('ledger.seals', 13))"
+_WAITING = """
+SELECT first_seq, transfers FROM (
+    SELECT first_seq, transfers,
+           sum(transfers) OVER (ORDER BY first_seq) - transfers AS before
+    FROM (SELECT * FROM unsealed_calls ORDER BY first_seq LIMIT :limit) AS oldest
+) AS c WHERE before < :limit ORDER BY first_seq
+"""
+_JOURNALS = f"""
+{journal.SELECT} FROM transfers t {journal.ACCOUNTS}
+WHERE t.seq >= :low AND t.seq < :high AND t.seq - t.seq % {CALL} = ANY(:calls)
+ORDER BY t.tenant_id, t.seq
+"""
+_SEALED = "DELETE FROM unsealed_calls WHERE first_seq = ANY(:first)"
+_LAST = """
+SELECT number, start, transfers FROM ledger_seals
+WHERE tenant_id = :tenant ORDER BY number DESC LIMIT 1
+"""
+_SEAL = """
+INSERT INTO ledger_seals
+    (tenant_id, number, start, transfers, first_id, last_id, root, entry_id, created_at)
+VALUES (:tenant, :number, :start, :transfers, :first, :last, :root, :entry, :at)
+"""
+_RUN = """
+INSERT INTO ledger_sealed_runs (begin_seq, tenant_id, end_seq, number, place, transfers)
+VALUES (:begin, :tenant, :end, :number, :place, :transfers)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """Where the next seal of a tenant goes on."""
+
+    number: int
+    start: int
+
+
+async def step(db: Database, clock: Clock, limit: int = STEP) -> int:
+    """Seal the oldest calls that wait, about `limit` transfers; how many there were.
+
+    Raises Broken, sealing nothing, when the rows are not what was posted.
+    """
+    async with db.write() as s:
+        await s.execute(_LOCK)
+        calls = await s.all(_WAITING, {"limit": limit})
+        if not calls:
+            return 0
+        rows = await _journals(s, calls)
+        for tenant_id, own in itertools.groupby(rows, key=lambda row: row.tenant_id):
+            await _seal_tenant(s, tenant_id, list(own), clock)
+        first = [call.first_seq for call in calls]
+        await s.execute(
+            "DELETE FROM unsealed_calls WHERE first_seq = ANY(:first)", {"first": first}
+        )
+    return len(rows)
+
+
+async def run_all(db: Database, clock: Clock) -> int:
+    """Seal everything that waits now."""
+    total = 0
+    while count := await step(db, clock):
+        total += count
+    return total
+
+
+async def _journals(s: ReadSession, calls: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    """All transfers of the calls, by tenant and in the order of posting."""
+    first = [call.first_seq for call in calls]
+    bounds = {"low": first[0], "high": first[-1] + CALL, "calls": first}
+    rows = await s.all(_JOURNALS, bounds)
+    posted = sum(call.transfers for call in calls)
+    if len(rows) != posted:
+        raise Broken(f"{posted} transfers were posted, and {len(rows)} are there")
+    return rows
+
+
+async def _seal_tenant(
+    s: WriteSession, tenant_id: UUID, rows: Sequence[Row[Any]], clock: Clock
+) -> None:
+    last = await s.first(_LAST, {"tenant": tenant_id})
+    head = _Head(1, 0) if last is None else _Head(last.number + 1, last.start + last.transfers)
+    for part in _parts(rows):
+        await _seal(s, tenant_id, head, part, clock)
+        head = _Head(head.number + 1, head.start + len(part))
+
+
+def _parts(rows: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
+    """What goes into one seal: at most so many journals of at most so many assets."""
+    part: list[Row[Any]] = []
+    assets: set[str] = set()
+    for row in rows:
+        if len(part) == SEAL_MAX or (len(assets) == ASSETS_MAX and row.asset_id not in assets):
+            yield part
+            part, assets = [], set()
+        part.append(row)
+        assets.add(row.asset_id)
+    if part:
+        yield part
+
+
+async def _seal(
+    s: WriteSession, tenant_id: UUID, head: _Head, part: Sequence[Row[Any]], clock: Clock
+) -> None:
+    """One entry of the log, the seal's row, and which transfers are in it."""
+    journals = [journal.fields(row) for row in part]
+    root = merkle.root(journal.leaf_hashes(journals))
+    entry: dict[str, Json] = {
+        "seal": str(head.number),
+        "start": str(head.start),
+        "count": str(len(part)),
+        "first": format_id("transfer", part[0].id),
+        "last": format_id("transfer", part[-1].id),
+        "totals": journal.totals(journals),
+        "root": f"sha256:{root.hex()}",
+    }
+    at = clock.now()
+    entry_id = await log.append(s, tenant_id, "ledger.sealed", entry, at=at)
+    seal = {
+        "tenant": tenant_id,
+        "number": head.number,
+        "start": head.start,
+        "transfers": len(part),
+        "first": part[0].id,
+        "last": part[-1].id,
+        "root": root,
+        "entry": entry_id,
+        "at": at,
+    }
+    await s.execute(_SEAL, seal)
+    await s.execute(_RUN, list(_runs(tenant_id, head.number, part)))
+
+
+def _runs(tenant_id: UUID, number: int, part: Sequence[Row[Any]]) -> Iterator[dict[str, Any]]:
+    """The transfers of each call that this seal has, which stand next to each other in it."""
+    place = 0
+    for _, of_call in itertools.groupby(part, key=lambda row: row.seq // CALL):
+        run = list(of_call)
+        yield {
+            "begin": run[0].seq,
+            "tenant": tenant_id,
+            "end": run[-1].seq,
+            "number": number,
+            "place": place,
+            "transfers": len(run),
+        }
+        place += len(run)
