@@ -8,7 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chains.errors import AmbiguousBroadcast, ChainError, RpcDisagreement, RpcUnavailable
+from chains.errors import (
+    AmbiguousBroadcast,
+    ChainError,
+    RpcDisagreement,
+    RpcRefused,
+    RpcUnavailable,
+)
 from chains.evm import parse
 from chains.evm.address import checksum, hash_hex
 from chains.evm.broadcast import refusal
@@ -21,6 +27,7 @@ from chains.types import BlockRef, FeeQuote, Header, Log, Receipt
 
 At = int | BlockRef
 PRIORITY_FEE_WEI_MIN = 1_000_000
+INVALID_PARAMS = -32602
 
 
 class EvmClient(Endpoints):
@@ -84,6 +91,20 @@ class EvmClient(Endpoints):
 
     async def block(self, number: int | str) -> BlockRef:
         return (await self.header(number)).block
+
+    async def tagged(self, tag: str) -> BlockRef | None:
+        """The block that a tag names; None where every endpoint says that there is no such tag.
+
+        Raises ChainError where one of them fails in another way: it might know.
+        """
+        try:
+            return await self.block(tag)
+        except ChainError:
+            calls = [("eth_getBlockByNumber", [tag, False])]
+            asked = (self._ask(e, calls, lambda r: r) for e in self.endpoints)
+            if all(_no_such_tag(a) for a in await asyncio.gather(*asked)):
+                return None
+            raise
 
     async def full_block(self, number: int) -> dict[str, Any]:
         """The block as the node gives it, with its transactions. Raises RpcUnavailable."""
@@ -259,6 +280,11 @@ class EvmClient(Endpoints):
         if open_ is None:
             raise RpcUnavailable("no endpoint took the transaction", tx_hash=tx_hash)
         raise AmbiguousBroadcast(open_.detail, tx_hash=tx_hash) from open_
+
+
+def _no_such_tag(answer: object) -> bool:
+    """Of a call whose one variable parameter is a tag: only that can be what is invalid."""
+    return isinstance(answer, RpcRefused) and answer.code == INVALID_PARAMS
 
 
 def block_param(block: At) -> Any:

@@ -5,7 +5,6 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import AnchoredCheckpoint, AuditAnchor, LogState
 from chains.types import BlockRef
@@ -41,7 +40,8 @@ class Sight:
 
 
 async def look(client: EvmClient, contract: str, log_id: bytes, confirmations: int = 1) -> Sight:
-    """Raises ChainError. `confirmations` make final what the chain itself does not call so."""
+    """Raises ChainError. `confirmations` make final where the chain has no tag for it: a node that
+    knows the tag and does not answer decides nothing."""
     head = await client.block("latest")
     anchor = AuditAnchor(client, contract)
     state = await anchor.state_of(log_id, head)
@@ -52,10 +52,8 @@ async def look(client: EvmClient, contract: str, log_id: bytes, confirmations: i
 
 
 async def _height(client: EvmClient, tag: str, otherwise: int) -> int:
-    try:
-        return (await client.block(tag)).number
-    except ChainError:
-        return otherwise  # not every chain has the tag
+    found = await client.tagged(tag)
+    return otherwise if found is None else found.number
 
 
 async def root_at(s: ReadSession, folder: Path, size: int) -> bytes | None:

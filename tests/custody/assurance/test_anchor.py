@@ -50,6 +50,8 @@ class Chain:
     async def block(self, _tag: object) -> BlockRef:
         return BLOCK
 
+    tagged = block
+
     async def fees(self) -> FeeQuote:
         return FeeQuote(10, 1)
 
