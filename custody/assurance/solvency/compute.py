@@ -9,11 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from custody.assurance.solvency import layout, owners, pins, places, report, states, tree
+from custody.assurance.solvency import layout, nodes, owners, pins, places, report, states, tree
 from custody.assurance.solvency.deps import SolvencyDeps
 from custody.assurance.solvency.layout import Context, SharePriceLine
 from custody.assurance.solvency.pins import Pin
-from custody.assurance.solvency.places import Holdings
+from custody.assurance.solvency.places import EXCHANGE, Holdings, Spot
 from custody.assurance.solvency.reserves import Reader, Reserve
 from custody.assurance.solvency.states import State
 from custody.core.db import ReadSession, WriteSession
@@ -39,23 +39,29 @@ class Books:
 
 
 async def step(deps: SolvencyDeps, row: Row[Any]) -> int:
-    """0 while a block is not complete. Raises ChainError, Broken or OutOfRange."""
+    """0 while a block is not complete. Raises ChainError, CannotBeRead, Broken or OutOfRange."""
     challenge = bytes(row.challenge)
     floors = {int(chain): int(number) for chain, number in row.floors.items()}
     number = layout.pinned_number(challenge, row.block_number, row.window_blocks)
     pinned = await pins.pins(deps.reads, row.chain_id, number, floors)
     if pinned is None:
         return 0
+    headers = await pins.headers_to(deps.reads.clients[row.chain_id], row.block_number - 1, pinned)
     async with deps.reads.db.snapshot() as s:
         books = await _books(s, deps, row, pinned)
-    reserves = await _reserves(deps, books, pinned)
-    drafts = await _drafts(deps, books.holdings, reserves, pinned)
+    reader = Reader(deps.reads.clients, deps.reads.holdings, pinned)
+    reserves, left_out = await _reserves(reader, books.holdings)
+    drafts = await _drafts(deps, books.holdings, reserves, reader)
     made = await asyncio.to_thread(_tree, bytes(row.secret), books)
     head = _head(row, books.context, made, pinned)
     members = [report.reserve_json(r, books.tiers) for r in reserves]
-    values = {
-        "head": dumps_text(head), "reserves": dumps_text(members), "owners": dumps_text(drafts)
-    }  # fmt: skip
+    evidence = {
+        "headers": ["0x" + h.hex() for h in headers],
+        "nodes": {str(chain): nodes.shown(reader.nodes.get(chain, ())) for chain in pinned},
+        "left_out": left_out,
+    }
+    parts = {"head": head, "reserves": members, "owners": drafts, "evidence": evidence}
+    values = {name: dumps_text(part) for name, part in parts.items()}
     async with deps.reads.db.write() as s:
         if not await states.move(s, row, State.COMPUTED, deps.reads.clock.now(), **values):
             return 0
@@ -101,31 +107,39 @@ async def _price(
     return SharePriceLine(share, at.asset_id, at.price_ray, at.block_number)
 
 
-async def _reserves(deps: SolvencyDeps, books: Books, pinned: Mapping[int, Pin]) -> list[Reserve]:
-    """Each place once: what two accounts name is there only once."""
-    reader = Reader(deps.reads.clients, deps.reads.holdings, pinned)
+async def _reserves(reader: Reader, holdings: Holdings) -> tuple[list[Reserve], list[Json]]:
+    """Each place once, and what is left out with its reason. Raises CannotBeRead.
+
+    Exchanges first: while money moves at one, nothing else need be read.
+    """
     made: dict[tuple[int, str, str, str], Reserve] = {}
-    for spot in books.holdings.spots:
+    left_out = [_left_out(x, "its chain is not part of the epoch") for x in holdings.unserved]
+    for spot in sorted(holdings.spots, key=lambda x: x.class_ != EXCHANGE):
         found = await reader.reserve(spot)
         if found is None:
             continue
         if found.key in made:
             logger.error("two accounts name one place", extra={"account": spot.code})
+            left_out.append(_left_out(spot, "another account names this place"))
             continue
         made[found.key] = found
-    return list(made.values())
+    return list(made.values()), sorted(left_out, key=lambda x: (x["place"], x["asset"]))
+
+
+def _left_out(spot: Spot, reason: str) -> Json:
+    return {"place": spot.code, "asset": spot.asset_id, "reason": reason}
 
 
 async def _drafts(
-    deps: SolvencyDeps, holdings: Holdings, reserves: list[Reserve], pinned: Mapping[int, Pin]
+    deps: SolvencyDeps, holdings: Holdings, reserves: list[Reserve], reader: Reader
 ) -> list[Json]:
     """An owner, yet without signature, for each address that something was found at."""
     found = {(r.spot.chain_id, r.spot.holder) for r in reserves}
     made = []
     for chain_id, address in sorted(found & set(holdings.controls)):
         control = holdings.controls[chain_id, address]
-        client = deps.reads.clients[chain_id]
-        made.append(await owners.draft(client, pinned[chain_id], address, control))
+        client, proved = deps.reads.clients[chain_id], reader.nodes.setdefault(chain_id, set())
+        made.append(await owners.draft(client, reader.pins[chain_id], address, control, proved))
     return owners.in_order(made)
 
 
