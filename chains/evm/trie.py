@@ -36,7 +36,7 @@ def value_at(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
 def value_among(
     root: bytes, key: bytes, nodes: Mapping[bytes, bytes], used: set[bytes]
 ) -> bytes | None:
-    """`value_at` out of nodes that many proofs share, by hash; adds the hashes of its own to `used`.
+    """`value_at` out of nodes that many proofs share, by hash; its own are added to `used`.
 
     Raises ValueError where one is missing or malformed.
     """

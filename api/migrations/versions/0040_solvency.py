@@ -76,7 +76,8 @@ def upgrade() -> None:
                 FOREIGN KEY (tenant_id, epoch) REFERENCES solvency_epochs (tenant_id, epoch)
         );
         GRANT SELECT, INSERT, UPDATE (state, secret, block_hash, challenge, anchored, head,
-            reserves, owners, evidence, report, published_entry, anchor_chain_id, anchor_size, reason, updated_at)
+            reserves, owners, evidence, report, published_entry, anchor_chain_id,
+            anchor_size, reason, updated_at)
             ON solvency_epochs TO {script.APP};
         GRANT SELECT, INSERT, DELETE ON solvency_chunks TO {script.APP};
         GRANT SELECT, INSERT ON solvency_signatures TO {script.APP};

@@ -34,8 +34,8 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class SolvencyDeps:
-    """`chain_id` is the chain of the challenge, on which `anchorer` (the founding tenant) anchors the
-    log; `folder` has the log's tiles."""
+    """`chain_id` is the chain of the challenge, on which `anchorer` (the founding tenant) anchors
+    the log; `folder` has the log's tiles."""
 
     reads: ReconcileDeps
     signer: OwnershipSigner

@@ -40,11 +40,12 @@ async def report_file(s: ReadSession, row: Row[Any], folder: Path) -> Json:
 
     Raises Conflict as above.
     """
-    return loads(await report_bytes(s, row, folder))
+    found: Json = loads(await report_bytes(s, row, folder))
+    return found
 
 
 async def report_bytes(s: ReadSession, row: Row[Any], folder: Path) -> bytes:
-    """The same as its canonical bytes: the stored report is put in as it is, never encoded again."""
+    """The same as its canonical bytes: the stored report is put in as it is."""
     require_serving(row)
     around = {"schema": FILE_SCHEMA, "report": "", **await _logged(s, row, folder)}
     before, after = canonical.encode(around).split(b'"report":""')
@@ -153,7 +154,7 @@ async def _logged(s: ReadSession, row: Row[Any], folder: Path) -> Json:
 
 
 async def entry_at(s: ReadSession, id_: UUID, size: int, folder: Path) -> Json:
-    """An entry with its place in the log of `size`, which a checkpoint must have been signed for."""
+    """An entry with its place in the log of `size`, for which a checkpoint must be signed."""
     found = await s.one(_ENTRY, {"id": id_})
     made = proof.inclusion(proof.from_tiles(folder, size), found.seq, size)
     return {"entry": bytes(found.body).decode(), **made.to_json()}
