@@ -54,9 +54,7 @@ def _number(text: object) -> int:
 class Ownership:
     """Signs statements with the keys of enrolled tenants."""
 
-    def __init__(
-        self, store: Store, keyring: Keyring, policies: PolicyBook, clock: Clock
-    ) -> None:
+    def __init__(self, store: Store, keyring: Keyring, policies: PolicyBook, clock: Clock) -> None:
         self._store, self._keyring, self._policies = store, keyring, policies
         self._clock = clock
 

@@ -10,6 +10,7 @@ from chains.devnet import outside
 from chains.devnet.rpc import call, rpc
 from custody.assurance.solvency import check, check_report, signatures
 from custody.assurance.solvency.layout import Context
+from custody.assurance.solvency.nodes import Nodes
 from custody.assurance.solvency.signatures import Wanted
 from custody.assurance.solvency.states import State
 from custody.core.errors import InvalidInput, NotFound
@@ -219,6 +220,6 @@ def spoiled(made: Prover, file: dict[str, Any]) -> None:
             check_report.ownership({"owners": [bad]}, context, roots)
 
 
-def check_roots(made: Prover, file: dict[str, Any]) -> dict[str, bytes]:
+def check_roots(made: Prover, file: dict[str, Any]) -> dict[str, Nodes]:
     opened, published = check.entries(file, made.vkey)
     return check_report.chains(file["report"], opened, published, made.trusted(file))

@@ -58,7 +58,7 @@ class Reader:
         try:
             amount, evidence = await self._look(spot)
         except Exception as error:
-            raise CannotBeRead(f"{spot.code}: {type(error).__name__}: {error}") from error
+            raise CannotBeRead(f"{spot.code}: {type(error).__name__}") from error
         return Reserve(spot, amount, evidence) if amount > 0 else None
 
     async def _look(self, spot: Spot) -> tuple[int, Evidence]:

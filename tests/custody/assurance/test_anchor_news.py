@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from custody.assurance import anchor
-from custody.assurance.anchor import AnchorEffects
+from custody.assurance.anchor_effects import AnchorEffects
 from custody.core.clock import FixedClock
 from custody.core.db import Database
 from custody.core.ids import TenantId, format_id
