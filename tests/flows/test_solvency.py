@@ -13,8 +13,10 @@ from custody.assurance.solvency import (
     check_report,
     compute,
     epochs,
+    pins,
     publish,
     reserves,
+    signatures,
     states,
 )
 from custody.assurance.solvency.states import MOVES, State
@@ -113,7 +115,8 @@ async def test_an_opening_that_no_anchor_shows_in_time_fails(town: Town, made: P
         await town.step_all(mine=2)
     async with town.db.read() as s:
         row = await states.newest(s, town.tenant_id)
-    assert row is not None and row.reason.startswith("the opening was not anchored before block")
+    assert row is not None
+    assert row.reason.startswith("the opening was not anchored before block")
     await made.step()
     await made.until(State.SERVING)
     file = await made.file()
@@ -147,8 +150,10 @@ async def test_a_place_that_cannot_be_read_holds_the_report_up(
         made.deps = patient
     async with town.db.read() as s:
         row = await states.newest(s, town.tenant_id)
-    assert row is not None and row.state == State.FAILED
-    assert row.reason.startswith("CannotBeRead: asset:deposit") and "leg" not in row.reason
+    assert row is not None
+    assert row.state == State.FAILED
+    assert row.reason.startswith("CannotBeRead: asset:deposit")
+    assert "leg" not in row.reason
     await made.step()
     await made.until(State.SERVING)
     assert (await made.file())["report"]["left_out"] == []
@@ -168,7 +173,7 @@ async def test_nothing_is_logged_of_blocks_that_are_not_final(
         return int(row.block_number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(publish.pins, "final_number", early)
+        patched.setattr(pins, "final_number", early)
         assert await made.step() == 0
     gone = SimpleNamespace(**{**row._mapping, "block_hash": "0x" + "00" * 32})
     with pytest.raises(Broken, match="is not 0x00"):
@@ -179,7 +184,7 @@ async def test_nothing_is_logged_of_blocks_that_are_not_final(
         return next(answers)
 
     with monkeypatch.context() as patched:
-        patched.setattr(publish.signatures, "of_epoch", one_more)
+        patched.setattr(signatures, "of_epoch", one_more)
         assert await made.step() == 0
     assert await made.state() is State.COMPUTED
     assert await made.step() == 1

@@ -3,10 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from sqlalchemy import Row
 
 from custody.assurance.solvency import layout, nodes, owners, pins, places, report, states, tree
@@ -26,6 +29,8 @@ from custody.ledger.owed import Owed
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+ROWS_AT_ONCE, ALONE_FROM = 2_000, 20_000
+"""Customers: in a page; and from how many on a tree is made by a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ async def step(deps: SolvencyDeps, row: Row[Any]) -> int:
     reader = Reader(deps.reads.clients, deps.reads.holdings, pinned)
     reserves, left_out = await _reserves(reader, books.holdings)
     drafts = await _drafts(deps, books.holdings, reserves, reader)
-    made = await asyncio.to_thread(_tree, bytes(row.secret), books)
+    made = await _tree(bytes(row.secret), books)
     head = _head(row, books.context, made, pinned)
     members = [report.reserve_json(r, books.tiers) for r in reserves]
     evidence = {
@@ -143,16 +148,38 @@ async def _drafts(
     return owners.in_order(made)
 
 
-def _tree(secret: bytes, books: Books) -> tree.Tree:
-    context, found = books.context, books.owed
-    rows = [
-        [found.balances.get((customer, asset), 0) for asset in context.assets]
-        for customer in found.customers
-    ]
-    raw = b"".join(customer.bytes for customer in found.customers)
-    ids = tree.leaf_ids(secret, context.hash, raw)
-    leaves = tree.Leaves(ids, tree.words(rows, len(context.assets)))
-    return tree.build(secret, context.hash, leaves)
+async def _tree(secret: bytes, books: Books) -> tree.Tree:
+    """Beside the event loop, which the log cannot wait for: rows in a thread, and a large tree in a
+    process of its own, since sorting and laying out millions of words holds the interpreter."""
+    return await asyncio.to_thread(_grow, secret, books)
+
+
+def _grow(secret: bytes, books: Books) -> tree.Tree:
+    raw, sums = _rows(books)
+    if len(sums) < ALONE_FROM:
+        return build(secret, books.context.hash, raw, sums)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        return alone.submit(build, secret, books.context.hash, raw, sums).result()
+
+
+def _rows(books: Books) -> tuple[bytes, tree.Words]:
+    """Ids of the customers and their balances, in pages that hold the interpreter briefly."""
+    context, found, pages = books.context, books.owed, []
+    for begin in range(0, len(found.customers), ROWS_AT_ONCE):
+        rows = [
+            [found.balances.get((customer, asset), 0) for asset in context.assets]
+            for customer in found.customers[begin : begin + ROWS_AT_ONCE]
+        ]
+        pages.append(tree.words(rows, len(context.assets)))
+    if not pages:
+        pages = [tree.words([], len(context.assets))]
+    return b"".join(customer.bytes for customer in found.customers), np.concatenate(pages)
+
+
+def build(secret: bytes, context_hash: bytes, customers: bytes, sums: tree.Words) -> tree.Tree:
+    """The tree over customers (16 bytes each) and their balances."""
+    ids = tree.leaf_ids(secret, context_hash, customers)
+    return tree.build(secret, context_hash, tree.Leaves(ids, sums))
 
 
 def _head(row: Row[Any], context: Context, made: tree.Tree, pinned: Mapping[int, Pin]) -> Json:
