@@ -77,6 +77,10 @@ class Epoch:
 
     def make(self) -> "Epoch":
         self._open()
+        return self.finish()
+
+    def finish(self) -> "Epoch":
+        """All that follows the opening."""
         self._tree()
         self._chains()
         self.report = self._report()
