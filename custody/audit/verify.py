@@ -37,7 +37,7 @@ import urllib.request
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -2896,11 +2896,14 @@ class Epoch:
     def context_hash(self) -> bytes:
         return sha256(b"\x13", canonical(self.context))
 
+    def anchor_trust(self) -> Trust:
+        return self.trust
+
     def anchor(self, report: Report) -> None:
         """The checkpoint over both entries is what a chain holds."""
         body = self.body["anchor"]
         bodies = {} if body is None else {"anchor": body}
-        proofs = AnchorProofs(bodies, self.key, self.trust)
+        proofs = AnchorProofs(bodies, self.key, self.anchor_trust())
         if self.trust.anchor_needed:
             report.claims += ["anchor contract", "anchor header", "anchor checkpoint"]
         if body is not None:
@@ -3069,6 +3072,10 @@ class Solvency(Epoch):
         return (
             f"{len(self.report['owners'])} owned addresses, {len(self.report['reserves'])} reserves"
         )
+
+    def anchor_trust(self) -> Trust:
+        """`blocks` are the pinned ones here, which an anchor is not proved under."""
+        return replace(self.trust, blocks={})
 
     def _left_out(self) -> None:
         """What the report does without: in order, with the reason."""

@@ -180,6 +180,15 @@ def test_a_window_is_1_to_256(window: int, fails: bool) -> None:
     assert ("challenge" in failed(solvency(epoch.file(), epoch))) is fails
 
 
+def test_the_pinned_blocks_hash_says_nothing_of_the_anchors_block() -> None:
+    """`--block` names another block of the same chain than the one the anchor is proved under."""
+    nothing: dict[str, Any] = {"address": None, "chain_id": None, "block_hash": None}
+    report = solvency(EPOCH.file(), EPOCH, **nothing, anchor_needed=False)
+    assert (report.code, status(report, "anchor header")) == (0, "SKIP")
+    report = solvency(EPOCH.file(), EPOCH, address=CONTRACT, block_hash=None)
+    assert (report.code, failed(report)) == (2, [])
+
+
 # --- nodes that proofs share ------------------------------------------------------------------
 
 
@@ -193,9 +202,10 @@ def test_a_node_that_no_proof_uses() -> None:
 
 def test_every_node_is_needed() -> None:
     epoch = Epoch().make()
-    for at, chain in enumerate(epoch.report["chains"]):
+    sound = epoch.report
+    for at, chain in enumerate(sound["chains"]):
         for i in range(len(chain["nodes"])):
-            report = copy.deepcopy(epoch.report)
+            report = copy.deepcopy(sound)
             del report["chains"][at]["nodes"][i]
             found = solvency(epoch.file(report), epoch)
             assert {"ownership", "reserves"} & set(failed(found)), f"node {i} of chain {at}"
