@@ -1,5 +1,6 @@
 """The one place where parts are built and joined: for the API, for the worker, for commands."""
 
+import dataclasses
 import functools
 import logging
 import time
@@ -78,9 +79,10 @@ PRICES_MS = 15_000
 KRAKEN_PAUSE_US = 1_000_000
 """Between two private calls: within the allowance of the second tier of its accounts."""
 SOLVENCY = Rules(patience_s=43_200, signing_wait_s=21_600)
-SOLVENCY_DEVNET = Rules(interval_s=60)
+SOLVENCY_DEVNET = Rules(interval_s=60, lead_s=30, window_blocks=8)
 """A report a day, for which a Safe's owners have six hours to sign; on a devnet, whose days are
-short, one a minute."""
+short, one a minute. To `lead_s` comes the interval of anchors: one before may have to be final
+first, and a quiet half hour of blocks is enough for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,14 +375,20 @@ async def _prove_solvency(p: Parts) -> None:
 
 def solvency_deps(p: Parts) -> SolvencyDeps:
     devnet = all(chain.devnet for chain in p.registry.chains.values())
+    rules = SOLVENCY_DEVNET if devnet else SOLVENCY
+    anchors = anchor_rules.from_installation(p.installation.body["log"])
+    chain_id = p.installation.anchor_chain_id
+    if chain_id not in anchors.chains:
+        raise InvalidInput("log.anchors.chains", f"must have log.anchor_chain_id, {chain_id}")
     return SolvencyDeps(
         _reconcile_deps(p),
         p.signer,
         _origin(p),
         p.settings.audit_folder,
-        p.installation.anchor_chain_id,
+        chain_id,
+        p.installation.tenant_id,
         books.tiers_by_account,
-        SOLVENCY_DEVNET if devnet else SOLVENCY,
+        dataclasses.replace(rules, lead_s=anchors.interval_s + rules.lead_s),
     )
 
 

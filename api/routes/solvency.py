@@ -21,6 +21,7 @@ from custody.assurance.solvency.signatures import Wanted
 from custody.core import canonical
 from custody.core.clock import iso_us
 from custody.core.errors import InvalidInput
+from custody.core.serialization import loads
 
 routes = Routes("solvency")
 EPOCH_MAX = 2**53 - 1
@@ -111,8 +112,8 @@ async def report(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
     """The file for `verify.py solvency`: report, log entries, anchor."""
     async with deps.db.snapshot() as s:
         row = await own.chosen(s, who.tenant_id, epoch, whole=True)
-        made = await own.report_file(s, row, deps.settings.audit_folder)
-    return Response(canonical.encode(made), media_type=JSON)
+        made = await own.report_bytes(s, row, deps.settings.audit_folder)
+    return Response(made, media_type=JSON)
 
 
 @routes.get("/v1/solvency/page", access=ANYONE, command="solvency page", answer="text/html")
@@ -122,7 +123,7 @@ async def shown(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
         row = await own.chosen(s, who.tenant_id, epoch, whole=True)
         own.require_serving(row)
     headers = {"Content-Security-Policy": page.CONTENT_POLICY}
-    return Response(page.page(row.report), media_type="text/html", headers=headers)
+    return Response(page.page(loads(bytes(row.report))), media_type="text/html", headers=headers)
 
 
 @routes.get("/v1/solvency/me", access=HOLDER, command="solvency me", answer=JSON)

@@ -4,7 +4,7 @@ Strict: a proof is the path from the root downwards and nothing else. A node bel
 inside its parent and is not listed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from chains.evm import rlp
 from chains.evm.address import keccak
@@ -13,6 +13,8 @@ from chains.evm.rlp import Item
 _EMPTY = rlp.encode(b"")
 EMPTY_ROOT = keccak(_EMPTY)
 _BRANCH, _SHORT = 17, 2
+Fetch = Callable[[bytes], bytes]
+"""The bytes that should have a hash; empty where there are none."""
 
 
 def value_at(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
@@ -25,14 +27,31 @@ def value_at(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
             raise ValueError("trie: an empty trie has no such nodes")
         return None
     nodes = iter(proof)
-    found = _find(root, _nibbles(keccak(key)), nodes)
+    found = _find(root, _nibbles(keccak(key)), lambda _: next(nodes, b""))
     if next(nodes, None) is not None:
         raise ValueError("trie: the proof has nodes to spare")
     return found
 
 
-def _find(root: bytes, path: tuple[int, ...], nodes: Iterator[bytes]) -> bytes | None:
-    node = _node(root, nodes)
+def value_among(
+    root: bytes, key: bytes, nodes: Mapping[bytes, bytes], used: set[bytes]
+) -> bytes | None:
+    """`value_at` out of nodes that many proofs share, by hash; its own are added to `used`.
+
+    Raises ValueError where one is missing or malformed.
+    """
+    if root == EMPTY_ROOT:
+        return None
+
+    def fetch(hash_: bytes) -> bytes:
+        used.add(hash_)
+        return nodes.get(hash_, b"")
+
+    return _find(root, _nibbles(keccak(key)), fetch)
+
+
+def _find(root: bytes, path: tuple[int, ...], fetch: Fetch) -> bytes | None:
+    node = _node(root, fetch)
     while True:
         if len(node) == _BRANCH:
             if not path:
@@ -47,13 +66,13 @@ def _find(root: bytes, path: tuple[int, ...], nodes: Iterator[bytes]) -> bytes |
             child, path = node[1], path[len(shared) :]
         if child == b"":
             return None
-        node = _node(child, nodes)
+        node = _node(child, fetch)
 
 
-def _node(reference: Item, nodes: Iterator[bytes]) -> Sequence[Item]:
+def _node(reference: Item, fetch: Fetch) -> Sequence[Item]:
     """The node that a hash, or the node itself, refers to."""
     if isinstance(reference, bytes):
-        raw = next(nodes, b"")
+        raw = fetch(reference)
         if len(reference) != 32 or keccak(raw) != reference:
             raise ValueError("trie: a node is missing, or is not what its parent refers to")
         reference = rlp.decode(raw)

@@ -68,7 +68,7 @@ class Desk:
         self._changes = Changes(store, self._policies, keyring.authority)
         self._book = AddressBook(store)
         self._freezes = Freezes(store)
-        self._ownership = Ownership(store, keyring, self._policies)
+        self._ownership = Ownership(store, keyring, self._policies, clock)
 
     def sign(self, request: SignRequest) -> Signed:
         """Sign or refuse. The same request: the same bytes, whatever happened in between."""

@@ -2,12 +2,14 @@
 
 It writes the text itself (`core/ownership.py`), names its own log and the tenant in it, and speaks
 only for an address of its own, or for a guard of the policy in the name of its allocator. An epoch
-has one challenge for ever, and epochs only go forward. A freeze does not stop it: no money moves.
+has one challenge for ever, and epochs only go forward, by few and not faster than by the clock. A
+freeze does not stop it: no money moves.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from custody.core.clock import Clock
 from custody.core.ids import format_id, parse_id
 from custody.core.ownership import Statement, entity_of
 from custody.keys.authority import PolicyBook
@@ -16,8 +18,9 @@ from custody.keys.refusal import Refusal, require
 from custody.keys.store import Store
 
 ALLOCATOR_PATH = "2/3"
-EPOCHS_AHEAD_MAX = 1_000
-"""Or whoever asks once for the last possible epoch would end the statements for ever."""
+EPOCHS_AHEAD_MAX, PAUSE_S = 10, 30
+"""Or whoever asks for an epoch far ahead would end the statements until honest epochs come there. A
+next epoch is at least a pause after the last; many pauses allow for as many epochs that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,9 @@ def _number(text: object) -> int:
 class Ownership:
     """Signs statements with the keys of enrolled tenants."""
 
-    def __init__(self, store: Store, keyring: Keyring, policies: PolicyBook) -> None:
+    def __init__(self, store: Store, keyring: Keyring, policies: PolicyBook, clock: Clock) -> None:
         self._store, self._keyring, self._policies = store, keyring, policies
+        self._clock = clock
 
     def sign(self, request: OwnershipRequest) -> bytes:
         """r, s, v: 65 bytes. The same request: the same bytes."""
@@ -61,8 +65,12 @@ class Ownership:
             raise Refusal("unknown_tenant", f"{request.tenant} is not enrolled")
         statement = self._statement(request)
         self._require_authority(account, request)
+        name = f"solvency:{request.tenant}"
+        if self._store.switch(name) is None:
+            with self._store.transaction():
+                self._store.set_switch(name, f"0::{self._now_s()}")  # from when on epochs count
         with self._store.transaction():
-            self._remember(request)
+            self._remember(name, request)
         made = self._keyring.sign(account, request.path, statement.digest())
         return made.r.to_bytes(32, "big") + made.s.to_bytes(32, "big") + bytes([27 + made.y_parity])
 
@@ -86,15 +94,21 @@ class Ownership:
         ruled = places is not None and q.address in places.guards and q.by == places.allocator
         require(ruled and q.path == ALLOCATOR_PATH, "place", "is no guard that this key rules")
 
-    def _remember(self, q: OwnershipRequest) -> None:
-        """Raises Refusal for an epoch before the last one, or another challenge of the last."""
-        name, said = f"solvency:{q.tenant}", f"{q.epoch}:{q.challenge.hex()}"
-        known = self._store.switch(name)
-        if known == said:
+    def _now_s(self) -> int:
+        return int(self._clock.now().timestamp())
+
+    def _remember(self, name: str, q: OwnershipRequest) -> None:
+        """Raises Refusal for an epoch before the last one, another challenge of the last, or one
+        that is too far ahead or comes too soon."""
+        known, now_s = (self._store.switch(name) or "0::0").split(":"), self._now_s()
+        last, waited = int(known[0]), max(0, now_s - int(known[2])) // PAUSE_S
+        if [str(q.epoch), q.challenge.hex()] == known[:2]:
             return
-        last = 0 if known is None else int(known.split(":")[0])
         require(q.epoch >= last, "epoch_passed", f"statements of epoch {last} exist")
         require(q.epoch > last, "epoch_challenge", "this epoch has another challenge")
-        near = q.epoch <= last + EPOCHS_AHEAD_MAX
-        require(near, "epoch_ahead", f"is more than {EPOCHS_AHEAD_MAX} after epoch {last}")
-        self._store.set_switch(name, said)
+        paused = last == 0 or waited > 0
+        require(paused, "epoch_pause", f"is less than {PAUSE_S} s after epoch {last}")
+        most = max(EPOCHS_AHEAD_MAX, waited)
+        near = q.epoch <= last + most
+        require(near, "epoch_ahead", f"is more than {most} after epoch {last}")
+        self._store.set_switch(name, f"{q.epoch}:{q.challenge.hex()}:{now_s}")

@@ -22,7 +22,7 @@ SPREAD_S = 400 * 86_400
 def prove_solvency(scene: Scene) -> None:
     """A holder asks for the own proof, an auditor for the report; the verifier runs alone."""
     holder = scene.holders[0]
-    mine = until("an epoch that holders can check", lambda: _own(holder), timeout_s=180)
+    mine = until("an epoch that holders can check", lambda: _own(holder), timeout_s=300)
     line(f"{holder.name}'s own proof: {len(mine)} bytes")
     report = scene.auditor.get("/v1/solvency/report")
     for total in report["report"]["totals"]:

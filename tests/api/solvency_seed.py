@@ -26,7 +26,7 @@ async def log_epoch(db: Database, party: Party, origin: str) -> None:
     raw = b"".join(c.bytes for c in found.customers)
     ids = tree.leaf_ids(SECRET, context.hash, raw)
     made = tree.build(SECRET, context.hash, tree.Leaves(ids, tree.words(rows, len(assets))))
-    shown = report.build(_head(context, made), [], [])
+    shown = report.build(_head(context, made), [], [], [])
     async with db.write() as s:
         opened = await log.append(s, party.tenant, "solvency.opened", _opened(entity), at=NOW)
         data = _published(context, shown)
@@ -36,7 +36,7 @@ async def log_epoch(db: Database, party: Party, origin: str) -> None:
             "secret": SECRET, "commitment": layout.commitment(SECRET), "chain_id": CHAIN,
             "block_number": 5, "window_blocks": 4, "floors": {str(CHAIN): "1"}, "seq_floor": 0,
             "block_hash": _HASH, "challenge": CHALLENGE, "head": _head(context, made),
-            "reserves": [], "owners": [], "report": shown, "opened_entry": opened,
+            "reserves": [], "owners": [], "report": report.encode(shown), "opened_entry": opened,
             "published_entry": published, "created_at": NOW, "updated_at": NOW,
         }  # fmt: skip
         await s.execute(models.solvency_epochs.insert(), row)
@@ -93,7 +93,7 @@ async def serve(db: Database, party: Party) -> None:
         head = await s.one("SELECT size, root FROM audit_checkpoints ORDER BY size DESC LIMIT 1")
         await s.execute(
             "INSERT INTO anchors (chain_id, size, tenant_id, root, state, intent_id, created_at,"
-            " updated_at) VALUES (:chain, :size, :tenant, :root, 'submitted', :intent, :at, :at)",
+            " updated_at) VALUES (:chain, :size, :tenant, :root, 'anchored', :intent, :at, :at)",
             {
                 "chain": CHAIN,
                 "size": head.size,
@@ -102,6 +102,11 @@ async def serve(db: Database, party: Party) -> None:
                 "intent": new_uuid7(),
                 "at": NOW,
             },
+        )
+        await s.execute(
+            "INSERT INTO anchor_proofs (chain_id, block_hash, block_number, size, proof,"
+            " captured_at) VALUES (:chain, :hash, 9, :size, '{}', :at)",
+            {"chain": CHAIN, "hash": _HASH, "size": head.size, "at": NOW},
         )
         await s.execute(
             "UPDATE solvency_epochs SET state = 'serving', anchor_chain_id = :chain,"

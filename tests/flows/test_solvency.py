@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from custody.assurance.solvency import check, check_report, compute, epochs, publish, states
+from custody.assurance.solvency import (
+    check,
+    check_report,
+    compute,
+    epochs,
+    pins,
+    publish,
+    reserves,
+    signatures,
+    states,
+)
 from custody.assurance.solvency.states import MOVES, State
 from custody.core.errors import Broken, Conflict, NotFound
 from custody.core.ids import CustomerId, PoolId, TransferId, format_id, new_uuid7
@@ -93,6 +103,103 @@ async def test_nothing_is_given_out_before_the_anchor(town: Town, made: Prover) 
     await made.anchor()
     await made.until(State.SERVING)
     assert await made.own(alice)
+
+
+async def test_an_opening_that_no_anchor_shows_in_time_fails(town: Town, made: Prover) -> None:
+    """Nobody could tell whether its block was named before it was there; the next epoch opens."""
+    await paid_in(town)
+    for _ in range(20):
+        await made.step()
+        if await made.state() is State.FAILED:
+            break
+        await town.step_all(mine=2)
+    async with town.db.read() as s:
+        row = await states.newest(s, town.tenant_id)
+    assert row is not None
+    assert row.reason.startswith("the opening was not anchored before block")
+    await made.step()
+    await made.until(State.SERVING)
+    file = await made.file()
+    assert file["report"]["context"]["epoch"] == "2"
+    told = file["report"]["challenge"]
+    assert int(told["anchored"]["block"]["number"]) == int(told["block_number"]) - 1
+
+
+async def test_a_place_that_cannot_be_read_holds_the_report_up(
+    town: Town, made: Prover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No report without it, however long; in the end the log says which place it was."""
+    await paid_in(town)
+    await made.until(State.CHALLENGED)
+    await town.step_all(mine=12)
+    real = reserves.Reader._look
+
+    async def moving(self: Any, spot: Any) -> Any:
+        if spot.code.startswith("asset:deposit"):
+            raise LookupError("a leg of ours moves there")
+        return await real(self, spot)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reserves.Reader, "_look", moving)
+        for _ in range(3):
+            assert await made.step() == 0
+        assert await made.state() is State.CHALLENGED
+        patient = made.deps
+        made.deps = replace(patient, rules=replace(patient.rules, patience_s=-1))
+        assert await made.step() == 1
+        made.deps = patient
+    async with town.db.read() as s:
+        row = await states.newest(s, town.tenant_id)
+    assert row is not None
+    assert row.state == State.FAILED
+    assert row.reason.startswith("CannotBeRead: asset:deposit")
+    assert "leg" not in row.reason
+    await made.step()
+    await made.until(State.SERVING)
+    assert (await made.file())["report"]["left_out"] == []
+
+
+async def test_nothing_is_logged_of_blocks_that_are_not_final(
+    town: Town, made: Prover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor of a block that a reorg took after it was read, nor without an owner's last signature."""
+    await paid_in(town)
+    await made.until(State.COMPUTED)
+    async with town.db.read() as s:
+        row = await states.newest(s, town.tenant_id)
+    assert row is not None
+
+    async def early(*_: Any) -> int:
+        return int(row.block_number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pins, "final_number", early)
+        assert await made.step() == 0
+    gone = SimpleNamespace(**{**row._mapping, "block_hash": "0x" + "00" * 32})
+    with pytest.raises(Broken, match="is not 0x00"):
+        await publish.log_report(made.deps, gone)  # type: ignore[arg-type]
+    answers = iter([{}, {("1", "0x"): {"0x": "0x"}}])
+
+    async def one_more(*_: Any) -> Any:
+        return next(answers)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(signatures, "of_epoch", one_more)
+        assert await made.step() == 0
+    assert await made.state() is State.COMPUTED
+    assert await made.step() == 1
+
+
+async def test_nothing_is_given_out_whose_anchor_a_reorg_took(town: Town, made: Prover) -> None:
+    """Nor without the stored proof of one: a file never has `anchor: null`."""
+    alice = await paid_in(town)
+    await made.until(State.SERVING)
+    assert (await made.file())["anchor"] is not None
+    async with town.db.write() as s:
+        await s.execute("UPDATE anchors SET state = 'failed', reason = 'reorg'")
+    for ask_for in (made.file(1), made.own(alice, 1)):
+        with pytest.raises(Conflict, match="its anchor is gone"):
+            await ask_for
 
 
 async def test_what_is_owed_is_what_the_block_knows(town: Town) -> None:
@@ -201,13 +308,13 @@ async def test_killed_before_every_commit(
 async def test_two_workers_at_every_state(town: Town, made: Prover) -> None:
     """Without the lease, too: one of the two moves, the other leaves nothing behind."""
     alice = await paid_in(town)
-    for _ in range(30):
+    for _ in range(60):
         answers = await asyncio.gather(made.step(), made.step(), return_exceptions=True)
         assert all(isinstance(a, int | Broken) for a in answers), answers
         if await made.state() is State.SERVING:
             break
         await town.step_all(mine=2)
-        if await made.state() is State.LOGGED:
+        if await made.state() in (State.OPENED, State.LOGGED):
             await made.anchor()
     kinds = [e["kind"] for e in await entries(town)]
     assert kinds == ["solvency.opened", "solvency.published"]

@@ -25,10 +25,13 @@ def upgrade() -> None:
             seq_floor bigint NOT NULL,
             block_hash varchar(66),
             challenge bytea,
+            anchored jsonb,
             head jsonb,
             reserves jsonb,
             owners jsonb,
-            report jsonb,
+            evidence jsonb,
+            -- The canonical bytes, which are given out as they are.
+            report bytea,
             opened_entry uuid NOT NULL,
             published_entry uuid,
             anchor_chain_id bigint,
@@ -47,6 +50,7 @@ def upgrade() -> None:
             ),
             CONSTRAINT ck_solvency_epochs_numbers CHECK (epoch > 0 AND window_blocks > 0)
         );
+        ALTER TABLE solvency_epochs ALTER COLUMN report SET STORAGE EXTERNAL;
         CREATE TABLE solvency_chunks (
             tenant_id uuid NOT NULL,
             epoch bigint NOT NULL,
@@ -71,8 +75,9 @@ def upgrade() -> None:
             CONSTRAINT fk_solvency_signatures_tenant_id_solvency_epochs
                 FOREIGN KEY (tenant_id, epoch) REFERENCES solvency_epochs (tenant_id, epoch)
         );
-        GRANT SELECT, INSERT, UPDATE (state, secret, block_hash, challenge, head, reserves, owners,
-            report, published_entry, anchor_chain_id, anchor_size, reason, updated_at)
+        GRANT SELECT, INSERT, UPDATE (state, secret, block_hash, challenge, anchored, head,
+            reserves, owners, evidence, report, published_entry, anchor_chain_id,
+            anchor_size, reason, updated_at)
             ON solvency_epochs TO {script.APP};
         GRANT SELECT, INSERT, DELETE ON solvency_chunks TO {script.APP};
         GRANT SELECT, INSERT ON solvency_signatures TO {script.APP};

@@ -78,6 +78,8 @@ def epoch_of(context_json: Json, opened: Json, published: Json, epoch: int | Non
     named = (published["entity"], published["epoch"]) == (context.entity, str(context.epoch))
     require(named, "epoch", "the context is another epoch's")
     require(epoch in (None, context.epoch), "epoch", f"is {context.epoch} and not {epoch}")
+    bounded = 1 <= int(opened["window"]) <= layout.WINDOW_MAX
+    require(bounded, "challenge", f"the window is not of 1 to {layout.WINDOW_MAX} blocks")
     challenge = layout.challenge_of(
         bytes.fromhex(published["block_hash"][2:]),
         int(opened["chain_id"]),
@@ -127,6 +129,8 @@ def epochs(log: Sequence[Json]) -> None:
         key = (data["entity"], int(data["epoch"]))
         if entry["kind"] == "solvency.opened":
             require(key[1] == last.get(key[0], 0) + 1, "epochs", f"{key[1]} is not the next")
+            bounded = 1 <= int(data["window"]) <= layout.WINDOW_MAX
+            require(bounded, "epochs", f"{key[1]} has a window of {data['window']} blocks")
             last[key[0]], opened[key] = key[1], data
         elif entry["kind"] == "solvency.published":
             require(key not in published, "epochs", f"{key[1]} has two reports")

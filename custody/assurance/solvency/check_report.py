@@ -6,13 +6,16 @@ Every function raises ValueError that begins with the name of the step.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chains.evm import rlp, trie
+from chains.evm import rlp
 from chains.evm.address import address_bytes, checksum, keccak
 from chains.evm.balance_slots import BalanceMapping
 from chains.evm.transactions import CURVE_ORDER, recover
 from custody.assurance.solvency import layout, owners, report
 from custody.assurance.solvency.check import entries, epoch_of, require
+from custody.assurance.solvency.check_block import challenge_block
 from custody.assurance.solvency.layout import Context
+from custody.assurance.solvency.nodes import Nodes
+from custody.audit import note
 from custody.core.ownership import Statement
 
 Json = Mapping[str, Any]
@@ -26,30 +29,48 @@ def check(
     epoch: int | None = None,
     spread_s: int = 0,
     others: Sequence[Json] = (),
+    contract: str | None = None,
 ) -> None:
     """A report's whole file but for its anchor. `trusted` has the hash of each chain's block, from
-    another node; `others` are reports of other entities."""
+    another node; `others` are reports of other entities; `contract` the anchor's on the chain of
+    the challenge, where the auditor knows it."""
     opened, published = entries(found, vkey)
     body = found["report"]
     context = epoch_of(body["context"], opened, published, epoch)
     require(report.digest(dict(body)) == published["report"], "report", "is not the published one")
     for name in ("commitment", "root", "depth", "sums"):
         require(body[name] == published[name], "report", f"{name} is not the published one")
-    roots = chains(body, opened, published, trusted)
+    for name in ("chain_id", "block_number", "window"):
+        require(
+            body["challenge"][name] == opened[name], "challenge", f"{name} is not the opened one"
+        )
+    hash_ = body["challenge"]["block_hash"]
+    require(hash_ == published["block_hash"], "challenge", "the hash is not the published one")
+    states = chains(body, opened, published, trusted)
+    challenge_block(body, found["opened"], note.LogKey.parse(vkey).name, contract)
     moment(body, spread_s)
-    owned = ownership(body, context, roots, others)
-    reserves(body, roots, owned)
+    evidence(body, context, states, others)
     totals(body, context)
+
+
+def evidence(
+    body: Json, context: Context, states: Mapping[str, Nodes], others: Sequence[Json] = ()
+) -> None:
+    """Who owns what, and what is there; by these nodes and no more."""
+    owned = ownership(body, context, states, others)
+    reserves(body, states, owned)
+    spare = [id_ for id_, nodes in states.items() if nodes.to_spare()]
+    require(not spare, "reserves", f"chains {spare} have nodes that prove nothing")
 
 
 def chains(
     body: Json, opened: Json, published: Json, trusted: Mapping[str, str]
-) -> dict[str, bytes]:
-    """State root by chain: of the blocks that the challenge picked, by the auditor's own hashes."""
+) -> dict[str, Nodes]:
+    """State by chain: of the blocks that the challenge picked, by the auditor's own hashes."""
     numbers = [c["chain_id"] for c in body["chains"]]
     require(sorted(numbers, key=int) == numbers, "chains", "are not in order")
     require(set(numbers) == set(opened["floors"]), "chains", "are not those of the opening")
-    roots = {}
+    states = {}
     for chain in body["chains"]:
         id_, block = chain["chain_id"], chain["block"]
         header = _header(chain["block"]["header"])
@@ -67,8 +88,8 @@ def chains(
         child = _header(chain["child"])
         parent = "0x" + rlp.as_bytes(child[0]).hex()
         require(parent == block["hash"], "chains", f"{id_}: the next block is another's")
-        roots[id_] = rlp.as_bytes(header[3], 32)
-    return roots
+        states[id_] = Nodes.of(rlp.as_bytes(header[3], 32), chain["nodes"])
+    return states
 
 
 def _header(text: str) -> Sequence[rlp.Item]:
@@ -92,7 +113,7 @@ def moment(body: Json, spread_s: int) -> None:
 
 
 def ownership(
-    body: Json, context: Context, roots: Mapping[str, bytes], others: Sequence[Json] = ()
+    body: Json, context: Context, states: Mapping[str, Nodes], others: Sequence[Json] = ()
 ) -> set[tuple[str, str]]:
     """Addresses by (chain, lower case) that somebody speaks for, each once and for one entity."""
     owned: set[tuple[str, str]] = set()
@@ -106,9 +127,9 @@ def ownership(
                 require(member["by"] == member["address"], "ownership", "is another's key")
                 _signed(member["by"], said.digest(), member["signature"])
             case "guard":
-                _guard(member, said, roots)
+                _guard(member, said, states[member["chain_id"]])
             case "safe":
-                _safe(member, said, roots)
+                _safe(member, said, states[member["chain_id"]])
             case _:
                 require(False, "ownership", f"{member['kind']} is no kind")
     for other in others:
@@ -130,33 +151,32 @@ def _signed(by: str, digest: bytes, signature: str) -> None:
     require(signer == by, "ownership", f"is not {by}'s signature of this epoch's statement")
 
 
-def _guard(member: Json, said: Statement, roots: Mapping[str, bytes]) -> None:
-    account = _account(member["account"], member["address"], roots[member["chain_id"]])
-    value = _slot(member["slot"], owners.GUARD_ALLOCATOR_SLOT, account)
+def _guard(member: Json, said: Statement, nodes: Nodes) -> None:
+    account = _account(member["account"], member["address"], nodes)
+    value = _slot(member["slot"], owners.GUARD_ALLOCATOR_SLOT, account, nodes)
     rules = checksum("0x" + value.to_bytes(32, "big")[12:].hex()) == member["by"]
     require(rules, "ownership", f"{member['by']} is not the guard's allocator")
     _signed(member["by"], said.digest(), member["signature"])
 
 
-def _safe(member: Json, said: Statement, roots: Mapping[str, bytes]) -> None:
-    account = _account(member["account"], member["address"], roots[member["chain_id"]])
-    least = _slot(member["threshold"], owners.SAFE_THRESHOLD_SLOT, account)
+def _safe(member: Json, said: Statement, nodes: Nodes) -> None:
+    account = _account(member["account"], member["address"], nodes)
+    least = _slot(member["threshold"], owners.SAFE_THRESHOLD_SLOT, account, nodes)
     names = [x["owner"] for x in member["signatures"]]
     ascending = names == sorted(set(names), key=str.lower)
     require(ascending, "ownership", "owners of a Safe are not in order, each once")
     require(len(names) >= least >= 1, "ownership", "too few owners of the Safe have signed")
     for row in member["signatures"]:
         require(int(row["owner"], 16) > 1, "ownership", "is no owner")
-        slot = _slot(row["slot"], owners.safe_owner_slot(row["owner"]), account)
+        slot = _slot(row["slot"], owners.safe_owner_slot(row["owner"]), account, nodes)
         require(slot != 0, "ownership", f"{row['owner']} is not an owner of the Safe")
         _signed(row["owner"], said.safe_digest(), row["signature"])
 
 
-def _account(account: Json, address: str, state_root: bytes) -> bytes:
+def _account(account: Json, address: str, nodes: Nodes) -> bytes:
     """Its storage root, once the account is proved under the state root."""
     require(account["address"].lower() == address.lower(), "proof", "is another account's")
-    nodes = [bytes.fromhex(n[2:]) for n in account["proof"]]
-    raw = trie.value_at(state_root, address_bytes(checksum(address)), nodes)
+    raw = nodes.account(address_bytes(checksum(address)))
     require(raw is not None, "proof", f"{address} has no account")
     items = rlp.as_list(rlp.decode(raw or b""), 4)
     stated = (account["nonce"], account["balance"], account["storage_hash"], account["code_hash"])
@@ -170,16 +190,15 @@ def _account(account: Json, address: str, state_root: bytes) -> bytes:
     return rlp.as_bytes(items[2], 32)
 
 
-def _slot(slot: Json, number: int, storage_root: bytes) -> int:
+def _slot(slot: Json, number: int, storage_root: bytes, nodes: Nodes) -> int:
     require(slot["slot"] == f"0x{number:064x}", "proof", "is another slot")
-    nodes = [bytes.fromhex(n[2:]) for n in slot["proof"]]
-    raw = trie.value_at(storage_root, number.to_bytes(32, "big"), nodes)
+    raw = nodes.slot(storage_root, number.to_bytes(32, "big"))
     value = 0 if raw is None else rlp.as_int(rlp.decode(raw))
     require(slot["value"] == f"0x{value:064x}", "proof", "a slot is not as stated")
     return value
 
 
-def reserves(body: Json, roots: Mapping[str, bytes], owned: set[tuple[str, str]]) -> None:
+def reserves(body: Json, states: Mapping[str, Nodes], owned: set[tuple[str, str]]) -> None:
     """Every proof, no place twice, and nothing counted that does not count."""
     members = body["reserves"]
     require(members == sorted(members, key=report.order), "reserves", "are not in order")
@@ -193,25 +212,28 @@ def reserves(body: Json, roots: Mapping[str, bytes], owned: set[tuple[str, str]]
         require(int(m["amount"]) > 0, "reserves", f"{m['place']} has nothing")
         counts = report.is_counted(m, owned)
         require(m["counted"] == counts, "reserves", f"{m['place']}: counted must be {counts}")
-        require(_is_proved(m, roots), "reserves", f"{m['place']} is not {m['amount']}")
+        require(
+            _is_proved(m, states[m["chain_id"]]), "reserves", f"{m['place']} is not {m['amount']}"
+        )
 
 
-def _is_proved(m: Json, roots: Mapping[str, bytes]) -> bool:
+def _is_proved(m: Json, nodes: Nodes) -> bool:
     """Whether the proof gives the amount; what is only read or stated has none to fail."""
     evidence = m["evidence"]
     if evidence["kind"] == "account":
-        _account(evidence["account"], m["address"], roots[m["chain_id"]])
+        _account(evidence["account"], m["address"], nodes)
         native = m["asset"] == f"eip155:{m['chain_id']}/slip44:60"
         return native and bool(evidence["account"]["balance"] == m["amount"])
     if evidence["kind"] != "storage":
         return True
     place, _, token = m["asset"].partition("/erc20:")
-    storage_root = _account(evidence["account"], token, roots[m["chain_id"]])
+    storage_root = _account(evidence["account"], token, nodes)
     bits, form = int(evidence["bits"]), evidence["form"]
     known = place == f"eip155:{m['chain_id']}" and bits in (255, 256)
     require(known and form in ("solidity", "vyper"), "reserves", "is no mapping of balances")
     mapping = BalanceMapping(int(evidence["mapping"]), form, bits)
-    value = _slot(evidence["slot"], mapping.slot_of(checksum(m["address"])), storage_root)
+    slot = mapping.slot_of(checksum(m["address"]))
+    value = _slot(evidence["slot"], slot, storage_root, nodes)
     return mapping.balance(value) == int(m["amount"])
 
 

@@ -15,11 +15,15 @@ TierReader = Callable[[ReadSession, TenantId], Awaitable[Mapping[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`lead_blocks` is how far ahead the block of the challenge is at the opening, `window_blocks`
-    how many blocks after it the moment may be. `patience_s`: an epoch that has no report by then is
-    given up. `signing_wait_s`: how long a report waits for the owners of a Safe."""
+    """`lead_s` is how far ahead the block of the challenge is at the opening (but at least
+    `lead_blocks`): so long that an anchor of the opening comes before it. `window_blocks`: how many
+    blocks after it the moment may be. `patience_s`: an epoch that has no report by then is given
+    up, and the next one opens `retry_s` after it was opened. `signing_wait_s`: how long a report
+    waits for the owners of a Safe."""
 
     interval_s: int = 86_400
+    retry_s: int = 3_600
+    lead_s: int = 1_800
     lead_blocks: int = 8
     window_blocks: int = 32
     patience_s: int = 7_200
@@ -30,12 +34,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class SolvencyDeps:
-    """`chain_id` is the chain of the challenge; `folder` has the log's tiles."""
+    """`chain_id` is the chain of the challenge, on which `anchorer` (the founding tenant) anchors
+    the log; `folder` has the log's tiles."""
 
     reads: ReconcileDeps
     signer: OwnershipSigner
     origin: str
     folder: Path
     chain_id: int
+    anchorer: TenantId
     tiers: TierReader
     rules: Rules = Rules()

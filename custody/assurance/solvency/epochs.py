@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from custody.assurance.solvency import compute, layout, publish, states
+from custody.assurance.solvency import challenge, compute, layout, publish, states
 from custody.assurance.solvency.deps import SolvencyDeps
+from custody.assurance.solvency.reserves import CannotBeRead
 from custody.assurance.solvency.states import ENDED, State
 from custody.audit import log
 from custody.core.canonical import Json
@@ -40,7 +41,7 @@ async def step(deps: SolvencyDeps, tenant_id: TenantId) -> int:
         if row is None and not await owed.has_books(s, tenant_id):
             return 0
     if row is None or State(row.state) in ENDED:
-        if row is not None and (now - row.created_at).total_seconds() < deps.rules.interval_s:
+        if row is not None and (now - row.created_at).total_seconds() < _pause_s(deps, row):
             return 0
         return await open_epoch(deps, tenant_id, 1 if row is None else row.epoch + 1)
     late = (now - row.created_at).total_seconds() > deps.rules.patience_s
@@ -49,16 +50,26 @@ async def step(deps: SolvencyDeps, tenant_id: TenantId) -> int:
     except Exception as error:
         if late and State(row.state) in LATE:
             return await _fail(deps, row, f"{type(error).__name__}: {error}")
-        raise
+        if not isinstance(error, CannotBeRead):
+            raise
+        logger.warning("solvency waits", extra={"epoch": row.epoch, "reason": str(error)})
+        return 0
     if not moved and late and State(row.state) in LATE:
         return await _fail(deps, row, f"was still {row.state} after {deps.rules.patience_s} s")
     return moved
 
 
+def _pause_s(deps: SolvencyDeps, row: Row[Any]) -> int:
+    """From the opening of an epoch that has ended to the next one's."""
+    interval_s = deps.rules.interval_s
+    return min(interval_s, deps.rules.retry_s) if row.state == State.FAILED else interval_s
+
+
 async def _advance(deps: SolvencyDeps, row: Row[Any]) -> int:
     match State(row.state):
         case State.OPENED:
-            return await _challenge(deps, row)
+            moved = await challenge.step(deps, row)
+            return moved if isinstance(moved, int) else await _fail(deps, row, moved.reason)
         case State.CHALLENGED:
             return await compute.step(deps, row)
         case State.COMPUTED:
@@ -82,14 +93,20 @@ ON CONFLICT (tenant_id, epoch) DO NOTHING RETURNING epoch
 
 
 async def open_epoch(deps: SolvencyDeps, tenant_id: TenantId, epoch: int) -> int:
-    """Commit to a secret and name a future block. 0 where another worker was first.
+    """Commit to a secret and name a future block. 0 where another worker was first, or where the
+    chain has no anchor contract yet.
 
     The floors are read before the order of posting: what is posted up to that place is about blocks
     that were there, so about none after a floor.
     """
     floors = {chain: await client.height() for chain, client in deps.reads.clients.items()}
-    secret = secrets.token_bytes(32)
-    block = floors[deps.chain_id] + deps.rules.lead_blocks
+    async with deps.reads.db.read() as s:
+        if await challenge.contract(s, deps) is None:
+            logger.warning("no epoch without an anchor contract", extra={"chain": deps.chain_id})
+            return 0
+    secret, head = secrets.token_bytes(32), floors[deps.chain_id]
+    ahead = await challenge.lead_blocks(deps.reads.clients[deps.chain_id], head, deps.rules)
+    block = head + ahead
     async with deps.reads.db.write() as s:
         return await _opened(s, deps, tenant_id, epoch, secret, floors, block)
 
@@ -140,21 +157,6 @@ async def _opened(
         },
     )
     return 1
-
-
-async def _challenge(deps: SolvencyDeps, row: Row[Any]) -> int:
-    """Once the block is final, its hash decides everything that nobody may choose."""
-    client = deps.reads.clients[row.chain_id]
-    required = deps.reads.registry.chain(row.chain_id).confirmations
-    if await client.height() < row.block_number + required - 1:
-        return 0
-    block = await client.block(row.block_number)
-    challenge = layout.challenge_of(
-        bytes.fromhex(block.hash[2:]), row.chain_id, row.block_number, row.epoch, row.entity
-    )
-    values = {"block_hash": block.hash, "challenge": challenge}
-    async with deps.reads.db.write() as s:
-        return int(await states.move(s, row, State.CHALLENGED, _now(deps), **values))
 
 
 async def _fail(deps: SolvencyDeps, row: Row[Any], reason: str) -> int:

@@ -25,7 +25,7 @@ async def check(s: ReadSession) -> list[Break]:
     breaks: list[Break] = []
     for row in await s.all(_NEWEST):
         subject, logged = f"epoch {row.epoch} of {row.tenant_id}", loads(row.body)["data"]
-        if report.digest(row.report) != logged["report"]:
+        if report.digest_of(bytes(row.report)) != logged["report"]:
             breaks.append(Break("solvency_report", subject, "is not the report in the log"))
         breaks += await _check_tree(s, row, subject, logged)
     return breaks

@@ -21,6 +21,8 @@ LEAF, NODE, CHALLENGE, CONTEXT, ID, SALT, PADDING, COMMITMENT = (
 HASH_BYTES, SUM_BYTES = 32, 16
 SUM_MAX = 2**128 - 1
 ASSETS_MAX = 64
+WINDOW_MAX = 256
+"""Blocks from which the challenge picks one: all their headers are in the report."""
 DEPTH_MIN, DEPTH_MAX = 10, 40
 """The least depth keeps a small installation from telling how many customers it has."""
 RAY = 10**27

@@ -11,9 +11,11 @@ from custody.assurance.solvency.layout import Context
 from custody.assurance.solvency.states import State
 from custody.audit import proof
 from custody.audit.checkpoint import checkpoint_of
+from custody.core import canonical
 from custody.core.db import ReadSession
 from custody.core.errors import Broken, Conflict, NotFound
 from custody.core.ids import CustomerId, TenantId, format_id
+from custody.core.serialization import loads
 
 Json = dict[str, Any]
 ME_SCHEMA = "moorage.solvency.me/1"
@@ -38,8 +40,16 @@ async def report_file(s: ReadSession, row: Row[Any], folder: Path) -> Json:
 
     Raises Conflict as above.
     """
+    found: Json = loads(await report_bytes(s, row, folder))
+    return found
+
+
+async def report_bytes(s: ReadSession, row: Row[Any], folder: Path) -> bytes:
+    """The same as its canonical bytes: the stored report is put in as it is."""
     require_serving(row)
-    return {"schema": FILE_SCHEMA, "report": row.report, **await _logged(s, row, folder)}
+    around = {"schema": FILE_SCHEMA, "report": "", **await _logged(s, row, folder)}
+    before, after = canonical.encode(around).split(b'"report":""')
+    return b"".join((before, b'"report":', row.report, after))
 
 
 async def chosen(
@@ -111,27 +121,40 @@ WHERE q.entry_id = :id
 """
 
 
-# Of the smallest log that has the entry; its block is the latest, whose hash is easy to come by.
+# Of the smallest log that has the entry; its block is the latest, whose hash is easy to come by. A
+# proof counts while an anchor that it shows is anchored: a reorg may have taken it.
 _ANCHOR = """
-SELECT size, proof FROM anchor_proofs WHERE size > :seq ORDER BY size, block_number DESC LIMIT 1
+SELECT p.chain_id, p.size, p.proof FROM anchor_proofs p
+JOIN audit_sequence q ON q.entry_id = :entry AND p.size > q.seq
+WHERE EXISTS (
+  SELECT FROM anchors a WHERE a.chain_id = p.chain_id AND a.state = 'anchored'
+  AND a.size > q.seq AND a.size <= p.size)
+ORDER BY p.size, p.chain_id, p.block_number DESC LIMIT 1
 """
+
+
+async def anchor_of(s: ReadSession, entry: UUID | None) -> Row[Any] | None:
+    """Chain, size and stored proof of the first anchor that has the entry; None while none has."""
+    return await s.first(_ANCHOR, {"entry": entry})
 
 
 async def _logged(s: ReadSession, row: Row[Any], folder: Path) -> Json:
     """Both entries under the checkpoint that is anchored, and the anchor's offline proof."""
-    published = await s.one(_ENTRY, {"id": row.published_entry})
-    found = await s.first(_ANCHOR, {"seq": published.seq})
-    size, evidence = (row.anchor_size, None) if found is None else (found.size, found.proof)
-    signed = await checkpoint_of(s, size)
+    found = await anchor_of(s, row.published_entry)
+    if found is None:
+        raise Conflict(f"epoch {row.epoch}: its anchor is gone, and the next one is not final yet")
+    signed = await checkpoint_of(s, found.size)
     if signed is None:
-        raise Broken(f"the anchor of size {size} has no checkpoint")
+        raise Broken(f"the anchor of size {found.size} has no checkpoint")
     entries = {}
     for name, id_ in (("opened", row.opened_entry), ("published", row.published_entry)):
-        entries[name] = await _entry(s, id_, size, signed.note, folder)
-    return {**entries, "anchor": evidence}
+        entry = await entry_at(s, id_, found.size, folder)
+        entries[name] = {**entry, "checkpoint": signed.note}
+    return {**entries, "anchor": found.proof}
 
 
-async def _entry(s: ReadSession, id_: UUID, size: int, note: str, folder: Path) -> Json:
+async def entry_at(s: ReadSession, id_: UUID, size: int, folder: Path) -> Json:
+    """An entry with its place in the log of `size`, for which a checkpoint must be signed."""
     found = await s.one(_ENTRY, {"id": id_})
     made = proof.inclusion(proof.from_tiles(folder, size), found.seq, size)
-    return {"entry": bytes(found.body).decode(), **made.to_json(), "checkpoint": note}
+    return {"entry": bytes(found.body).decode(), **made.to_json()}

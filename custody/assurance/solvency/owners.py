@@ -9,6 +9,7 @@ from chains.evm.address import address_bytes, keccak
 from chains.evm.client import EvmClient
 from chains.evm.contracts.safe import Safe
 from chains.evm.state_proofs import prove
+from custody.assurance.solvency import nodes
 from custody.assurance.solvency.pins import Pin
 from custody.assurance.solvency.places import Control
 from custody.assurance.solvency.reserves import account_json, slot_json
@@ -29,8 +30,11 @@ class OwnershipSigner(Protocol):
         ...
 
 
-async def draft(client: EvmClient, pin: Pin, address: str, control: Control) -> Draft:
-    """What is known of an owner at the pinned block, without a signature. Raises ChainError."""
+async def draft(
+    client: EvmClient, pin: Pin, address: str, control: Control, found: set[bytes]
+) -> Draft:
+    """What is known of an owner at the pinned block, without a signature. The nodes of its proofs
+    go to `found`. Raises ChainError."""
     made: Draft = {
         "chain_id": str(pin.chain_id),
         "address": address,
@@ -41,6 +45,7 @@ async def draft(client: EvmClient, pin: Pin, address: str, control: Control) -> 
         return made | {"path": control.path}
     if control.kind == "guard":
         proof = await prove(client, address, [GUARD_ALLOCATOR_SLOT], pin.block)
+        found |= nodes.of_proof(proof)
         return made | {
             "path": control.path,
             "account": account_json(address, proof),
@@ -50,6 +55,7 @@ async def draft(client: EvmClient, pin: Pin, address: str, control: Control) -> 
     owners = sorted(state.owners, key=str.lower)
     slots = [SAFE_THRESHOLD_SLOT, *(safe_owner_slot(owner) for owner in owners)]
     proof = await prove(client, address, slots, pin.block)
+    found |= nodes.of_proof(proof)
     by_owner = zip(owners, proof.slots[1:], strict=True)
     return made | {
         "account": account_json(address, proof),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from custody.assurance.solvency import layout
+from custody.assurance.solvency import layout, tree
 from custody.assurance.solvency.layout import HASH_BYTES, SUM_BYTES, Node
 from custody.assurance.solvency.tree import CHUNK, CHUNK_DEPTH, record_bytes
 
@@ -37,21 +37,9 @@ def path(id_: bytes, number: int, chunk: bytes, chunk_roots: bytes, assets: int)
     found = [i for i, record in enumerate(records) if record[0] == id_]
     if len(records) != CHUNK or len(found) != 1:
         return None
-    leaves = [layout.leaf(*record) for record in records]
-    roots = [Node(*record) for record in split(chunk_roots, assets)]
-    index = number * CHUNK + found[0]
-    siblings = _siblings(leaves, found[0]) + _siblings(roots, number)
-    return Path(index, leaves[found[0]].sums, siblings)
-
-
-def _siblings(level: Sequence[Node], index: int) -> tuple[Node, ...]:
-    """The siblings on the way up a perfect tree over `level`."""
-    made = []
-    while len(level) > 1:
-        made.append(level[index ^ 1])
-        level = [layout.parent(level[i], level[i + 1]) for i in range(0, len(level), 2)]
-        index >>= 1
-    return tuple(made)
+    below, _ = tree.climb(chunk, assets, found[0])
+    above, _ = tree.climb(chunk_roots, assets, number, leaves=False)
+    return Path(number * CHUNK + found[0], records[found[0]][1], below + above)
 
 
 def root(index: int, leaf: Node, siblings: Sequence[Node]) -> Node:

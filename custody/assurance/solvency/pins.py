@@ -104,6 +104,34 @@ async def _pin(client: EvmClient, chain_id: int, number: int) -> Pin | None:
     return Pin(chain_id, block, header, child)
 
 
+async def headers_to(client: EvmClient, first: int, pinned: Mapping[int, Pin]) -> list[bytes]:
+    """RLP of all headers from block `first` to the pinned one of this chain, which proves them.
+
+    Raises ChainError.
+    """
+    last = pinned[client.chain_id]
+
+    def read(results: list[Any]) -> list[bytes]:
+        found, below = [], last.block.hash
+        for result in reversed(results):
+            raw = parse.mapping(result, "block")
+            header = parse.header(raw)
+            if header.block.hash != below:
+                raise ValueError(f"block {header.block.number} is not of the pinned chain")
+            found.append(headers.encoded(raw))
+            below = header.parent_hash
+        return found[::-1]
+
+    numbers = range(first, last.block.number + 1)
+    return await client.verified([("eth_getBlockByNumber", [hex(n), False]) for n in numbers], read)
+
+
+async def final_number(client: EvmClient, confirmations: int) -> int:
+    """The newest final block: by the chain's own tag; confirmations where it has none."""
+    tagged = await client.tagged("finalized")
+    return await client.height() - confirmations + 1 if tagged is None else tagged.number
+
+
 async def _header(client: EvmClient, block_hash: str) -> bytes:
     """RLP that hashes to the hash, which a quorum has given. Raises ChainError."""
 

@@ -51,10 +51,11 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """`controls` by (chain, address)."""
+    """`controls` by (chain, address); `unserved` are on a chain that the epoch is not about."""
 
     spots: tuple[Spot, ...]
     controls: dict[tuple[int, str], Control]
+    unserved: tuple[Spot, ...] = ()
 
 
 async def read(
@@ -70,14 +71,16 @@ async def read(
     ]
     found = await accounts.list_by_code(s, tenant_id, "asset:")
     safes = {(p.chain_id, p.address) for p in known if p.role == places.SAFE}
-    spots = [x for a in found if (x := _spot(a, safes)) is not None and x.chain_id in chain_ids]
-    spots = [await _bounded(s, tenant_id, x, floor) for x in spots]
+    every = [x for a in found if (x := _spot(a, safes)) is not None]
+    served = [x for x in every if x.chain_id in chain_ids]
+    spots = [await _bounded(s, tenant_id, x, floor) for x in served]
     controls = _controls(known)
     holders = {x.holder for x in spots if x.code.startswith(chart.DEPOSIT_PREFIX)}
     for item in await addresses.anywhere(s, sorted(holders)) if holders else []:
         if item.tenant_id == tenant_id:
             controls[item.chain_id, item.address] = Control("key", item.address, item.path)
-    return Holdings(tuple(spots), controls)
+    unserved = tuple(x for x in every if x.chain_id not in chain_ids)
+    return Holdings(tuple(spots), controls, unserved)
 
 
 async def _bounded(s: ReadSession, tenant_id: TenantId, spot: Spot, floor: int) -> Spot:

@@ -1,12 +1,24 @@
 """computed -> logged -> anchored -> serving: signatures, the log's entry, the anchor."""
 
+import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
 
-from custody.assurance.solvency import check, layout, own, owners, report, signatures, states
+from custody.assurance.solvency import (
+    check,
+    layout,
+    own,
+    owners,
+    pins,
+    report,
+    signatures,
+    states,
+)
+from custody.assurance.solvency.assemble import assemble
 from custody.assurance.solvency.deps import SolvencyDeps
 from custody.assurance.solvency.layout import Context
 from custody.assurance.solvency.states import State
@@ -14,18 +26,25 @@ from custody.audit import log
 from custody.core.db import WriteSession
 from custody.core.errors import Broken
 from custody.core.ids import CustomerId, TenantId, format_id
-from custody.core.serialization import dumps_text
 
 Json = dict[str, Any]
 LOOKED_AT = 16
 """Own proofs that are checked before any is given out."""
 
 
-async def log_report(deps: SolvencyDeps, row: Row[Any]) -> int:
-    """Sign, and put the report's digest into the log. 0 while owners of a Safe may still sign.
+class _Changed(Exception):
+    """A Safe's owner signed while the report was being made: it is made again."""
 
-    An address that nobody speaks for is in the report and does not count.
+
+async def log_report(deps: SolvencyDeps, row: Row[Any]) -> int:
+    """Sign, and put the report's digest into the log. 0 while owners of a Safe may still sign, and
+    while a block of it is not final.
+
+    An address that nobody speaks for is in the report and does not count. Raises Broken where a
+    reorg took a block.
     """
+    if not await _are_final(deps, row):
+        return 0
     async with deps.reads.db.read() as s:
         whole = await states.of(s, TenantId(row.tenant_id), row.epoch)
         given = await signatures.of_epoch(s, TenantId(row.tenant_id), row.epoch)
@@ -36,15 +55,51 @@ async def log_report(deps: SolvencyDeps, row: Row[Any]) -> int:
     if None in safes and waited_s < deps.rules.signing_wait_s:
         return 0
     members = [m for m in safes if m is not None] + await _signed(deps, whole)
-    made = report.build(whole.head, whole.reserves, owners.in_order(members))
-    now, data = deps.reads.clock.now(), _entry(row, made)
-    async with deps.reads.db.write() as s:
-        entry = await log.append(s, row.tenant_id, "solvency.published", data, at=now)
-        values = {"report": dumps_text(made), "published_entry": entry}
-        moved = await states.move(s, row, State.LOGGED, now, **values)
-        if not moved:
-            raise Broken(f"epoch {row.epoch} was moved on by somebody else")
+    async with deps.reads.db.read() as s:
+        opening = await own.entry_at(s, row.opened_entry, row.held_size, deps.folder)
+    made = await asyncio.to_thread(
+        assemble, dict(whole._mapping), owners.in_order(members), opening, deps.origin
+    )
+    try:
+        async with deps.reads.db.write() as s:
+            await _log(s, row, made, given, deps.reads.clock.now())
+    except _Changed:
+        return 0
     return 1
+
+
+async def _log(
+    s: WriteSession,
+    row: Row[Any],
+    made: bytes,
+    given: Mapping[tuple[str, str], dict[str, str]],
+    now: datetime,
+) -> None:
+    """Raises Broken where another worker was first, _Changed where an owner was."""
+    entry = await log.append(s, row.tenant_id, "solvency.published", _entry(row, made), at=now)
+    values = {"report": made, "published_entry": entry}
+    if not await states.move(s, row, State.LOGGED, now, **values):
+        raise Broken(f"epoch {row.epoch} was moved on by somebody else")
+    # The row is ours from here on; whoever signs now is refused, whoever has signed is in.
+    if await signatures.of_epoch(s, TenantId(row.tenant_id), row.epoch) != given:
+        raise _Changed
+
+
+async def _are_final(deps: SolvencyDeps, row: Row[Any]) -> bool:
+    """Whether the challenge's block and all pinned ones are final and as they were read."""
+    blocks = {
+        (int(c["chain_id"]), int(c["block"]["number"])): c["block"]["hash"]
+        for c in row.head["chains"]
+    }
+    blocks[row.chain_id, row.block_number] = row.block_hash
+    for (chain_id, number), hash_ in blocks.items():
+        client = deps.reads.clients[chain_id]
+        confirmations = deps.reads.registry.chain(chain_id).confirmations
+        if await pins.final_number(client, confirmations) < number:
+            return False
+        if (await client.block(number)).hash != hash_:
+            raise Broken(f"chain {chain_id}: block {number} is not {hash_} any more")
+    return True
 
 
 def _safe(draft: Json, given: Mapping[tuple[str, str], dict[str, str]]) -> Json | None:
@@ -63,35 +118,28 @@ async def _signed(deps: SolvencyDeps, row: Row[Any]) -> list[Json]:
     return members
 
 
-def _entry(row: Row[Any], made: Json) -> Json:
-    context = Context.from_json(made["context"])
+def _entry(row: Row[Any], made: bytes) -> Json:
+    head, context = row.head, Context.from_json(row.head["context"])
     return {
         "entity": row.entity,
         "epoch": str(row.epoch),
-        "commitment": made["commitment"],
+        "commitment": head["commitment"],
         "challenge": "0x" + context.challenge.hex(),
         "block_hash": row.block_hash,
         "context": "sha256:" + context.hash.hex(),
-        "root": made["root"],
-        "depth": made["depth"],
+        "root": head["root"],
+        "depth": head["depth"],
         "assets": list(context.assets),
-        "sums": made["sums"],
-        "report": report.digest(made),
-        "pinned": {c["chain_id"]: c["block"]["hash"] for c in made["chains"]},
+        "sums": head["sums"],
+        "report": report.digest_of(made),
+        "pinned": {c["chain_id"]: c["block"]["hash"] for c in head["chains"]},
     }
 
 
-_ANCHOR = """
-SELECT a.chain_id, a.size FROM anchors a
-JOIN audit_sequence q ON q.entry_id = :entry AND a.size > q.seq
-WHERE a.state = 'anchored' ORDER BY a.size, a.chain_id LIMIT 1
-"""
-
-
 async def find_anchor(deps: SolvencyDeps, row: Row[Any]) -> int:
-    """The first final anchor of a log that has the entry."""
+    """The first final anchor of a log that has the entry, and whose proof is stored."""
     async with deps.reads.db.read() as s:
-        found = await s.first(_ANCHOR, {"entry": row.published_entry})
+        found = await own.anchor_of(s, row.published_entry)
     if found is None:
         return 0
     values = {"anchor_chain_id": found.chain_id, "anchor_size": found.size}
@@ -108,6 +156,8 @@ async def serve(deps: SolvencyDeps, row: Row[Any]) -> int:
     Raises Broken where a proof does not hold: then none is given out.
     """
     async with deps.reads.db.snapshot() as s:
+        if await own.anchor_of(s, row.published_entry) is None:
+            return 0  # a reorg took it: another follows
         some = await s.all(_SOME, {"tenant": row.tenant_id, "limit": LOOKED_AT})
         proofs = [await own.leaf_proof(s, row, CustomerId(r.id)) for r in some]
     for r, found in zip(some, proofs, strict=True):

@@ -1,5 +1,6 @@
 """The report: what is owed, what is there, and the ratio of each asset. Pure."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,7 +82,9 @@ def _ppm_down(there: int, owed: int) -> str:
     return "" if owed == 0 else str(there * PPM // owed)
 
 
-def build(head: Json, members: Sequence[Json], owners: Sequence[Json]) -> Json:
+def build(
+    head: Json, members: Sequence[Json], owners: Sequence[Json], left_out: Sequence[Json]
+) -> Json:
     """The report. `head` has context, commitment, challenge, tree and chains, as computed."""
     context = Context.from_json(head["context"])
     shown = counted(members, owners)
@@ -91,8 +94,18 @@ def build(head: Json, members: Sequence[Json], owners: Sequence[Json]) -> Json:
         "owners": list(owners),
         "reserves": shown,
         "totals": totals(context, [int(v) for v in head["sums"]], shown),
+        "left_out": list(left_out),
     }
 
 
+def encode(report: Json) -> bytes:
+    """Its one canonical form: what is stored, given out, and digested."""
+    return canonical.encode(report)
+
+
 def digest(report: Json) -> str:
-    return "sha256:" + canonical.sha256_hex(report)
+    return digest_of(encode(report))
+
+
+def digest_of(encoded: bytes) -> str:
+    return "sha256:" + hashlib.sha256(encoded).hexdigest()

@@ -31,15 +31,16 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.FAILED: frozenset(),
 }
 ENDED = frozenset(state for state, after in MOVES.items() if not after)
-_JSON = frozenset({"head", "reserves", "owners", "report"})
+_JSON = frozenset({"head", "reserves", "owners", "evidence"})
 
 
 LIGHT = """
 tenant_id, epoch, state, entity, secret, commitment, chain_id, block_number, window_blocks, floors,
 seq_floor, block_hash, challenge, head, opened_entry, published_entry, anchor_chain_id, anchor_size,
-reason, created_at, updated_at
+reason, created_at, updated_at, anchored -> 'block' ->> 'hash' AS held_hash,
+CAST(anchored ->> 'size' AS bigint) AS held_size
 """
-"""All but reserves, owners and report, which have a proof for each address."""
+"""All but reserves, owners, evidence and report, which grow with the addresses."""
 
 
 async def newest(s: ReadSession, tenant_id: TenantId) -> Row[Any] | None:

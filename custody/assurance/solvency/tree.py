@@ -85,7 +85,7 @@ def build(secret: bytes, context_hash: bytes, leaves: Leaves) -> Tree:
             chunks = np.concatenate((hashes, _packed(sums)), axis=1)
         hashes, sums = _parents(hashes, sums)
         level += 1
-    root = _node(hashes, sums)
+    root = _node(hashes[0], sums[0])
     if depth == CHUNK_DEPTH:
         chunks = np.concatenate((hashes, _packed(sums)), axis=1)
     return Tree(depth, records, chunks, root)
@@ -171,18 +171,28 @@ def root_of(data: bytes, assets: int, *, leaves: bool = True) -> Node:
 
     Requires a power of two of them. Raises OutOfRange where a sum overflows.
     """
+    return climb(data, assets, 0, leaves=leaves)[1]
+
+
+def climb(
+    data: bytes, assets: int, index: int, *, leaves: bool = True
+) -> tuple[tuple[Node, ...], Node]:
+    """The siblings on the way up from record `index`, and the root. As `root_of`."""
     records = np.frombuffer(data, dtype=np.uint8).reshape(-1, record_bytes(assets))
-    hashes = _leaf_hashes(records) if leaves else records[:, :HASH_BYTES]
+    hashes = _leaf_hashes(records) if leaves else np.ascontiguousarray(records[:, :HASH_BYTES])
     packed = np.ascontiguousarray(records[:, HASH_BYTES:])
     sums = packed.view(">u8").astype(np.uint64).reshape(len(records), assets, 2)
+    siblings = []
     while len(hashes) > 1:
-        hashes, sums = _parents(np.ascontiguousarray(hashes), sums)
-    return _node(hashes, sums)
+        siblings.append(_node(hashes[index ^ 1], sums[index ^ 1]))
+        hashes, sums = _parents(hashes, sums)
+        index >>= 1
+    return tuple(siblings), _node(hashes[0], sums[0])
 
 
-def _node(hashes: Bytes, sums: Words) -> Node:
-    """The only row of a level."""
-    return Node(hashes.tobytes(), tuple((int(h) << 64) | int(low) for h, low in sums[0]))
+def _node(hash_: Bytes, sums: Words) -> Node:
+    """One row of a level."""
+    return Node(hash_.tobytes(), tuple((int(h) << 64) | int(low) for h, low in sums))
 
 
 def record(node: Node) -> bytes:

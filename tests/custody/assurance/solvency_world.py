@@ -13,9 +13,10 @@ from coincurve import PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from chains.evm import rlp
-from chains.evm.address import address_bytes, address_from_public_key, keccak
+from chains.evm.address import address_bytes, address_from_public_key, checksum, keccak
 from chains.evm.balance_slots import SOLIDITY, BalanceMapping
-from custody.assurance.solvency import layout, report, tree
+from chains.evm.contracts import audit_anchor
+from custody.assurance.solvency import layout, nodes, report, tree
 from custody.assurance.solvency.layout import Context, Node, SharePriceLine
 from custody.audit import merkle, note, proof
 from custody.core import canonical
@@ -33,7 +34,7 @@ ETH_2, SHARE = "eip155:2/slip44:60", "share:" + "5" * 32
 ASSETS = tuple(sorted((USDC, ETH, ETH_2, SHARE)))
 ALICE, BOB, CAROL = (UUID(bytes=bytes([n]) * 16) for n in (0xA1, 0xB2, 0xC3))
 HOT, TREASURY = PrivateKey(b"\x01" * 32), PrivateKey(b"\x02" * 32)
-VENUE = "0x" + "BB" * 20
+VENUE, CONTRACT = "0x" + "BB" * 20, "0x" + "cC" * 20
 MAPPING = BalanceMapping(9, SOLIDITY, 255)
 RAY = layout.RAY
 LOG_KEY = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
@@ -65,7 +66,15 @@ class Plan:
 
     epoch: int = 1
     secret: bytes = b"\x55" * 32
-    challenge_hash: bytes = b"\x66" * 32
+    mined: bytes = b"\x66" * 32
+    """What nobody can choose: it makes the hash of the challenge's block."""
+    told_hash: bytes | None = None
+    """What the operator says that hash is, where it lies."""
+    entries_before: int = 1
+    """Entries of the log that the chain held before the challenge's block."""
+    anchored_root: bytes | None = None
+    """Of what it held, where that was another log."""
+    window: int = 16
     owed: dict[UUID, dict[str, int]] = field(default_factory=customers)
     parent: Parent = layout.parent
     price_ray: int = 2 * RAY
@@ -80,14 +89,21 @@ class Epoch:
 
     def __init__(self, plan: Plan | None = None) -> None:
         self.plan = plan = plan or Plan()
-        challenge = layout.challenge_of(plan.challenge_hash, 1, 100, plan.epoch, ENTITY)
+        self.opening = self._entry(0, "solvency.opened", self._opened())
+        headers = self._first_headers()
+        self.challenge_hash = plan.told_hash or keccak(headers[1])
+        challenge = layout.challenge_of(self.challenge_hash, 1, 100, plan.epoch, ENTITY)
         prices = (SharePriceLine(SHARE, USDC, plan.price_ray, 90),)
         self.context = Context(ENTITY, plan.epoch, challenge, ASSETS, prices)
-        self.chains = {"1": self._chain_1(challenge), "2": _chain(2, 60, plan.time_2, _state_2())}
+        self.headers = self._headers_to(headers, challenge)
+        self.chains = {
+            "1": _chain(1, self.headers[-1], _state_1()),
+            "2": _chain(2, _header(b"\x02" * 32, _state_2().root, 60, plan.time_2), _state_2()),
+        }
         self._grow()
         self.report = self._report()
         self.published = self._published()
-        self.log: list[Json] = [self._entry(0, "solvency.opened", self._opened())]
+        self.log: list[Json] = [self.opening]
         self.log.append(self._entry(1, "solvency.published", self.published))
 
     # --- what is given out ----------------------------------------------------------------------
@@ -168,10 +184,58 @@ class Epoch:
 
     # --- report and log -------------------------------------------------------------------------
 
-    def _chain_1(self, challenge: bytes) -> Json:
-        picked = layout.pinned_number(challenge, 100, 16)
+    @property
+    def opening_leaf(self) -> bytes:
+        return _leaf(self.opening)
+
+    def _held_root(self) -> bytes:
+        return self.plan.anchored_root or self.opening_leaf
+
+    def _first_headers(self) -> list[bytes]:
+        """Block 99, whose state has the anchor, and block 100, whose hash is the challenge."""
+        state = _state_99(self.plan.entries_before, self._held_root())
+        before = _header(b"\x01" * 32, state.root, 99, 700)
+        return [before, _header(keccak(before), state.root, 100, 712, self.plan.mined)]
+
+    def _headers_to(self, headers: list[bytes], challenge: bytes) -> list[bytes]:
+        """On to the pinned block, which is of time 1,000."""
+        picked = layout.pinned_number(challenge, 100, self.plan.window)
         number = picked if self.plan.number is None else self.plan.number
-        return _chain(1, number, 1_000, _state_1())
+        for n in range(101, number):
+            headers.append(_header(keccak(headers[-1]), bytes(32), n, 700 + n))
+        last = _header(keccak(headers[-1]), _state_1().root, number, 1_000)
+        return [*headers, last]
+
+    def anchored(self) -> Json:
+        """What the chain held of the log at block 99: moorage.anchor/1."""
+        header, id_ = self.headers[0], note.log_id(ORIGIN)
+        size, root = self.plan.entries_before, self._held_root()
+        storage, state = _anchor_storage(size, root), _state_99(size, root)
+        account = _account_json(CONTRACT, 0, storage.root)
+        del account["address"]
+        slots = zip(audit_anchor.slots_of(bytes.fromhex(id_[2:])), _words(size, root), strict=True)
+        return {
+            "schema": "moorage.anchor/1",
+            "chain_id": "1",
+            "contract": checksum(CONTRACT.lower()),
+            "origin": ORIGIN,
+            "log_id": id_,
+            "size": str(size),
+            "root": "sha256:" + root.hex(),
+            "time": "690",
+            "seq": "1",
+            "state": "open",
+            "block": _block(header),
+            "account": account | {"proof": state.proof(bytes.fromhex(CONTRACT[2:]))},
+            "storage": [
+                {
+                    "slot": f"0x{slot:064x}",
+                    "value": f"0x{value:064x}",
+                    "proof": storage.proof(slot.to_bytes(32, "big")),
+                }
+                for slot, value in slots
+            ],
+        }
 
     def _report(self) -> Json:
         head = {
@@ -180,15 +244,23 @@ class Epoch:
             "challenge": {
                 "chain_id": "1",
                 "block_number": "100",
-                "block_hash": "0x" + self.plan.challenge_hash.hex(),
-                "window": "16",
+                "block_hash": "0x" + self.challenge_hash.hex(),
+                "window": str(self.plan.window),
+                "headers": ["0x" + h.hex() for h in self.headers],
+                "anchored": self.anchored(),
+                "inclusion": {
+                    "index": "0",
+                    "size": str(self.plan.entries_before),
+                    "leaf_hash": _leaf(self.opening).hex(),
+                    "hashes": [],
+                },
             },
             "root": "0x" + self.root.hash.hex(),
             "depth": str(len(self.levels) - 1),
             "sums": [str(v) for v in self.root.sums],
             "chains": [_shown(self.chains[id_]) for id_ in ("1", "2")],
         }
-        return report.build(head, members(), self.owners())
+        return report.build(head, members(), self.owners(), [])
 
     def owners(self) -> list[Json]:
         listed = [(1, TREASURY), (1, HOT), (2, HOT)]
@@ -213,7 +285,7 @@ class Epoch:
             "commitment": "sha256:" + layout.commitment(self.plan.secret).hex(),
             "chain_id": "1",
             "block_number": "100",
-            "window": "16",
+            "window": str(self.plan.window),
             "floors": {"1": "95", "2": "55"},
         }
 
@@ -223,7 +295,7 @@ class Epoch:
             "epoch": str(self.plan.epoch),
             "commitment": self.report["commitment"],
             "challenge": "0x" + self.context.challenge.hex(),
-            "block_hash": "0x" + self.plan.challenge_hash.hex(),
+            "block_hash": "0x" + self.challenge_hash.hex(),
             "context": "sha256:" + self.context.hash.hex(),
             "root": self.report["root"],
             "depth": self.report["depth"],
@@ -259,8 +331,12 @@ def _step(node: Node) -> Json:
 TREASURY_USDC, HOT_ETH, HOT_ETH_2, VENUE_USDC = 1_100, 10, 8, 4_000
 
 
+CODE_HASH = keccak(b"code")
+"""Of every account here: an anchor contract without code would be none."""
+
+
 def _account(balance: int, storage_root: bytes) -> bytes:
-    fields = (rlp.encode_int(1), rlp.encode_int(balance), storage_root, keccak(b""))
+    fields = (rlp.encode_int(1), rlp.encode_int(balance), storage_root, CODE_HASH)
     return rlp.encode(list(fields))
 
 
@@ -283,41 +359,81 @@ def _state_2() -> Trie:
     return Trie({address_bytes(address(HOT)): _account(HOT_ETH_2, Trie({b"": b"\x01"}).root)})
 
 
-def _header(parent: bytes, state: bytes, number: int, time_s: int) -> bytes:
+def _leaf(entry: Json) -> bytes:
+    return merkle.leaf_hash(canonical.encode(entry))
+
+
+def _words(size: int, root: bytes) -> tuple[int, int]:
+    """Root and head of the anchor's storage: the first anchor, of time 690."""
+    return int.from_bytes(root, "big"), size | 690 << 64 | 1 << 104
+
+
+def _anchor_storage(size: int, root: bytes) -> Trie:
+    slots = audit_anchor.slots_of(bytes.fromhex(note.log_id(ORIGIN)[2:]))
+    pairs = zip(slots, _words(size, root), strict=True)
+    return Trie({s.to_bytes(32, "big"): rlp.encode(rlp.encode_int(v)) for s, v in pairs})
+
+
+def _state_99(size: int, root: bytes) -> Trie:
+    return Trie({bytes.fromhex(CONTRACT[2:]): _account(0, _anchor_storage(size, root).root)})
+
+
+def _header(
+    parent: bytes, state: bytes, number: int, time_s: int, mined: bytes = bytes(32)
+) -> bytes:
     zero, numbers = bytes(32), (rlp.encode_int(number), rlp.encode_int(time_s))
     items: list[rlp.Item] = [parent, zero, bytes(20), state, zero, zero, bytes(256), b""]
-    items += [numbers[0], b"", b"", numbers[1], b"", zero, bytes(8)]
+    items += [numbers[0], b"", b"", numbers[1], b"", mined, bytes(8)]
     return rlp.encode(items)
 
 
-def _chain(chain_id: int, number: int, time_s: int, state: Trie) -> Json:
-    header = _header(bytes([chain_id]) * 32, state.root, number, time_s)
+def _chain(chain_id: int, header: bytes, state: Trie) -> Json:
+    items = rlp.as_list(rlp.decode(header))
+    number, time_s = rlp.as_int(items[8]), rlp.as_int(items[11])
     child = _header(keccak(header), state.root, number + 1, time_s + 12)
-    block = {
-        "number": str(number),
+    return {
+        "chain_id": str(chain_id),
+        "block": _block(header),
+        "child": "0x" + child.hex(),
+        "nodes": nodes.shown(_nodes_of(chain_id)),
+    }
+
+
+def _block(header: bytes) -> Json:
+    items = rlp.as_list(rlp.decode(header))
+    return {
+        "number": str(rlp.as_int(items[8])),
         "hash": "0x" + keccak(header).hex(),
-        "time": str(time_s),
+        "time": str(rlp.as_int(items[11])),
         "header": "0x" + header.hex(),
     }
-    return {"chain_id": str(chain_id), "block": block, "child": "0x" + child.hex()}
+
+
+def _nodes_of(chain_id: int) -> set[bytes]:
+    """What `members` needs."""
+    state = _state_1() if chain_id == 1 else _state_2()
+    shown = state.proof(address_bytes(address(HOT)))
+    if chain_id == 1:
+        shown += state.proof(bytes.fromhex(TOKEN[2:]))
+        shown += _storage().proof(MAPPING.slot_of(address(TREASURY)).to_bytes(32, "big"))
+    return {bytes.fromhex(node[2:]) for node in shown}
 
 
 def _shown(chain: Json) -> Json:
     return {**chain, "block": dict(chain["block"])}
 
 
-def _account_json(state: Trie, at: str, balance: int, storage_root: bytes) -> Json:
+def _account_json(at: str, balance: int, storage_root: bytes) -> Json:
     return {
         "address": at,
         "nonce": "1",
         "balance": str(balance),
         "storage_hash": "0x" + storage_root.hex(),
-        "code_hash": "0x" + keccak(b"").hex(),
-        "proof": state.proof(bytes.fromhex(at[2:])),
+        "code_hash": "0x" + CODE_HASH.hex(),
     }
 
 
-def _native(chain_id: int, state: Trie, balance: int) -> Json:
+def _native(chain_id: int, balance: int) -> Json:
     empty = Trie({b"": b"\x01"}).root
     return {
         "chain_id": str(chain_id),
@@ -329,7 +445,7 @@ def _native(chain_id: int, state: Trie, balance: int) -> Json:
         "counted": False,
         "evidence": {
             "kind": "account",
-            "account": _account_json(state, address(HOT), balance, empty),
+            "account": _account_json(address(HOT), balance, empty),
         },
     }
 
@@ -348,11 +464,10 @@ def members() -> list[Json]:
         "counted": False,
         "evidence": {
             "kind": "storage",
-            "account": _account_json(_state_1(), TOKEN, 0, storage.root),
+            "account": _account_json(TOKEN, 0, storage.root),
             "slot": {
                 "slot": f"0x{slot:064x}",
                 "value": f"0x{TREASURY_USDC:064x}",
-                "proof": storage.proof(slot.to_bytes(32, "big")),
             },
             "mapping": "9",
             "form": "solidity",
@@ -371,4 +486,4 @@ def members() -> list[Json]:
         "venue": "aave",
         "tier": "cash",
     }
-    return [token, venue, _native(1, _state_1(), HOT_ETH), _native(2, _state_2(), HOT_ETH_2)]
+    return [token, venue, _native(1, HOT_ETH), _native(2, HOT_ETH_2)]

@@ -219,7 +219,7 @@ def test_6_no_id_leaks() -> None:
 
 def test_7_nothing_links_two_epochs() -> None:
     """Same customers, same balances, even the same secret: no hash, salt or place is the same."""
-    first, second = Epoch(), Epoch(Plan(epoch=2, challenge_hash=b"\x67" * 32))
+    first, second = Epoch(), Epoch(Plan(epoch=2, mined=b"\x67" * 32))
     hashes = [{n.hash for level in e.levels for n in level} for e in (first, second)]
     assert not hashes[0] & hashes[1]
     assert not set(first.ids) & set(second.ids)
@@ -248,9 +248,65 @@ def test_9_borrowed_reserves_at_a_block_of_ones_own_choice() -> None:
         check_file(Epoch(Plan(number=picked + 1)))
     with caught("chains: 1: older than the opening"):
         check_file(Epoch(Plan(number=90)))
+    with caught("challenge: the window is not of 1 to 256 blocks"):
+        check_file(Epoch(Plan(window=257)))
     # A challenge that was chosen is no hash of the block that was named.
     epoch.published["block_hash"] = "0x" + "99" * 32
     with caught("challenge: "):
+        check_file(epoch)
+
+
+def test_9_a_block_hash_that_was_made_up() -> None:
+    """A dozen tries find a hash that picks the block with the borrowed money; all else follows."""
+    for n in range(10**4):
+        told = hashlib.sha256(n.to_bytes(4, "big")).digest()
+        challenge = layout.challenge_of(told, 1, 100, 1, ENTITY)
+        if layout.pinned_number(challenge, 100, 16) == 107:
+            break
+    epoch = Epoch(Plan(told_hash=told))
+    assert epoch.report["chains"][0]["block"]["number"] == "107"
+    with caught("challenge block: the hash is not of the block on this chain"):
+        check_file(epoch)
+    # With a block of that hash to show, which no chain has: the next one has another parent.
+    honest = Epoch(Plan(number=107))
+    changed = copy.deepcopy(epoch.report)
+    changed["challenge"]["headers"][1] = honest.report["challenge"]["headers"][2]
+    epoch.publish(changed)
+    with caught("challenge block: header 1 is of another number"):
+        check_file(epoch)
+
+
+def test_9_a_forged_header() -> None:
+    """The operator makes a block 100 of its own, whose hash picks what it likes."""
+    epoch, other = Epoch(), Epoch(Plan(mined=b"\x68" * 32))
+    changed = copy.deepcopy(epoch.report)
+    changed["challenge"]["headers"][1] = other.report["challenge"]["headers"][1]
+    epoch.publish(changed)
+    with caught("challenge block: header 2 has another parent"):
+        check_file(epoch)
+    for cut in (changed["challenge"]["headers"][1:], changed["challenge"]["headers"][:-1]):
+        changed["challenge"]["headers"] = cut
+        epoch.publish(changed)
+        with caught("challenge block: the headers do not lead"):
+            check_file(epoch)
+
+
+def test_9_an_opening_after_the_challenge_block() -> None:
+    """Who opens once the block is known can try secrets, windows and blocks: no anchor shows it."""
+    epoch = Epoch(Plan(entries_before=0))
+    with caught("challenge block: "):
+        check_file(epoch)
+    # The chain held a log of that size before, but another one.
+    other = Epoch(Plan(secret=b"\x56" * 32))
+    epoch = Epoch(Plan(anchored_root=other.opening_leaf))
+    with caught("challenge block: the opening was not anchored before"):
+        check_file(epoch)
+    # The proof of a later block's state: its header is not the one before the challenge's.
+    epoch = Epoch()
+    changed = copy.deepcopy(epoch.report)
+    changed["challenge"]["anchored"]["block"] = changed["chains"][0]["block"]
+    epoch.publish(changed)
+    with caught("challenge block: the anchor's is another"):
         check_file(epoch)
 
 
@@ -356,7 +412,7 @@ def test_13_a_root_shown_differently_to_two_users() -> None:
 
 def test_14_replayed_epochs() -> None:
     """Last epoch's proof, last epoch's statements, last epoch's report under a new number."""
-    first, second = Epoch(), Epoch(Plan(epoch=2, challenge_hash=b"\x67" * 32))
+    first, second = Epoch(), Epoch(Plan(epoch=2, mined=b"\x67" * 32))
     with caught("epoch: is 1 and not 2"):
         check_own(first.own(ALICE), ALICE, epoch=2)
     changed = copy.deepcopy(second.report)
@@ -368,6 +424,23 @@ def test_14_replayed_epochs() -> None:
         check.epochs([*first.log, *first.log])
     with caught("epochs: 3 is not the next"):
         check.epochs([*first.log, *Epoch(Plan(epoch=3)).log])
+
+
+def test_nodes_of_proofs() -> None:
+    """Each once, in order, none missing, none that proves nothing."""
+    epoch = Epoch()
+    right = epoch.report["chains"][0]["nodes"]
+    for wrong, reason in (
+        (right[::-1], "proof: the nodes are not in order"),
+        ([right[0], *right], "proof: the nodes are not in order"),
+        (right[1:], "trie: a node is missing"),
+        (sorted([*right, "0x" + "00" * 40]), "reserves: chains .* that prove nothing"),
+    ):
+        changed = copy.deepcopy(epoch.report)
+        changed["chains"][0]["nodes"] = wrong
+        epoch.publish(changed)
+        with caught(reason):
+            check_file(epoch)
 
 
 def test_more_owed_than_there_is() -> None:

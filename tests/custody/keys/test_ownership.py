@@ -10,7 +10,7 @@ from custody.core.ids import format_id, new_uuid7
 from custody.core.ownership import Statement
 from custody.core.serialization import dumps, loads
 from custody.keys.desk import Desk
-from custody.keys.ownership import EPOCHS_AHEAD_MAX, OwnershipRequest
+from custody.keys.ownership import EPOCHS_AHEAD_MAX, PAUSE_S, OwnershipRequest
 from custody.keys.refusal import Refusal
 from custody.keys.signer import Service
 from tests.custody.keys.vault_world import CHAIN, COIN_GUARD, GUARD, ORIGIN, OUTSIDE, VaultWorld
@@ -117,7 +117,26 @@ def test_an_epoch_has_one_challenge_and_none_comes_back(world: VaultWorld, desk:
             # Another desk on the same store: it is remembered on disk.
             world.open().sign_ownership(request(world, **changes))
         assert refused.value.rule == rule
-    desk.sign_ownership(request(world, epoch=3, challenge=b"\x43" * 32))
+    later = request(world, epoch=3, challenge=b"\x43" * 32)
+    with pytest.raises(Refusal, match="less than 30 s after") as refused:
+        desk.sign_ownership(later)
+    assert refused.value.rule == "epoch_pause"
+    world.clock.advance(PAUSE_S)
+    desk.sign_ownership(later)
+
+
+def test_whoever_has_the_worker_burns_few_epochs(world: VaultWorld, desk: Desk) -> None:
+    """Ten at once, then no more than the clock gives; epochs that failed are caught up with."""
+    far = request(world, epoch=EPOCHS_AHEAD_MAX)
+    desk.sign_ownership(far)
+    for epoch in (2 * EPOCHS_AHEAD_MAX, EPOCHS_AHEAD_MAX + 1):
+        with pytest.raises(Refusal):
+            desk.sign_ownership(replace(far, epoch=epoch))
+    world.clock.advance(PAUSE_S)
+    with pytest.raises(Refusal, match="more than 10 after"):
+        desk.sign_ownership(replace(far, epoch=2 * EPOCHS_AHEAD_MAX + 1))
+    world.clock.advance(PAUSE_S * 99)
+    desk.sign_ownership(replace(far, epoch=EPOCHS_AHEAD_MAX + 100))
 
 
 def test_what_it_signs_is_no_transaction(world: VaultWorld, desk: Desk) -> None:
