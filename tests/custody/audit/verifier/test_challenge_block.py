@@ -12,6 +12,7 @@ import pytest
 import rlp  # type: ignore[import-untyped]
 
 from custody.audit import verify
+from tests.custody.audit.verifier import paper_anchor
 from tests.custody.audit.verifier.paper_anchor import CONTRACT
 from tests.custody.audit.verifier.paper_chain import keccak256
 from tests.custody.audit.verifier.paper_epoch import CHAIN, SECOND, Epoch
@@ -81,14 +82,15 @@ def test_a_header_that_was_ground_leads_nowhere() -> None:
 
 
 def test_a_chain_that_was_made_up_ends_at_another_block() -> None:
-    """Every header but the last, which the auditor trusts, is the operator's own."""
+    """All follows, but the last block is not the one that the auditor trusts."""
     epoch = Epoch().make()
     headers = ["0x" + h.hex() for h in epoch.way]
     fields = rlp.decode(epoch.way[-1])
-    fields[0] = b"\x07" * 32
+    fields[12] = b"another"
     other = "0x" + bytes(rlp.encode(fields)).hex()
     report = solvency(changed(epoch, headers=[*headers[:-1], other]), epoch)
     assert failed(report) == ["challenge block"]
+    assert "another block than the pinned" in detail(report, "challenge block")
 
 
 @pytest.mark.parametrize("cut", [slice(1, None), slice(None, -1), slice(0, 1), slice(0, 0)])
@@ -141,8 +143,12 @@ def test_an_anchor_of_another_block_is_no_proof() -> None:
     """The epoch's own anchor, which is younger than the challenge block."""
     epoch = Epoch().make()
     assert failed(solvency(changed(epoch, anchored=epoch.anchor), epoch)) == ["challenge block"]
-    report = changed(epoch, anchored=None)
-    assert failed(solvency(report, epoch)) == ["challenge block"]
+    late = Epoch(opened_late=True).make()
+    anchored = paper_anchor.document(late.anchored_head, number=late.block_number + 1)
+    report = solvency(changed(late, anchored=anchored), late)
+    assert failed(report) == ["challenge block"], "the opening was anchored, but too late"
+    assert "no proof is at the block" in detail(report, "challenge block")
+    assert failed(solvency(changed(epoch, anchored=None), epoch)) == ["challenge block"]
 
 
 def test_the_contract_is_one_that_the_auditor_names() -> None:
@@ -213,9 +219,10 @@ def test_every_node_is_needed() -> None:
 
 def test_nodes_stand_in_order_each_once() -> None:
     epoch = Epoch().make()
-    for change in (lambda n: n.reverse(), lambda n: n.append(n[-1])):
+    nodes = epoch.report["chains"][1]["nodes"]
+    for other in (nodes[::-1], [*nodes, nodes[-1]]):
         report = copy.deepcopy(epoch.report)
-        change(report["chains"][1]["nodes"])
+        report["chains"][1]["nodes"] = other
         assert failed(solvency(epoch.file(report), epoch)) == ["form"]
 
 
