@@ -37,7 +37,7 @@ import urllib.request
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -777,22 +777,51 @@ def _rlp_at(data: bytes, at: int, where: str, depth: int) -> tuple[Rlp, int]:
     return items, end
 
 
-def trie_value(root: bytes, key: bytes, proof: Sequence[bytes], where: str) -> bytes:
+class Nodes:
+    """Trie nodes that many proofs share, found by their hashes; `used` are those that were."""
+
+    def __init__(self, texts: Any, where: str) -> None:
+        if not isinstance(texts, list) or texts != sorted(set(texts)):
+            raise Wrong(where, "its nodes are not in ascending order, each once")
+        self.raw = {keccak256(raw): raw for raw in (hex_bytes(t, where) for t in texts)}
+        self.used: dict[bytes, Rlp] = {}
+
+    def take(self, hash_: bytes, where: str) -> Rlp:
+        if hash_ not in self.used:
+            if hash_ not in self.raw:
+                raise Wrong(where, f"node 0x{hash_.hex()} is not among the chain's nodes")
+            self.used[hash_] = rlp_decode(self.raw[hash_], where)
+        return self.used[hash_]
+
+    def unused(self) -> list[bytes]:
+        return [hash_ for hash_ in self.raw if hash_ not in self.used]
+
+
+Proof = Sequence[bytes] | Nodes
+"""The nodes on the way to one value, from the root down; or those of all values of a chain."""
+
+
+def trie_value(root: bytes, key: bytes, proof: Proof, where: str) -> bytes:
     """What the trie of this root has for a key (hashed already); empty where it has nothing.
 
-    Every node is the one that the hash above names, and none is left over. Raises Wrong.
+    Every node is the one that the hash above names, and of an own list none is left over (of
+    shared nodes that is seen after the last proof). Raises Wrong.
     """
     nibbles = key.hex()
+    if isinstance(proof, Nodes):
+        return b"" if root == EMPTY_TRIE else _walk(root, nibbles, proof.take, where)
     ahead = list(reversed(proof))
-    found = b"" if root == EMPTY_TRIE and not ahead else _walk(root, nibbles, ahead, where)
+    if root == EMPTY_TRIE and not ahead:
+        return b""
+    found = _walk(root, nibbles, lambda hash_, at: _next_node(hash_, ahead, at), where)
     if ahead:
         raise Wrong(where, "has nodes that do not belong to the proof")
     return found
 
 
-def _walk(root: bytes, nibbles: str, ahead: list[bytes], where: str) -> bytes:
-    """Takes the nodes from the end of `ahead` as it goes down."""
-    node = _next_node(root, ahead, where)
+def _walk(root: bytes, nibbles: str, take: Callable[[bytes, str], Rlp], where: str) -> bytes:
+    """From the root down; `take` gives the node with a hash, or raises Wrong."""
+    node = take(root, where)
     while True:
         if node == b"":
             return b""
@@ -809,7 +838,7 @@ def _walk(root: bytes, nibbles: str, ahead: list[bytes], where: str) -> bytes:
             child, nibbles = node[1], nibbles[len(path) :]
         else:
             raise Wrong(where, "has a node of no known form")
-        node = _next_node(child, ahead, where) if _is_hash(child) else child
+        node = take(child, where) if _is_hash(child) else child
 
 
 def _is_hash(child: Rlp) -> bool:
@@ -875,10 +904,12 @@ class Account:
     code_hash: bytes = keccak256(b"")
 
 
-def open_account(state_root: bytes, address: str, proof: Sequence[bytes], where: str) -> Account:
-    """The account by its proof. Raises Wrong."""
+def open_account(state_root: bytes, address: str, proof: Proof, where: str) -> Account:
+    """The account by its proof; among shared nodes one that is there. Raises Wrong."""
     raw = trie_value(state_root, keccak256(bytes.fromhex(address[2:])), proof, where)
     if not raw:
+        if isinstance(proof, Nodes):
+            raise Wrong(where, f"the state has no account at {address}")
         return Account()
     fields = rlp_decode(raw, where)
     if not isinstance(fields, list) or len(fields) != 4:
@@ -888,7 +919,7 @@ def open_account(state_root: bytes, address: str, proof: Sequence[bytes], where:
     return Account(_integer(fields[0], where), _integer(fields[1], where), fields[2], fields[3])
 
 
-def open_slot(account: Account, slot: bytes, proof: Sequence[bytes], where: str) -> int:
+def open_slot(account: Account, slot: bytes, proof: Proof, where: str) -> int:
     """The word in a slot of the account's storage; zero where nothing was stored. Raises Wrong."""
     raw = trie_value(account.storage_root, keccak256(slot), proof, where)
     return _integer(rlp_decode(raw, where), where) if raw else 0
@@ -908,8 +939,10 @@ LOGS_SLOT = 4
 class Trust:
     """What the auditor knows from elsewhere. Of a chain: its anchor contract and a block's hash.
 
-    `customer`, `balances` and `epoch` are what a holder knows of himself; `mappings` are slots of
-    tokens' balances that he has looked up, `codes` hashes of contracts' code by address.
+    `challenge_anchor` is the contract on the chain of an epoch's challenge, where that is not
+    `chain_id`. `customer`, `balances` and `epoch` are what a holder knows of himself; `mappings`
+    are slots of tokens' balances that he has looked up, `codes` hashes of contracts' code by
+    address.
     """
 
     address: str | None = None
@@ -922,6 +955,7 @@ class Trust:
     balances: dict[str, int] = field(default_factory=dict)
     epoch: int | None = None
     anchor_needed: bool = True
+    challenge_anchor: str | None = None
     mappings: dict[str, int] = field(default_factory=dict)
     codes: dict[str, str] = field(default_factory=dict)
     spread_s: int = 0
@@ -937,7 +971,7 @@ class Trust:
 class Slot:
     slot: bytes
     value: int
-    proof: list[bytes]
+    proof: Proof
 
 
 @dataclass
@@ -945,29 +979,35 @@ class ShownAccount:
     """An account and its proof, as files show them."""
 
     account: Account
-    proof: list[bytes]
+    proof: Proof
 
     def check(self, state_root: bytes, address: str, where: str) -> None:
         if open_account(state_root, address, self.proof, where) != self.account:
             raise Wrong(where, f"the state has another account at {address}")
 
 
-def shown_account(body: Any, where: str, names: str = "") -> ShownAccount:
-    keys(body, f"{names} nonce balance storage_hash code_hash proof".strip(), where)
+def shown_account(body: Any, where: str, nodes: Nodes | None = None) -> ShownAccount:
+    """`nodes` are the shared ones, where the account has no proof of its own and names itself."""
+    names = "nonce balance storage_hash code_hash"
+    keys(body, f"{names} proof" if nodes is None else f"address {names}", where)
     account = Account(
         number(body["nonce"], where),
         number(body["balance"], where),
         hex_bytes(body["storage_hash"], where, 32),
         hex_bytes(body["code_hash"], where, 32),
     )
-    return ShownAccount(account, [hex_bytes(node, where) for node in body["proof"]])
+    return ShownAccount(account, _proof(body, where) if nodes is None else nodes)
 
 
-def shown_slot(body: Any, where: str) -> Slot:
-    keys(body, "slot value proof", where)
+def shown_slot(body: Any, where: str, nodes: Nodes | None = None) -> Slot:
+    keys(body, "slot value proof" if nodes is None else "slot value", where)
     value = int.from_bytes(hex_bytes(body["value"], where, 32), "big")
-    proof = [hex_bytes(node, where) for node in body["proof"]]
+    proof = _proof(body, where) if nodes is None else nodes
     return Slot(hex_bytes(body["slot"], where, 32), value, proof)
+
+
+def _proof(body: Any, where: str) -> list[bytes]:
+    return [hex_bytes(node, where) for node in body["proof"]]
 
 
 def check_slot(account: Account, shown: Slot, slot: bytes, where: str) -> None:
@@ -2202,6 +2242,7 @@ class Bundle:
             if entry.kind == "solvency.opened":
                 if epoch != last[entity] + 1:
                     raise Wrong(where, f"opens epoch {epoch} after {last[entity]}")
+                check_window(data, where)
                 last[entity], opened[entity, epoch] = epoch, entry
                 continue
             before = opened.get((entity, epoch))
@@ -2717,7 +2758,11 @@ SHARE = re.compile("share:[0-9a-f]{32}")
 LOGGED_KEYS = "entry index size leaf_hash hashes checkpoint"
 ME_KEYS = "schema context customer salt index depth balances path opened published anchor"
 FILE_KEYS = "schema report opened published anchor"
-REPORT_KEYS = "schema context commitment challenge root depth sums chains owners reserves totals"
+REPORT_KEYS = (
+    "schema context commitment challenge root depth sums chains owners reserves totals left_out"
+)
+CHALLENGE_KEYS = "chain_id block_number block_hash window headers anchored inclusion"
+WINDOW_MAX = 256
 SAFE_OWNERS_SLOT, SAFE_THRESHOLD_SLOT = 2, 4
 GUARD_ALLOCATOR_SLOT = 15
 """Of `allocator` in TreasuryGuard's storage."""
@@ -2772,6 +2817,12 @@ def logged(body: Any, kind: str, key: LogKey, where: str) -> Logged:
     return Logged(index, entry["tenant"], entry["data"], head)
 
 
+def check_window(opened: dict[str, Any], where: str) -> None:
+    """Few enough blocks that all their headers can be shown. Raises Wrong."""
+    if not 1 <= number(opened["window"], where) <= WINDOW_MAX:
+        raise Wrong(where, f"its window is not 1 to {WINDOW_MAX}")
+
+
 class Epoch:
     """What the log says of one epoch, as both files show it; `context` is the file's own."""
 
@@ -2807,6 +2858,7 @@ class Epoch:
         return f"epoch {epoch} of {self.context['entity']}"
 
     def challenge(self) -> str:
+        check_window(self.opened.data, "opened")
         found = self._challenge()
         if not found == self.published.data["challenge"] == self.context["challenge"]:
             raise Wrong("context", "its challenge does not follow from the challenge block")
@@ -2844,11 +2896,14 @@ class Epoch:
     def context_hash(self) -> bytes:
         return sha256(b"\x13", canonical(self.context))
 
+    def anchor_trust(self) -> Trust:
+        return self.trust
+
     def anchor(self, report: Report) -> None:
         """The checkpoint over both entries is what a chain holds."""
         body = self.body["anchor"]
         bodies = {} if body is None else {"anchor": body}
-        proofs = AnchorProofs(bodies, self.key, self.trust)
+        proofs = AnchorProofs(bodies, self.key, self.anchor_trust())
         if self.trust.anchor_needed:
             report.claims += ["anchor contract", "anchor header", "anchor checkpoint"]
         if body is not None:
@@ -2957,6 +3012,14 @@ def verify_me(data: bytes, log_key: str, trust: Trust) -> Report:
     return Me(LogKey.parse(log_key), trust).verify(data)
 
 
+@dataclass(frozen=True)
+class State:
+    """One chain's state at the pinned block, with the nodes that all its proofs share."""
+
+    root: bytes
+    nodes: Nodes
+
+
 class Solvency(Epoch):
     """An epoch's report against the log, the chains and itself (moorage.solvency.file/1)."""
 
@@ -2964,10 +3027,11 @@ class Solvency(Epoch):
         report = Report()
         self.other = other
         self.blocks: dict[int, Block] = {}
+        self.nodes: dict[int, Nodes] = {}
         self.codes: dict[str, tuple[str, str]] = {}
         if not report.run("form", lambda: self.form(data)):
             return report
-        report.claims += ["chains"]
+        report.claims += ["chains", "challenge block"]
         for name, step in (
             ("log", self.log),
             ("epoch", self.epoch),
@@ -2975,6 +3039,7 @@ class Solvency(Epoch):
             ("context", self.check_context),
             ("report", self.check_report),
             ("chains", self.chains),
+            ("challenge block", self.challenge_block),
             ("moment", self.moment),
             ("ownership", self.ownership),
             ("owners' code", self.owners_code),
@@ -2995,17 +3060,33 @@ class Solvency(Epoch):
         self.report = keys(self.body["report"], REPORT_KEYS, "report")
         if self.report["schema"] != "moorage.solvency/1":
             raise Wrong("report", "is no moorage.solvency/1")
-        keys(
-            self.report["challenge"], "chain_id block_number block_hash window", "report challenge"
-        )
+        keys(self.report["challenge"], CHALLENGE_KEYS, "report challenge")
         self.context = self.report["context"]
         count = len(self.context["assets"])
         self.sums = sums_of(self.report["sums"], count, "report sums")
         for chain in self.report["chains"]:
-            keys(chain, "chain_id block child", "report chains")
+            keys(chain, "chain_id block child nodes", "report chains")
+            chain_id = number(chain["chain_id"], "report chains")
+            self.nodes[chain_id] = Nodes(chain["nodes"], f"report chain {chain_id}")
+        self._left_out()
         return (
             f"{len(self.report['owners'])} owned addresses, {len(self.report['reserves'])} reserves"
         )
+
+    def anchor_trust(self) -> Trust:
+        """`blocks` are the pinned ones here, which an anchor is not proved under."""
+        return replace(self.trust, blocks={})
+
+    def _left_out(self) -> None:
+        """What the report does without: in order, with the reason."""
+        where, rows = "report left_out", self.report["left_out"]
+        for row in rows:
+            keys(row, "place asset reason", where)
+            if not all(isinstance(text, str) for text in row.values()):
+                raise Wrong(where, "has something that is no text")
+        places = [(row["place"], row["asset"]) for row in rows]
+        if places != sorted(places):
+            raise Wrong(where, "does not stand in its order")
 
     def challenge(self) -> str:
         said, opened = self.report["challenge"], self.opened.data
@@ -3067,6 +3148,78 @@ class Solvency(Epoch):
         begin = number(self.opened.data["block_number"], "opened") + 1
         return begin + int.from_bytes(challenge[:8], "big") % window
 
+    # -- nobody chose the moment ------------------------------------------------------------------
+
+    def challenge_block(self) -> str:
+        """The challenge's hash is the chain's own, and the opening was on it a block before."""
+        said, where = self.report["challenge"], "report challenge"
+        chain_id = number(said["chain_id"], where)
+        headers = [hex_bytes(h, f"{where} header {i}") for i, h in enumerate(said["headers"])]
+        self._headers_lead(headers, self.blocks[chain_id], number(said["block_number"], where))
+        if keccak256(headers[1]) != hex_bytes(said["block_hash"], where, 32):
+            raise Wrong(where, "its block hash is none of the chain's")
+        anchored, open_ = self._anchored_before(keccak256(headers[0]), chain_id)
+        self._opened_in(anchored)
+        if self.trust.blocks.get(chain_id) is None:
+            raise Skipped(f"no trusted hash for the pinned block of chain {chain_id}")
+        if open_ and self.trust.anchor_needed:
+            raise Skipped(f"{open_}: give --challenge-anchor if you trust it")
+        more = f"; {open_}" if open_ else ""
+        block = f"block {said['block_number']} of chain {chain_id}"
+        return f"{block} is the chain's, and size {anchored.size} was anchored before{more}"
+
+    def _headers_lead(self, headers: list[bytes], pinned: Block, block_number: int) -> None:
+        """From the block before the challenge's to the pinned one, each the next one's parent."""
+        where = "report challenge"
+        if len(headers) != self._pinned() - block_number + 2:
+            raise Wrong(where, f"has {len(headers)} headers, not those up to the pinned block")
+        parent = None
+        for i, raw in enumerate(headers):
+            at = f"{where} header {i}"
+            block, fields = open_header(raw, at), rlp_decode(raw, at)
+            if block.number != block_number - 1 + i:
+                raise Wrong(at, f"is block {block.number}, not {block_number - 1 + i}")
+            if parent is not None and fields[0] != parent:
+                raise Wrong(at, "does not follow the header before")
+            parent = block.hash
+        if parent != pinned.hash:
+            raise Wrong(where, "its headers lead to another block than the pinned one")
+
+    def _anchored_before(self, block_hash: bytes, chain_id: int) -> tuple[Anchor, str]:
+        """What the chain held of the log before the challenge's block, by steps 1 to 7 of an
+        anchor's proof under that block; and what is left open if the contract is not known."""
+        trust, where = self.trust, "report challenge anchored"
+        own = trust.chain_id == chain_id and trust.address is not None
+        known = Trust(
+            address=trust.address if own else trust.challenge_anchor,
+            chain_id=chain_id,
+            block_hash="0x" + block_hash.hex(),
+            code_hash=trust.code_hash if own else None,
+        )
+        bodies = {where: self.report["challenge"]["anchored"]}
+        proofs, steps = AnchorProofs(bodies, self.key, known), Report()
+        proofs.take(steps)
+        for step in steps.steps:
+            if step.status == FAIL:
+                raise Wrong(step.where, step.detail)
+        anchor = proofs.anchors[0]
+        if anchor.chain_id != chain_id:
+            raise Wrong(where, f"is of chain {anchor.chain_id}")
+        contract = f"contract {anchor.body['contract']} on chain {chain_id} is none that you named"
+        return anchor, "" if known.address else contract
+
+    def _opened_in(self, anchored: Anchor) -> None:
+        """The opening, which names the challenge's block, is in the log that was anchored."""
+        where = "report challenge inclusion"
+        body = keys(self.report["challenge"]["inclusion"], "index size leaf_hash hashes", where)
+        index, leaf = number(body["index"], where), leaf_hash(self.body["opened"]["entry"].encode())
+        if index != self.opened.seq or body["leaf_hash"] != leaf.hex():
+            raise Wrong(where, "is not about the opening")
+        if number(body["size"], where) != anchored.size:
+            raise Wrong(where, "is of another size than the one that was anchored")
+        hashes = hash_list(body["hashes"], where)
+        check_inclusion(leaf, index, anchored.size, hashes, anchored.root, where)
+
     def moment(self) -> str:
         """Every chain is shown at one moment, so that money cannot stand in two of them."""
         challenge = number(self.opened.data["chain_id"], "opened")
@@ -3095,10 +3248,10 @@ class Solvency(Epoch):
         self._other(self.owned)
         return f"{len(seen)} addresses, each claimed by a signature over this epoch's challenge"
 
-    def _state(self, chain_id: int, where: str) -> bytes:
+    def _state(self, chain_id: int, where: str) -> State:
         if chain_id not in self.blocks:
             raise Wrong(where, f"is on chain {chain_id}, which has no block here")
-        return self.blocks[chain_id].state_root
+        return State(self.blocks[chain_id].state_root, self.nodes[chain_id])
 
     def _other(self, owned: set[tuple[int, str]]) -> None:
         """Nobody else pledges what is pledged here."""
@@ -3145,13 +3298,13 @@ class Solvency(Epoch):
             raise Skipped(f"give --code ADDRESS=HASH to compare: {listed}")
         return f"{len(self.codes)} contracts have the code that you know"
 
-    def by_key(self, owner: dict[str, Any], _state: bytes, where: str) -> None:
+    def by_key(self, owner: dict[str, Any], _state: State, where: str) -> None:
         keys(owner, "chain_id address kind by signature", where)
         if owner["by"].lower() != owner["address"].lower():
             raise Wrong(where, "somebody else says so")
         self._signed(owner, where)
 
-    def by_safe(self, owner: dict[str, Any], state: bytes, where: str) -> None:
+    def by_safe(self, owner: dict[str, Any], state: State, where: str) -> None:
         """EIP-1271 of a Safe, offline: its owners and its threshold are in its storage."""
         keys(owner, "chain_id address kind by account threshold signatures", where)
         address = owner["address"].lower()
@@ -3159,14 +3312,14 @@ class Solvency(Epoch):
             raise Wrong(where, "somebody else says so")
         account = self._account(owner["account"], address, state, where)
         self.codes[address] = ("Safe", "0x" + account.code_hash.hex())
-        threshold = shown_slot(owner["threshold"], where)
+        threshold = shown_slot(owner["threshold"], where, state.nodes)
         check_slot(account, threshold, SAFE_THRESHOLD_SLOT.to_bytes(32, "big"), where)
         digest = self._safe_message(owner, address)
         signers = []
         for signature in owner["signatures"]:
             keys(signature, "owner signature slot", where)
             signer = recover(digest, hex_bytes(signature["signature"], where), where)
-            shown = shown_slot(signature["slot"], where)
+            shown = shown_slot(signature["slot"], where, state.nodes)
             slot = keccak256(padded(signer) + SAFE_OWNERS_SLOT.to_bytes(32, "big"))
             check_slot(account, shown, slot, where)
             if signer != signature["owner"].lower() or not shown.value or int(signer, 16) < 2:
@@ -3180,23 +3333,23 @@ class Solvency(Epoch):
         message = {"message": personal_digest(self.statement(owner))}
         return typed_digest({"SafeMessage": [("bytes", "message")]}, "SafeMessage", domain, message)
 
-    def by_guard(self, owner: dict[str, Any], state: bytes, where: str) -> None:
+    def by_guard(self, owner: dict[str, Any], state: State, where: str) -> None:
         keys(owner, "chain_id address kind by signature account slot", where)
         self._signed(owner, where)
         address = owner["address"].lower()
         account = self._account(owner["account"], address, state, where)
         self.codes[address] = ("guard", "0x" + account.code_hash.hex())
-        shown = shown_slot(owner["slot"], where)
+        shown = shown_slot(owner["slot"], where, state.nodes)
         check_slot(account, shown, GUARD_ALLOCATOR_SLOT.to_bytes(32, "big"), where)
         if shown.value % 2**160 != int(owner["by"], 16):
             raise Wrong(where, f"{owner['by']} is not the guard's allocator")
 
-    def _account(self, body: Any, address: str, state: bytes, where: str) -> Account:
+    def _account(self, body: Any, address: str, state: State, where: str) -> Account:
         """An account as the file shows it, proved; a contract's. Raises Wrong."""
-        shown = shown_account(body, where, "address")
+        shown = shown_account(body, where, state.nodes)
         if body["address"].lower() != address:
             raise Wrong(where, f"shows the account of {body['address']}, not {address}")
-        shown.check(state, address, where)
+        shown.check(state.root, address, where)
         return shown.account
 
     # -- what is there ----------------------------------------------------------------------------
@@ -3219,7 +3372,14 @@ class Solvency(Epoch):
                 uncounted.append(line["place"])
         if places != sorted(set(places)):
             raise Wrong("report reserves", "do not stand in their order, each once")
+        for chain_id, nodes in self.nodes.items():
+            for hash_ in nodes.unused():
+                raise Wrong(f"report chain {chain_id}", f"no proof uses node 0x{hash_.hex()}")
         more = f"; not counted: {', '.join(uncounted)}" if uncounted else ""
+        left = [
+            f"{row['place']} {row['asset']} ({row['reason']})" for row in self.report["left_out"]
+        ]
+        more += f"; left out: {', '.join(left)}" if left else ""
         slots = "".join(f"; {asset} by mapping {n}" for asset, n in sorted(self.mapped.items()))
         return f"{len(places)} reserves{more}{slots}"
 
@@ -3247,7 +3407,7 @@ class Solvency(Epoch):
             if shown != amount:
                 raise Wrong(where, f"states {amount}, and the chain shows {shown}")
 
-    def _balance(self, line: dict[str, Any], state: bytes, where: str) -> int:
+    def _balance(self, line: dict[str, Any], state: State, where: str) -> int:
         """What the chain's state shows of the asset at the address."""
         evidence, address = line["evidence"], line["address"].lower()
         if evidence["kind"] == "account":
@@ -3265,7 +3425,7 @@ class Solvency(Epoch):
         if evidence["form"] not in ("solidity", "vyper") or evidence["bits"] not in ("255", "256"):
             raise Wrong(where, "reads the slot in no known form")
         parts = parts if evidence["form"] == "solidity" else parts[::-1]
-        shown = shown_slot(evidence["slot"], where)
+        shown = shown_slot(evidence["slot"], where, state.nodes)
         check_slot(account, shown, keccak256(b"".join(parts)), where)
         if self.mapped.setdefault(line["asset"], str(mapping)) != str(mapping):
             raise Wrong(where, "reads another mapping than the line before")
@@ -3337,7 +3497,7 @@ class Solvency(Epoch):
         return "every asset is covered"
 
 
-OWNERS: dict[str, Callable[[Solvency, dict[str, Any], bytes, str], None]] = {
+OWNERS: dict[str, Callable[[Solvency, dict[str, Any], State, str], None]] = {
     "key": Solvency.by_key,
     "safe": Solvency.by_safe,
     "guard": Solvency.by_guard,
@@ -3602,6 +3762,7 @@ def _add_epoch(me: argparse.ArgumentParser, solvency: argparse.ArgumentParser) -
     me.add_argument("--customer", required=True, help="your own id, as you know it")
     me.add_argument("--balance", action="append", default=[], metavar="ASSET=AMOUNT")
     solvency.add_argument("--other", type=Path, help="another entity's report of the same time")
+    solvency.add_argument("--challenge-anchor", help="AuditAnchor on the challenge's chain")
     solvency.add_argument("--mapping", action="append", default=[], metavar="ASSET=SLOT")
     solvency.add_argument("--code", action="append", default=[], metavar="ADDRESS=HASH")
     solvency.add_argument("--spread-s", type=int, default=0, help="between the chains' clocks")
@@ -3630,6 +3791,7 @@ def _trust(args: argparse.Namespace) -> Trust:
         balances={k: int(v) for k, v in balances.items()},
         epoch=get("epoch"),
         anchor_needed=not get("no_anchor"),
+        challenge_anchor=get("challenge_anchor"),
         mappings={k: int(v) for k, v in mappings.items()},
         codes={k.lower(): v for k, v in _pairs(get("code") or []).items()},
         spread_s=get("spread_s") or 0,

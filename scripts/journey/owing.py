@@ -35,6 +35,9 @@ def prove_solvency(scene: Scene) -> None:
         own = [*trust, *_anchor(scene, json.loads(mine)), f"--customer={holder.id}"]
         me = _run(alone, "me", mine, own)
         scene.checks.equal(me.returncode, 0, f"{holder.name} finds the own balance in what is owed")
+        challenge = report["report"]["challenge"]["chain_id"]
+        contract = scene.founded["contracts"][challenge]["audit_anchor"]
+        blocks.append(f"--challenge-anchor={contract}")
         asked = [*trust, *_anchor(scene, report), *blocks, f"--spread-s={SPREAD_S}"]
         whole = _run(alone, "solvency", body, asked)
         for row in whole.stdout.splitlines():

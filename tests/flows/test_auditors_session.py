@@ -87,7 +87,7 @@ async def busy_town(town: Town, folder: Path) -> tuple[Operator, CustomerId]:
     alice = await funded(town, 1_000 * USDC)
     place = await anchored_town(town, folder)
     made = prover(town, folder)
-    operator = Operator(town, made.deps, place.signer, folder, place)
+    operator = Operator(town, made.deps, place.signer, folder, place=place)
     payment = await ask(town, alice, 400 * USDC)
     await approve(town, payment)
     await run_until(town, payment, Payment.SETTLED)

@@ -331,8 +331,12 @@ def _step(node: Node) -> Json:
 TREASURY_USDC, HOT_ETH, HOT_ETH_2, VENUE_USDC = 1_100, 10, 8, 4_000
 
 
+CODE_HASH = keccak(b"code")
+"""Of every account here: an anchor contract without code would be none."""
+
+
 def _account(balance: int, storage_root: bytes) -> bytes:
-    fields = (rlp.encode_int(1), rlp.encode_int(balance), storage_root, keccak(b""))
+    fields = (rlp.encode_int(1), rlp.encode_int(balance), storage_root, CODE_HASH)
     return rlp.encode(list(fields))
 
 
@@ -425,7 +429,7 @@ def _account_json(at: str, balance: int, storage_root: bytes) -> Json:
         "nonce": "1",
         "balance": str(balance),
         "storage_hash": "0x" + storage_root.hex(),
-        "code_hash": "0x" + keccak(b"").hex(),
+        "code_hash": "0x" + CODE_HASH.hex(),
     }
 
 

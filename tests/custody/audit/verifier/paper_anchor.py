@@ -50,6 +50,7 @@ def document(
     state: int = 0,
     number: int = 6,
     chain: PaperChain | None = None,
+    time: int | None = None,
 ) -> dict[str, Any]:
     """moorage.anchor/1 at a block of its own."""
     chain = chain or world(head, seq=seq, state=state)
@@ -65,7 +66,7 @@ def document(
         "time": str(TIME),
         "seq": str(seq),
         "state": ("open", "frozen", "forked")[state],
-        "block": block(chain.header(number, TIME + 12 * number)),
+        "block": block(chain.header(number, TIME + 12 * number if time is None else time)),
         "account": chain.account(ADDRESS),
         "storage": [chain.slot(ADDRESS, slot), chain.slot(ADDRESS, slot + 1)],
     }

@@ -26,6 +26,7 @@ PRICE = 10**27 + 1
 ENTITY = f"{ORIGIN}/{format_id('tenant', TENANT)}"
 SECRET = b"\x05" * 32
 DEPTH = 10
+EARLY, MOMENT = 1_799_000_000, 1_800_000_000
 KEYS = [PrivateKey(bytes([i]) * 32) for i in (1, 2, 3, 4)]
 HOT = KEYS[0].public_key.to_address()
 OWNERS = sorted(KEYS[1:3], key=lambda k: str(k.public_key.to_address()))
@@ -68,9 +69,18 @@ class Epoch:
         default_factory=lambda: {f"cus_{i:032x}": [i * 10**15, i * 5, i * 7] for i in range(1, 40)}
     )
     log: PaperLog = field(default_factory=PaperLog)
+    window: int = 32
+    told: bytes | None = None
+    """The challenge block's hash by the operator's word, where that is not the chain's."""
+    opened_late: bool = False
+    """The chain held the log's head from before the opening only."""
 
     def make(self) -> "Epoch":
         self._open()
+        return self.finish()
+
+    def finish(self) -> "Epoch":
+        """All that follows the opening."""
         self._tree()
         self._chains()
         self.report = self._report()
@@ -80,11 +90,34 @@ class Epoch:
     # -- the log ----------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self.block_number, self.window = 100, 32
-        self.block_hash = sha(b"the challenge block", bytes([self.number]))
+        self.block_number = 100
+        self.commitment = "sha256:" + sha(b"\x17", SECRET).hex()
+        opened = {
+            "entity": ENTITY,
+            "epoch": str(self.number),
+            "commitment": self.commitment,
+            "chain_id": str(CHAIN),
+            "block_number": str(self.block_number),
+            "window": str(self.window),
+            "floors": {str(CHAIN): "90", str(SECOND): "50"},
+        }
+        for i in range(3):
+            self.log.add_free("noted", {"i": str(i)})
+        older = self.log.sign()
+        self.opened_at = self.log.add_free("solvency.opened", opened)
+        self.log.add_free("noted", {"i": "3"})
+        self.anchored_head = self.log.sign()
+        self.held_head = older if self.opened_late else self.anchored_head
+        self._draw()
+
+    def _draw(self) -> None:
+        """The block before the challenge's, whose state has the anchor; its child is the draw."""
+        self.then = paper_anchor.world(self.held_head)
+        before = self.then.header(self.block_number - 1, EARLY)
+        self.way = [before, self.then.header(self.block_number, EARLY + 1, keccak256(before))]
+        self.block_hash = self.told or keccak256(self.way[1])
         middle = b"".join(n.to_bytes(8, "big") for n in (CHAIN, self.block_number, self.number))
         self.challenge = sha(b"\x12", self.block_hash, middle, ENTITY.encode())
-        self.commitment = "sha256:" + sha(b"\x17", SECRET).hex()
         self.pinned = (
             self.block_number + 1 + int.from_bytes(self.challenge[:8], "big") % self.window
         )
@@ -99,16 +132,6 @@ class Epoch:
             ],
         }
         self.context_hash = sha(b"\x13", canonical.encode(self.context))
-        opened = {
-            "entity": ENTITY,
-            "epoch": str(self.number),
-            "commitment": self.commitment,
-            "chain_id": str(CHAIN),
-            "block_number": str(self.block_number),
-            "window": str(self.window),
-            "floors": {str(CHAIN): "90", str(SECOND): "50"},
-        }
-        self.opened_at = self.log.add_free("solvency.opened", opened)
 
     def _publish(self) -> None:
         published = {
@@ -197,14 +220,20 @@ class Epoch:
             }
         )
         self.of_safe = of_safe
-        time = 1_800_000_000
+        for number in range(self.block_number + 1, self.pinned):
+            parent = keccak256(self.way[-1])
+            self.way.append(self.then.header(number, EARLY + number, parent))
+        parent = keccak256(self.way[-1])
         self.headers = {
-            CHAIN: self._pair(self.first, self.pinned, time),
-            SECOND: self._pair(self.second, 777, time - 3),
+            CHAIN: self._pair(self.first, self.pinned, MOMENT, parent),
+            SECOND: self._pair(self.second, 777, MOMENT - 3),
         }
+        self.way.append(self.headers[CHAIN][0])
 
-    def _pair(self, chain: PaperChain, number: int, time: int) -> tuple[bytes, bytes]:
-        header = chain.header(number, time)
+    def _pair(
+        self, chain: PaperChain, number: int, time: int, parent: bytes = b"\x01" * 32
+    ) -> tuple[bytes, bytes]:
+        header = chain.header(number, time, parent)
         return header, chain.header(number + 1, time + 12, keccak256(header))
 
     @property
@@ -246,7 +275,7 @@ class Epoch:
                 "by": ALLOCATOR.public_key.to_checksum_address(),
                 "signature": self._says(ALLOCATOR, SECOND, GUARD),
                 "account": self._account(self.second, GUARD),
-                "slot": self.second.slot(GUARD, GUARD_SLOT),
+                "slot": self._slot(self.second, GUARD, GUARD_SLOT),
             },
         ]
 
@@ -266,7 +295,7 @@ class Epoch:
                 {
                     "owner": to_checksum_address(address),
                     "signature": "0x" + (raw[:64] + bytes([raw[64] + 27])).hex(),
-                    "slot": self.second.slot(SAFE, slot),
+                    "slot": self._slot(self.second, SAFE, slot),
                 }
             )
         return {
@@ -275,19 +304,30 @@ class Epoch:
             "kind": "safe",
             "by": to_checksum_address(SAFE),
             "account": self._account(self.second, SAFE),
-            "threshold": self.second.slot(SAFE, 4),
+            "threshold": self._slot(self.second, SAFE, 4),
             "signatures": signatures,
         }
 
     def _account(self, chain: PaperChain, address: str) -> dict[str, Any]:
-        return {"address": to_checksum_address(address), **chain.account(address)}
+        return {
+            "address": to_checksum_address(address),
+            **self._shared(chain.account(address), chain),
+        }
+
+    def _slot(self, chain: PaperChain, address: str, slot: int) -> dict[str, Any]:
+        return self._shared(chain.slot(address, slot), chain)
+
+    def _shared(self, shown: dict[str, Any], chain: PaperChain) -> dict[str, Any]:
+        """Without its own proof, whose nodes the chain's member of the report has."""
+        self.nodes[CHAIN if chain is self.first else SECOND] |= set(shown.pop("proof"))
+        return shown
 
     def _reserves(self) -> list[dict[str, Any]]:
         hot = {"kind": "account", "account": self._account(self.first, HOT)}
         cold = {
             "kind": "storage",
             "account": self._account(self.second, TOKEN_ADDRESS),
-            "slot": self.second.slot(TOKEN_ADDRESS, self.of_safe),
+            "slot": self._slot(self.second, TOKEN_ADDRESS, self.of_safe),
             "mapping": "9",
             "form": "vyper",
             "bits": "255",
@@ -343,29 +383,47 @@ class Epoch:
             )
         return lines
 
+    def challenge_json(self) -> dict[str, Any]:
+        """With what shows that nobody chose the block."""
+        anchored = paper_anchor.document(
+            self.held_head, chain=self.then, number=self.block_number - 1, time=EARLY
+        )
+        found = self.log.logged(self.opened_at, self.anchored_head)
+        return {
+            "chain_id": str(CHAIN),
+            "block_number": str(self.block_number),
+            "block_hash": "0x" + self.block_hash.hex(),
+            "window": str(self.window),
+            "headers": ["0x" + header.hex() for header in self.way],
+            "anchored": anchored,
+            "inclusion": {n: found[n] for n in ("index", "size", "leaf_hash", "hashes")},
+        }
+
     def _report(self) -> dict[str, Any]:
-        reserves = self._reserves()
+        self.nodes: dict[int, set[str]] = {CHAIN: set(), SECOND: set()}
+        owners, reserves = self._owners(), self._reserves()
         chains = [
-            {"chain_id": str(c), "block": block(header), "child": "0x" + child.hex()}
+            {
+                "chain_id": str(c),
+                "block": block(header),
+                "child": "0x" + child.hex(),
+                "nodes": sorted(self.nodes[c]),
+            }
             for c, (header, child) in sorted(self.headers.items())
         ]
         return {
             "schema": "moorage.solvency/1",
             "context": self.context,
             "commitment": self.commitment,
-            "challenge": {
-                "chain_id": str(CHAIN),
-                "block_number": str(self.block_number),
-                "block_hash": "0x" + self.block_hash.hex(),
-                "window": str(self.window),
-            },
+            "challenge": self.challenge_json(),
             "root": "0x" + self.root[0].hex(),
             "depth": str(DEPTH),
             "sums": [str(s) for s in self.root[1]],
             "chains": chains,
-            "owners": self._owners(),
+            "owners": owners,
             "reserves": reserves,
             "totals": self.totals(reserves),
+            "left_out": [{"place": "asset:old", "asset": COIN, "reason": "closed"}],
         }
 
     def file(self, report: dict[str, Any] | None = None) -> dict[str, Any]:
