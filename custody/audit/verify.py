@@ -1682,11 +1682,29 @@ class Bundle:
                     f"entries 0 to {anchor.size - 1} are not those that the chain holds:"
                     " the log was rewritten",
                 )
+        for anchor in self.proofs.anchors:
+            self._told_as_proved(anchor)
         proven = max((a.size for a in self.proofs.proven()), default=0)
         if not proven:
             raise Skipped("no block and contract that you trust")
         rest = self.head.size - proven
         return f"the chain holds entries 0 to {proven - 1}; {rest} newer ones are signed alone"
+
+    def _told_as_proved(self, anchor: Anchor) -> None:
+        """The log's own line about a proved anchor says when it was made, and which it is."""
+        for i, line in enumerate(self.json("anchors.json")):
+            same = line["chain_id"] == anchor.body["chain_id"]
+            same &= line["contract"].lower() == anchor.body["contract"].lower()
+            if not same or line["size"] != anchor.body["size"]:
+                continue
+            for name in ("time", "seq"):
+                if line[name] != anchor.body[name]:
+                    where = f"anchors.json anchor {i}"
+                    raise Wrong(
+                        where,
+                        f"its {name} is {line[name]}, and {anchor.where} proves"
+                        f" {anchor.body[name]}",
+                    )
 
     def anchors_on_chain(self) -> str:
         """Ask the auditor's own node whether the receipts say so and are final."""

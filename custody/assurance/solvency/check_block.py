@@ -60,6 +60,7 @@ def _require_anchored(anchored: Json, header: bytes) -> None:
     raw = trie.value_at(rlp.as_bytes(items[3], 32), name, [_bytes(n) for n in account["proof"]])
     _require(raw is not None, "there is no anchor contract")
     fields = rlp.as_list(rlp.decode(raw or b""), 4)
+    _require(fields[3] != keccak(b""), "there is no contract at the anchor's address")
     proved = [str(rlp.as_int(fields[0])), str(rlp.as_int(fields[1]))]
     proved += ["0x" + rlp.as_bytes(item, 32).hex() for item in fields[2:]]
     shown = [account[k] for k in ("nonce", "balance", "storage_hash", "code_hash")]

@@ -262,6 +262,16 @@ def test_a_coherent_rewrite_is_caught_by_the_anchor_alone() -> None:
     assert any("the log was rewritten" in s.detail for s in report.steps)
 
 
+@pytest.mark.parametrize("name", ["time", "seq"])
+def test_a_line_about_an_anchor_says_what_its_proof_says(name: str) -> None:
+    head = TOLD.heads[0]
+    line = paper_anchor.final(head, paper_anchor.document(head))
+    line[name] = str(int(line[name]) + 1)
+    report = check(evidence.pack(whole(TOLD, anchors=[line])))
+    assert failed(report) == ["anchor checkpoint"]
+    assert any(f"its {name} is" in s.detail for s in report.steps)
+
+
 def test_without_a_chain_a_coherent_rewrite_cannot_be_seen() -> None:
     """What the auditor brings is what makes the difference; the exit code is 2, not 0."""
     data = evidence.pack(whole(rewritten(BEFORE, lie)))
