@@ -68,10 +68,12 @@ def _last_entry(scene: Scene, kind: str) -> int:
 
 
 def _anchored(scene: Scene, at_least: int) -> dict[str, Any] | None:
-    """The newest anchor by the log's own entries, once it covers entry `at_least`."""
+    """The main chain's newest anchor by the log's own entries, once it covers entry `at_least`."""
     query = {"kind": "checkpoint.anchored", "start": at_least, "limit": 100}
     found = scene.auditor.get("/v1/audit/entries", **query)["items"]
-    covering = [e["entry"]["data"] for e in found if int(e["entry"]["data"]["size"]) > at_least]
+    told = [e["entry"]["data"] for e in found]  # of both chains
+    here = [data for data in told if int(data["chain_id"]) == int(scene.main)]
+    covering = [data for data in here if int(data["size"]) > at_least]
     return dict(covering[-1]) if covering else None
 
 
