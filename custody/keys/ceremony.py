@@ -17,10 +17,10 @@ from custody.core.clock import Clock, SystemClock, iso_us
 from custody.core.errors import Conflict
 from custody.core.ids import format_id, parse_id
 from custody.keys import envelope, homes
-from custody.keys.desk import FROZEN
 from custody.keys.envelope import KeyName
 from custody.keys.keyring import Keyring, new_secrets
 from custody.keys.people import write_private
+from custody.keys.stop import FROZEN
 from custody.keys.store import OWNER_SWITCH, Store, copy_store
 from custody.keys.vault import SCRYPT_N, CannotOpen, Kek, LocalKek
 

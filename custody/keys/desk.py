@@ -4,32 +4,30 @@ Nothing that the caller says is taken for true. The digest is recomputed, the by
 the policy and the people are the signer's own; the answer is on disk before it is given.
 """
 
-import base64
 import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from chains.evm.transactions import Authorization, UnsignedTransaction, authorization_hash
-from custody.audit import merkle
 from custody.core.clock import Clock, iso_us
 from custody.core.facts import NO_FACTS
 from custody.core.governance import Address, Signature
-from custody.core.ids import format_id, parse_id
+from custody.core.ids import format_id
 from custody.core.intents import Delegation, Intent, IntentKind, Outcome
-from custody.core.ports import CHECKPOINT_OLD
-from custody.core.serialization import dumps_text, loads
+from custody.core.serialization import dumps_text
 from custody.keys import decode
 from custody.keys.authority import PolicyBook, last_enrolment
 from custody.keys.book import AddressBook, require_own
 from custody.keys.changes import Changes
+from custody.keys.checkpoints import Checkpoints
 from custody.keys.evidence import require_approvals
 from custody.keys.facts import facts_of
 from custody.keys.freezes import Freezes
+from custody.keys.history import History
 from custody.keys.keyring import Keyring
 from custody.keys.limits import bounds, require_within, spendings
 from custody.keys.ownership import Ownership, OwnershipRequest
-from custody.keys.people import is_signed, unfreeze_payload
 from custody.keys.refusal import Refusal, require
 from custody.keys.request import (
     GAS_CANCEL,
@@ -39,17 +37,14 @@ from custody.keys.request import (
     is_bump,
     require_fees,
 )
-from custody.keys.store import OWNER_SWITCH, Binding, Signed, Store
+from custody.keys.stop import EmergencyStop
+from custody.keys.store import Binding, Signed, Store
 from custody.policy.document import Places, Policy
 from custody.policy.evaluate import Verdict, evaluate, is_outward
 
 logger = logging.getLogger(__name__)
 
-FROZEN = "frozen"
 CANCELLED = "cancelled"
-HISTORY_PAGE, HISTORY_BYTES = 50, 2**19
-"""An answer is one line of at most 1 MiB, which a few large batches fill."""
-UNFREEZE_ROLE = "treasury"
 ANCHOR_AHEAD_MAX_S = 2 * 365 * 86_400
 """The contract takes no time before the last one, so an anchor at 2^64-1 would be the log's last.
 
@@ -70,11 +65,14 @@ class Desk:
         self._changes = Changes(store, self._policies, keyring.authority)
         self._book = AddressBook(store)
         self._freezes = Freezes(store)
+        self._stop = EmergencyStop(store)
+        self._checkpoints = Checkpoints(store, keyring)
+        self._history = History(store)
         self._ownership = Ownership(store, keyring, self._policies, clock)
 
     def sign(self, request: SignRequest) -> Signed:
         """Sign or refuse. The same request: the same bytes, whatever happened in between."""
-        self._require_thawed()
+        self._stop.require_none()
         self._changes.ripen(self._now_s())
         account = self._store.account_of(request.tenant)
         if account is None:
@@ -93,7 +91,7 @@ class Desk:
         It moves no money, so it needs no decision; its gas counts against the limit of what passes
         without a person. From then on the intent gets no bytes that it does not have.
         """
-        self._require_thawed()
+        self._stop.require_none()
         account = self._store.account_of(request.tenant)
         if account is None:
             raise Refusal("unknown_tenant", f"{request.tenant} is not enrolled")
@@ -112,37 +110,8 @@ class Desk:
     def sign_checkpoint(
         self, origin: str, size: int, root: bytes, old: int = 0, proof: Sequence[bytes] = ()
     ) -> bytes:
-        """The log key's signature over the note body. Sizes grow; a size has one root for ever.
-
-        A larger tree has the last one that was signed as its prefix: `proof`, from size `old`. So a
-        database that came back from a backup gets no signature for another history of the log.
-        A freeze does not stop it: evidence must go on when money stops.
-        """
-        require(origin == self._keyring.origin, "origin", "is not this log's origin")
-        require(0 <= size < 2**63 and len(root) == 32, "bad_request", "size or root out of range")
-        with self._store.transaction():
-            known = self._store.checkpoint(origin, size)
-            if known is None:
-                self._require_goes_on(origin, size, root, old, proof)
-                self._store.add_checkpoint(origin, size, root)
-            require(known in (None, root), "checkpoint_fork", "this size has another root")
-        body = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
-        return self._keyring.sign_note(body.encode())
-
-    def _require_goes_on(
-        self, origin: str, size: int, root: bytes, old: int, proof: Sequence[bytes]
-    ) -> None:
-        last = self._store.checkpoint_size(origin)
-        require(size > last, "checkpoint_size", "a larger checkpoint was signed before")
-        last_root = self._store.checkpoint(origin, last)
-        if last_root is None or last == 0:  # the first, or after a tree of nothing
-            return
-        require(old == last, CHECKPOINT_OLD, str(last))
-        try:
-            merkle.verify_consistency(last, size, last_root, root, proof)
-        except merkle.ProofInvalid as error:
-            detail = f"is no continuation of the log of {last} entries that was signed: {error}"
-            raise Refusal("checkpoint_fork", detail) from error
+        """The log key's signature over the note body, at a larger size with a proof from `old`."""
+        return self._checkpoints.sign(origin, size, root, old, proof)
 
     def sign_ownership(self, request: OwnershipRequest) -> bytes:
         """That an address is the entity's, in one epoch of its solvency (see `ownership.py`)."""
@@ -155,34 +124,8 @@ class Desk:
         return self._keyring.account_xpub(account_index)
 
     def history(self, chain_id: int, sender: str, first_nonce: int) -> list[dict[str, Any]]:
-        """At most HISTORY_PAGE nonces of an address, with all bytes that exist at each.
-
-        The service that asks has lost what it had: bytes that were given to it are no secret from
-        it. A freeze does not stop it.
-        """
-        require(0 <= first_nonce < 2**63, "bad_request", "first_nonce: out of range")
-        found = self._store.bindings_from(chain_id, sender, first_nonce, HISTORY_PAGE)
-        page: list[dict[str, Any]] = []
-        size = 0
-        for binding in found:
-            entry = self._entry(binding)
-            size += len(dumps_text(entry))
-            if page and size > HISTORY_BYTES:
-                break
-            page.append(entry)
-        return page
-
-    def _entry(self, b: Binding) -> dict[str, Any]:
-        body, decision = self._store.body(b.intent) or (None, None)
-        return {
-            "nonce": str(b.nonce),
-            "intent": b.intent,
-            "digest": b.digest,
-            "body": None if body is None else loads(body),
-            "decision": None if decision is None else loads(decision),
-            "payments": [_bytes(s) for s in self._store.signed(b.intent)],
-            "cancels": [_bytes(s) for s in self._store.cancels(b.intent)],
-        }
+        """What was signed for this address from a nonce on, in pages."""
+        return self._history.page(chain_id, sender, first_nonce)
 
     def load_policy(self, signed: dict[str, Any]) -> str:
         """The hash of the policy now in force: the one before, where this one has to wait."""
@@ -223,35 +166,17 @@ class Desk:
 
     def freeze(self) -> str:
         """Stop signing transactions until a person lifts it; the time of the (first) freeze."""
-        with self._store.transaction():
-            frozen_at = self._store.switch(FROZEN)
-            if frozen_at is None:
-                frozen_at = iso_us(self._clock.now())
-                self._store.set_switch(FROZEN, frozen_at)
-        return frozen_at
+        return self._stop.set(iso_us(self._clock.now()))
 
     def unfreeze(self, person: str, signature: bytes) -> None:
-        """Needs a signature over this very freeze, by the founding tenant's treasury.
-
-        A freeze stops every tenant, so the people of one that was added later do not lift it.
-        """
-        frozen_at = self._store.switch(FROZEN)
-        if frozen_at is None:
-            return
-        payload = unfreeze_payload(parse_id("person", person, "person"), frozen_at)
-        found = self._store.person(self._store.switch(OWNER_SWITCH) or "", person)
-        if found is None or found.revoked or found.role != UNFREEZE_ROLE:
-            raise Refusal("unfreeze", f"{person} is not of the founding tenant's {UNFREEZE_ROLE}")
-        good = is_signed(found.public_key, payload, signature)
-        require(good, "unfreeze", "is not that person's signature over this freeze")
-        with self._store.transaction():
-            self._store.set_switch(FROZEN, None)
+        """Needs a signature over this very freeze, by the founding tenant's treasury."""
+        self._stop.lift(person, signature)
 
     def status(self) -> dict[str, Any]:
         """What is in force, and what waits; `bounds` is all that can pass without a person."""
         self._changes.ripen(self._now_s())
         return {
-            "frozen_at": self._store.switch(FROZEN),
+            "frozen_at": self._stop.since(),
             "origin": self._keyring.origin,
             "log_vkey": self._keyring.log_vkey,
             "tenants": [self._tenant_status(tenant) for tenant in self._store.tenants()],
@@ -475,10 +400,6 @@ class Desk:
             raise Refusal("sender", "the path is not branch/index") from error
         require(own == address, "sender", "the address is not the one at this path")
 
-    def _require_thawed(self) -> None:
-        frozen_at = self._store.switch(FROZEN)
-        require(frozen_at is None, FROZEN, f"since {frozen_at}")
-
     def _now(self) -> datetime:
         return self._clock.now()
 
@@ -493,10 +414,6 @@ def _require_hot(policy: Policy, intent: Intent) -> None:
         paid.append(intent.amount)
     good = all(policy.is_hot(intent.asset_id, amount) for amount in paid)
     require(good, "hot_limit", f"a payout of {intent.asset_id} is over its hot limit")
-
-
-def _bytes(signed: Signed) -> dict[str, str]:
-    return {"raw": signed.raw, "tx_hash": signed.tx_hash}
 
 
 def _require_decision(request: SignRequest, policy_hash: str, verdict: Verdict) -> None:

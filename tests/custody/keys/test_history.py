@@ -3,7 +3,7 @@
 import pytest
 
 from custody.core.intents import Intent
-from custody.keys import desk as desks
+from custody.keys import history
 from custody.keys.desk import Desk
 from custody.keys.request import CancelRequest
 from tests.custody.keys.vault_world import CHAIN, FEES, VaultWorld
@@ -32,7 +32,7 @@ def test_bodies_decisions_and_bytes_in_the_order_of_nonces(world: VaultWorld, de
 
 
 def test_a_page_at_a_time(world: VaultWorld, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desks, "HISTORY_PAGE", 2)
+    monkeypatch.setattr(history, "PAGE", 2)
     sender = world.place("payout")
     for nonce in range(3):
         desk.sign(world.request(world.payout(), nonce=nonce))

@@ -10,7 +10,7 @@ from chains.evm.contracts.erc20 import erc20_transfer
 from chains.evm.transactions import decode_raw
 from custody.core.intents import Intent, IntentKind, Sweeps, SweptWallet
 from custody.core.ports import Fees
-from custody.keys import desk as desks
+from custody.keys import history
 from custody.keys.decode_sweeps import TOP_UP_MAX_WEI
 from custody.keys.desk import Desk
 from custody.keys.hd import derive_public
@@ -191,7 +191,7 @@ def test_a_batch_counts_its_gas_and_a_refused_one_delegates_nothing(
 def test_a_page_of_history_stays_below_the_line_limit(
     desk: Desk, world: VaultWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desks, "HISTORY_BYTES", 3_000)
+    monkeypatch.setattr(history, "PAGE_BYTES", 3_000)
     for nonce in range(3):
         desk.sign(world.request(world.hub_sweep(three(world)), nonce=nonce))
     first = desk.history(CHAIN, world.place("gas"), 0)
