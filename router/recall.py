@@ -35,9 +35,9 @@ from router import (
     legs,
     orders,
     owed,
-    plan,
     policies,
     products,
+    reading,
     shortage,
 )
 from router.books import Pool, VenueRow
@@ -194,8 +194,8 @@ async def _recall(deps: RouterDeps, pool: Pool) -> int:
         short = await shortage.lacking(s, pool, rows, deps.clock.now(), ticket)
     if short <= 0:
         return await _call_off(deps, pool)
-    block = await plan.confirmed_block(deps, pool.chain_id)
-    states = await plan.read_venues(deps, pool, tuple(rows.values()), block)
+    block = await reading.confirmed_block(deps, pool.chain_id)
+    states = await reading.read_venues(deps, pool, tuple(rows.values()), block)
     async with deps.db.write() as s:
         await books.pool(s, pool.tenant_id, pool.id, lock=True)
         short = await shortage.lacking(s, pool, rows, deps.clock.now(), ticket)
