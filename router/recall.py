@@ -157,7 +157,7 @@ async def _hold_and_order(
     await post_or_raise(s, [held])
     allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
     payee = await places.place(s, pool.tenant_id, pool.chain_id, places.TREASURY)
-    reference = f"redemption:{row_id.hex}"
+    reference = f"{breakers.HOMEWARD}{row_id.hex}"
     intent = orders.release(pool, allocator, intent_id, payee.address, amount, reference)
     await intents.create(s, intent, at=now)
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chains.devnet.world import DevnetChain
+from custody.assurance import breakers as setting
 from custody.assurance import promised
 from custody.core.db import Database
 from custody.core.errors import Broken, Forbidden, Refused
@@ -19,11 +20,11 @@ from custody.core.intents import Intent
 from custody.keys.people import PersonKey, sign_approval
 from custody.ledger import accounts, balances, chart
 from custody.parties import people
-from custody.policy import approvals, decisions
+from custody.policy import approvals, breakers, decisions
 from custody.policy import policies as custody_policies
 from custody.settlement import intents
 from custody.settlement.states import IntentState
-from router import accrual, income
+from router import accrual, income, recall
 from router.income import PARTS, Payable
 from router.under_way import PoolsUnderWay
 from tests.router.books_check import assert_sound
@@ -196,6 +197,23 @@ async def test_what_is_held_for_a_payment_is_no_break(office: Office) -> None:
     assert isinstance(office.world, World)
     await office.world.mine()
     assert await holds() == {}
+
+
+@pytest.mark.postgres
+async def test_while_the_books_are_checked_no_income_goes_out(office: Office) -> None:
+    """What brings a holder's part home has been let go, and goes on."""
+    world = office.world
+    assert isinstance(world, World)
+    row = await office.ask((await office.payable()).amount)
+    await office.approve(row, "bob")
+    await office.approve(row, "cat")
+    await leave(world, await holder(world), (await world.view()).totals.shares // 100)
+    await recall.step(world.deps)
+    async with world.db.write() as s:
+        assert await setting.suspect(s, world.tenant, ASSET, CHAIN, at=world.clock.now())
+        found = await breakers.in_force(s)
+    held = {i.beneficiary: breakers.holds(found, i) for _, i in await world.intents()}
+    assert held == {OPERATOR: True, TREASURY: False}
 
 
 @pytest.mark.postgres
