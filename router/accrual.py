@@ -25,7 +25,7 @@ from router.books import Pool, VenueRow
 from router.deps import RouterDeps
 from router.fees import Fees, Period
 from router.legs import Leg
-from router.plan import confirmed_block
+from router.reading import confirmed_block
 from router.shares import Totals
 from router.states import LegState
 from router.terms import Terms

@@ -11,7 +11,7 @@ from typing import Any
 
 from custody.core.db import ReadSession
 from custody.ledger import chart
-from router import books, legs, owed, plan
+from router import books, legs, owed, reading
 from router.books import Pool, VenueRow
 from router.bounds import bounds_of
 from router.legs import Leg
@@ -80,7 +80,7 @@ def problem_now(
     venues = tuple(
         VenueInput(row.id, row.tier, Flat(0), held[row.id], held[row.id]) for row in rows
     )
-    limits = plan.complete(policy.limits, rows)
+    limits = reading.complete(policy.limits, rows)
     found = limited(
         AllocationInput(idle, reserved, venues, limits, policy.rebalance), policy, {}, {}
     )

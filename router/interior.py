@@ -6,7 +6,7 @@ with g_k(y) = F_k(start_k + y) - F_k(start_k), F as in `router/segments.py`.
 Primal-dual with Mehrotra's predictor and corrector (S. Mehrotra, "On the Implementation of a
 Primal-Dual Interior Point Method", SIAM J. Optim. 2(4), 1992); the linear system has one row a cap.
 
-Nothing here is believed: `router/integers.py` makes integers of the answer, and `router/relax.py`
+Nothing here is believed: `router/integers.py` makes integers of the answer, and `router/duality.py`
 proves, in integers, how far the best can be. So that two machines search alike, only operations
 that IEEE 754 defines to the last bit are used, in a fixed order: no BLAS, no transcendental
 functions, sums by `bincount`, which adds one after the other.

@@ -35,9 +35,9 @@ from router import (
     legs,
     orders,
     owed,
-    plan,
     policies,
     products,
+    reading,
     shortage,
 )
 from router.books import Pool, VenueRow
@@ -157,7 +157,7 @@ async def _hold_and_order(
     await post_or_raise(s, [held])
     allocator = await places.place(s, pool.tenant_id, pool.chain_id, places.ALLOCATOR)
     payee = await places.place(s, pool.tenant_id, pool.chain_id, places.TREASURY)
-    reference = f"redemption:{row_id.hex}"
+    reference = f"{breakers.HOMEWARD}{row_id.hex}"
     intent = orders.release(pool, allocator, intent_id, payee.address, amount, reference)
     await intents.create(s, intent, at=now)
 
@@ -194,8 +194,8 @@ async def _recall(deps: RouterDeps, pool: Pool) -> int:
         short = await shortage.lacking(s, pool, rows, deps.clock.now(), ticket)
     if short <= 0:
         return await _call_off(deps, pool)
-    block = await plan.confirmed_block(deps, pool.chain_id)
-    states = await plan.read_venues(deps, pool, tuple(rows.values()), block)
+    block = await reading.confirmed_block(deps, pool.chain_id)
+    states = await reading.read_venues(deps, pool, tuple(rows.values()), block)
     async with deps.db.write() as s:
         await books.pool(s, pool.tenant_id, pool.id, lock=True)
         short = await shortage.lacking(s, pool, rows, deps.clock.now(), ticket)

@@ -12,6 +12,7 @@ from custody.core.money import AssetId, share_asset
 from custody.core.ports import StatedHold
 from custody.ledger import chart
 from custody.ledger.posting import derived_id
+from router.income import PARTS
 from router.states import LegState
 
 _FUNDINGS = """
@@ -35,6 +36,11 @@ SELECT r.hold_id, r.hold_shares, r.pool_id, r.state, r.amount, r.intent_id, p.as
 FROM redemptions r JOIN pools p ON p.id = r.pool_id
 WHERE p.tenant_id = :tenant AND p.chain_id = :chain
   AND r.state IN ('requested', 'recalling', 'releasing')
+"""
+_INCOME = """
+SELECT i.id, p.asset_id, i.management, i.spread, i.fees
+FROM income_payments i JOIN pools p ON p.id = i.pool_id
+WHERE p.tenant_id = :tenant AND p.chain_id = :chain AND i.state = 'waiting'
 """
 _FLYING = """
 SELECT p.asset_id, sum(CASE l.state WHEN 'released' THEN l.received ELSE l.amount END) AS amount
@@ -68,6 +74,12 @@ class PoolsUnderWay:
         found += [
             _hold(derived_id(r.id, "hold"), r.asset_id, r.amount)
             for r in await s.all(_ENTRIES, where)
+        ]
+        found += [
+            _hold(derived_id(r.id, part), r.asset_id, getattr(r, part))
+            for r in await s.all(_INCOME, where)
+            for part in PARTS
+            if getattr(r, part)
         ]
         for r in await s.all(_REDEMPTIONS, where):
             if r.states_hold:

@@ -16,7 +16,7 @@ from custody.core.ids import new_uuid7
 from custody.core.intents import Intent
 from custody.parties import places
 from custody.settlement import intents
-from router import books, costs, legs, live_guard, orders, plan, policies, waiting
+from router import books, costs, legs, live_guard, orders, plan, policies, reading, waiting
 from router.books import Pool, VenueRow
 from router.costs import Costs
 from router.deps import RouterDeps
@@ -95,7 +95,7 @@ async def read(deps: RouterDeps, pool: Pool, row: VenueRow) -> VenueState | None
         block = await deps.clients[pool.chain_id].block("latest")
     except ChainError:
         return None
-    return (await plan.read_venues(deps, pool, (row,), block))[row.id]
+    return (await reading.read_venues(deps, pool, (row,), block))[row.id]
 
 
 async def leavable(

@@ -11,11 +11,11 @@ from api.auth.guard import Who
 from api.deps import UseDeps
 from api.routes.pools import pool_id_of
 from api.routing import Routes
-from router import plan
+from router import reading
 from router.feasible import feasibility
 from router.levers import bounds
 from router.limits import total_of
-from router.plan import Reading
+from router.reading import Reading
 
 routes = Routes("risk-limits")
 
@@ -93,5 +93,5 @@ def view(pool_id: str, found: Reading) -> dict[str, Any]:
 async def show(pool_id: str, who: Who, deps: UseDeps) -> Response:
     """Each limit at the newest confirmed block: what it is, what lies under it, whether it can
     hold, and if not the smallest step with which it would."""
-    found = await plan.read(deps.router, who.tenant_id, pool_id_of(pool_id))
+    found = await reading.read(deps.router, who.tenant_id, pool_id_of(pool_id))
     return answer(view(pool_id, found))

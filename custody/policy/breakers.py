@@ -26,7 +26,9 @@ STOPPED = frozenset(
 )
 """Kinds that bring money out, or nearer to the way out. COLD_STORE is not among them: to put money
 out of reach is what people may want to do just then."""
-_LEG = PREFIXES["leg"] + "_"
+HOMEWARD = "redemption:"
+"""How the reference of a release begins that brings a holder's part home to the treasury. Any other
+goes out: an entry at an exchange, income to its payee."""
 _SHARES = "share:"
 _OF_POOL = frozenset({IntentKind.POOL_FUND, IntentKind.ALLOCATE, IntentKind.RELEASE})
 """Kinds that a breaker of a pool's shares holds: what they move is the pool's asset. A release is
@@ -128,10 +130,8 @@ def _holds(b: Breaker, intent: Intent) -> bool:
 
 
 def _goes_out(intent: Intent) -> bool:
-    """The guard's release is an entry where a leg to an exchange asked for it; else it brings a
-    holder's part home."""
     if intent.kind is IntentKind.RELEASE:
-        return intent.reference.startswith(_LEG)
+        return not intent.reference.startswith(HOMEWARD)
     return intent.kind in STOPPED
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chains.types import BlockRef
 from custody.core.ids import PoolId, TenantId
-from router import bars, books, plan, policies
+from router import bars, books, policies, reading
 from router.curves import rate_ray_down
 from router.deps import RouterDeps
 from router.objections import text_of
@@ -39,8 +39,8 @@ async def compare(deps: RouterDeps, tenant_id: TenantId, pool_id: PoolId) -> lis
         policy = await policies.current(s, pool_id)
         barred = {id_: text_of(why) for id_, why in (await bars.bars(s, pool_id)).items()}
     ticket = 1 if policy is None else policy.rebalance.ticket
-    block = await plan.confirmed_block(deps, pool.chain_id)
-    states = await plan.read_venues(deps, pool, venues, block)
+    block = await reading.confirmed_block(deps, pool.chain_id)
+    states = await reading.read_venues(deps, pool, venues, block)
     rows: list[tuple[int, RateRow]] = []
     for row in venues:
         state = states[row.id]

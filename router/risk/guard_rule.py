@@ -7,12 +7,12 @@ which is what policies without it have always meant.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from custody.core.facts import DAY_S
 from router.curves import BPS
 from router.risk import strict
 from router.risk.strict import RAY_PER_WAD, Reader
 from router.tiers import WAD
 
-DAY_S = 86_400
 _SHARES = {"utilisation_max": "utilisation_max_wad"}
 _BPS = {
     "rate_moved_max_bps": "moved_max_bps",

@@ -3,7 +3,7 @@
 import pytest
 
 from custody.core.db import Database
-from router import accrual, flags, live_guard, plan
+from router import accrual, flags, live_guard, reading
 from tests.fixtures.devnet import chain, running
 from tests.router.world import World
 
@@ -13,7 +13,7 @@ __all__ = ["chain", "running", "world"]
 @pytest.fixture
 async def world(database: Database, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(database)
-    for module in (plan, live_guard, flags, accrual):
+    for module in (reading, live_guard, flags, accrual):
         monkeypatch.setattr(module, "adapter", made.adapter)
     monkeypatch.setattr(live_guard, "guard_objections", made.guard_objections)
     await made.set_up()

@@ -20,8 +20,8 @@ from router import (
     funding,
     legs,
     live_guard,
-    plan,
     pool,
+    reading,
     rebalance,
     recall,
 )
@@ -182,7 +182,7 @@ async def made(
     kind: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ExchangeWorld]:
     world = ExchangeWorld(database, kind)
-    for module in (plan, live_guard, flags, accrual):
+    for module in (reading, live_guard, flags, accrual):
         monkeypatch.setattr(module, "adapter", world.adapter)
     monkeypatch.setattr(live_guard, "guard_objections", world.guard_objections)
     await world.set_up()

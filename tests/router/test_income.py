@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chains.devnet.world import DevnetChain
+from custody.assurance import breakers as setting
+from custody.assurance import promised
 from custody.core.db import Database
 from custody.core.errors import Broken, Forbidden, Refused
 from custody.core.ids import IntentId, format_id
@@ -18,12 +20,13 @@ from custody.core.intents import Intent
 from custody.keys.people import PersonKey, sign_approval
 from custody.ledger import accounts, balances, chart
 from custody.parties import people
-from custody.policy import approvals, decisions
+from custody.policy import approvals, breakers, decisions
 from custody.policy import policies as custody_policies
 from custody.settlement import intents
 from custody.settlement.states import IntentState
-from router import accrual, income
+from router import accrual, income, recall
 from router.income import PARTS, Payable
+from router.under_way import PoolsUnderWay
 from tests.router.books_check import assert_sound
 from tests.router.chain_world import ChainWorld
 from tests.router.pool_world import UNIT, PoolWorld
@@ -31,7 +34,7 @@ from tests.router.test_lending_journey import PAYEE, lending_site
 from tests.router.test_products import change, entries
 from tests.router.test_rebalance import funded, run
 from tests.router.test_recall import balance, holder, leave, settle
-from tests.router.world import ASSET, EXCHANGE_IN, TREASURY, World, addr
+from tests.router.world import ASSET, CHAIN, EXCHANGE_IN, TREASURY, World, addr
 
 OPERATOR, STRANGER = addr(0xD1), addr(0xD2)
 YEAR_S = 31_536_000
@@ -175,6 +178,42 @@ async def test_income_leaves_by_one_who_asks_and_two_who_approve(office: Office)
     await assert_sound(world)
     with pytest.raises(Refused):
         await office.ask(1)
+
+
+@pytest.mark.postgres
+async def test_what_is_held_for_a_payment_is_no_break(office: Office) -> None:
+    """Property 28: approvals may take days, and its row states its holds all the while."""
+
+    async def holds() -> dict[str, tuple[int, int | None]]:
+        async with office.world.db.snapshot() as s:
+            found = await promised.lines(s, PoolsUnderWay(), office.world.tenant, CHAIN, 1)
+        return {x.code: (x.ledger, x.there) for x in found}
+
+    row = await office.ask((await office.payable()).amount)
+    assert all(int(getattr(row, part)) for part in ("management", "spread"))
+    assert await holds() == {"holds": (int(row.amount), int(row.amount))}
+    await office.approve(row, "bob")
+    await office.approve(row, "cat")
+    assert isinstance(office.world, World)
+    await office.world.mine()
+    assert await holds() == {}
+
+
+@pytest.mark.postgres
+async def test_while_the_books_are_checked_no_income_goes_out(office: Office) -> None:
+    """What brings a holder's part home has been let go, and goes on."""
+    world = office.world
+    assert isinstance(world, World)
+    row = await office.ask((await office.payable()).amount)
+    await office.approve(row, "bob")
+    await office.approve(row, "cat")
+    await leave(world, await holder(world), (await world.view()).totals.shares // 100)
+    await recall.step(world.deps)
+    async with world.db.write() as s:
+        assert await setting.suspect(s, world.tenant, ASSET, CHAIN, at=world.clock.now())
+        found = await breakers.in_force(s)
+    held = {i.beneficiary: breakers.holds(found, i) for _, i in await world.intents()}
+    assert held == {OPERATOR: True, TREASURY: False}
 
 
 @pytest.mark.postgres

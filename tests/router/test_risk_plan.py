@@ -6,7 +6,7 @@ import pytest
 
 from api.routes import risk_limits
 from api.routes.risk_limits import LimitsView
-from router import plan, policies, rebalance
+from router import plan, policies, reading, rebalance
 from router.allocate import allocate
 from router.curves import RAY
 from router.plan_json import allocation_to_json, problem_from_json
@@ -68,12 +68,12 @@ async def test_what_will_leave_by_a_horizon_becomes_a_limit(world: World) -> Non
     await governed(world, liquidity={"quantile": "0.99", "ladder": [rung]}, groups=[])
     await funded(world)
     async with world.db.read() as s:
-        snap = await plan.snapshot(s, world.tenant, world.pool_id, world.clock.now())
-    block = await plan.confirmed_block(world.deps, world.site.chain_id)
-    states = await plan.read_venues(world.deps, snap.pool, snap.venues, block)
+        snap = await reading.snapshot(s, world.tenant, world.pool_id, world.clock.now())
+    block = await reading.confirmed_block(world.deps, world.site.chain_id)
+    states = await reading.read_venues(world.deps, snap.pool, snap.venues, block)
     total = 1_000_000 * 10**6
     for needs, cap in (({}, total * 8 // 10), ({3600: total // 2}, total // 2)):
-        [group] = plan.problem_of(snap, states, needs).groups
+        [group] = reading.problem_of(snap, states, needs).groups
         assert (group.name, len(group.venues), group.cap) == ("liquidity:3600", 3, cap)
 
 
@@ -92,7 +92,7 @@ async def test_what_cannot_hold_is_told_with_its_smallest_step(world: World) -> 
     await run(world)
     await governed(world, groups=[{"by": "kind", "value": "aave", "cap": "7", "share_max": None}])
     world.venues["aave-usdc"].withdrawable = 1
-    found = risk_limits.view("poo_x", await plan.read(world.deps, world.tenant, world.pool_id))
+    found = risk_limits.view("poo_x", await reading.read(world.deps, world.tenant, world.pool_id))
     LimitsView.model_validate(found)
     held = world.venues["aave-usdc"].position
     assert (found["holds"], found["enough_to_relax"]) == (False, "group:kind:aave")
