@@ -19,6 +19,7 @@ from custody.core.intents import Intent
 from custody.deposits import review
 from custody.keys import people
 from custody.keys.people import PersonKey
+from custody.policy import two_people
 from router import policy as risk_policy
 from router.risk.compare import changes as risk_changes
 
@@ -152,7 +153,7 @@ def _sign_document(
     id_ = parse_id("person", person, "person")
     _show_facts(_facts({**body, **beside(shown, body)}))
     end = datetime.now(UTC) + timedelta(minutes=minutes)
-    made = people.sign_approval(PersonKey.read(key), id_, review.digest(body), end)
+    made = people.sign_approval(PersonKey.read(key), id_, two_people.digest(body), end)
     _print(
         {
             "digest": made.intent_digest,

@@ -20,6 +20,7 @@ from custody.deposits import freezes, listing, review
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.deposits.review import Action
+from custody.policy import two_people
 
 routes = Routes("deposits")
 
@@ -64,7 +65,7 @@ async def show(
     async with deps.db.read() as s:
         found = await listing.deposit(s, who.tenant_id, _id(deposit_id))
     body = review.document(Action(action), found)
-    return answer({"document": body, "digest": review.digest(body)})
+    return answer({"document": body, "digest": two_people.digest(body)})
 
 
 @routes.post(

@@ -24,9 +24,9 @@ from custody.assurance import (
 from custody.assurance.anchor_rules import AnchorRules, GasBudget
 from custody.audit import merkle, note
 from custody.core.errors import Broken, InvalidInput, NotFound, Refused
-from custody.deposits import review
 from custody.keys.people import PersonKey, sign_approval
 from custody.parties import people
+from custody.policy import two_people
 from custody.settlement import confirm
 from tests.custody.audit.entries import LogSigner
 from tests.fixtures.town import LOG_ORIGIN, Town
@@ -361,7 +361,7 @@ async def anchor_dismissed(place: AnchoredTown) -> None:
         (row,) = await anchor_forks.listing(s)
         at, tenant, keys = place.clock.now(), place.town.tenant_id, [PersonKey.new() for _ in "12"]
         two = [await people.enrol(s, tenant, "treasury", k.public_key, at=at) for k in keys]
-        digest = review.digest(await anchor_dismissal.document(s, tenant, row.id))
+        digest = two_people.digest(await anchor_dismissal.document(s, tenant, row.id))
         end = at + timedelta(hours=1)
         given = [sign_approval(k, p.id, digest, end) for k, p in zip(keys, two, strict=True)]
         for lacking in ([], given[:1], given[:1] * 2):
