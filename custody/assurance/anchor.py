@@ -15,7 +15,7 @@ from pathlib import Path
 from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import AnchoredCheckpoint, encode_anchor
-from custody.assurance import anchor_chains, anchor_states, anchor_watch
+from custody.assurance import anchor_chains, anchor_forks, anchor_states, anchor_watch
 from custody.assurance.anchor_chains import ChainState, Sight
 from custody.assurance.anchor_rules import AnchorRules
 from custody.assurance.anchor_watch import Finding
@@ -71,7 +71,7 @@ async def step(deps: AnchorDeps, chain_id: int) -> int:
     now = deps.clock.now()
     async with deps.db.write() as s:
         await anchor_states.follow(s, chain_id, at=now)
-        await anchor_watch.judge_statements(s, deps.tenant_id, deps.folder, at=now)
+        await anchor_forks.judge_again(s, deps.tenant_id, deps.folder, at=now)
     async with deps.db.read() as s:
         head = await _due(s, deps.rules, chain_id, now)
         seen = (await anchor_chains.noted(s)).get(chain_id)

@@ -75,17 +75,12 @@ async def _set(
     )
 
 
-async def lock(s: WriteSession, tenant_id: TenantId) -> None:
-    """As `breaks.lock`: what sets breakers does so one after the other."""
-    await breaks.lock(s, tenant_id)
-
-
 async def suspect(
     s: WriteSession, tenant_id: TenantId, asset: str, chain_id: int, *, at: datetime
 ) -> bool:
     """Stop an asset of which no report came for too long, until one does. False if it is stopped.
 
-    Requires the lock.
+    Requires `breaks.lock`.
     """
     if await breakers.stopping(s, tenant_id, [asset]) is not None:
         return False

@@ -8,7 +8,7 @@ report, as a job of its own.
 import logging
 from datetime import datetime
 
-from custody.assurance import breakers
+from custody.assurance import breakers, breaks
 from custody.assurance.unread import Patience
 from custody.audit import log
 from custody.core.clock import Clock, iso_us
@@ -33,7 +33,7 @@ async def step(
         return 0
     logger.critical("nothing is reconciled", extra={"chain": chain_id, "since": last})
     async with db.write() as s:
-        await breakers.lock(s, tenant_id)
+        await breaks.lock(s, tenant_id)
         if await _last_at(s, tenant_id, chain_id, there) != last:
             return 0  # a report has come
         await _tell(s, tenant_id, chain_id, last, at=now)
