@@ -16,7 +16,7 @@ from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import AnchoredCheckpoint, encode_anchor
 from custody.assurance import anchor_chains, anchor_forks, anchor_states, anchor_watch
-from custody.assurance.anchor_chains import ChainState, Sight
+from custody.assurance.anchor_chains import STOPPED, ChainState, Sight
 from custody.assurance.anchor_rules import AnchorRules
 from custody.assurance.anchor_watch import Finding
 from custody.audit import merkle, proof
@@ -39,8 +39,6 @@ GAS_LIMIT = 160_000
 log of 2^63 entries could need (tests/chains/evm/contracts/test_audit_anchor.py)."""
 LOOK_S = 60
 """A chain is looked at so often, also where nothing is to be anchored."""
-STOPPED = (ChainState.AHEAD, ChainState.FORKED, ChainState.BROKEN)
-"""A person has to look."""
 
 
 @dataclass(frozen=True, slots=True)
