@@ -87,7 +87,10 @@ async def step(deps: AnchorDeps, chain_id: int) -> int:
     found = await _held_against(deps, sight)
     made, waits = 0, found.reason
     if head is not None and found.state is ChainState.OPEN and sight.there.size < head.size:
-        made, waits = await _start(deps, sight, wallet, head)
+        try:
+            made, waits = await _start(deps, sight, wallet, head)
+        except Broken as broken:
+            await _keep(deps, sight, Finding(ChainState.BROKEN, broken.detail))
     state = ChainState.WAITING if waits and found.state is ChainState.OPEN else found.state
     async with deps.db.write() as s:
         await anchor_chains.note(s, sight, state, waits, at=deps.clock.now())
@@ -104,14 +107,19 @@ async def _held_against(deps: AnchorDeps, sight: Sight) -> Finding:
     async with deps.db.read() as s:
         found = await anchor_watch.judge(s, deps.folder, sight)
     found = await anchor_watch.confirm(deps.clients[sight.chain_id], sight, found)
+    await _keep(deps, sight, found)
+    if found.state is not ChainState.OPEN:
+        logger.warning("the log is not anchored", extra={"reason": found.reason})
+    return found
+
+
+async def _keep(deps: AnchorDeps, sight: Sight, found: Finding) -> None:
+    """Raises Broken where a person has to look, once that is kept."""
     async with deps.db.write() as s:
         await anchor_watch.keep(s, deps.tenant_id, deps.folder, sight, found, at=deps.clock.now())
     if found.state in STOPPED:
         logger.critical("anchoring is stopped", extra={"reason": found.reason})
         raise Broken(found.reason or found.state.value)
-    if found.state is not ChainState.OPEN:
-        logger.warning("the log is not anchored", extra={"reason": found.reason})
-    return found
 
 
 async def _start(
