@@ -203,7 +203,7 @@ async def note(break_id: str, body: Word, who: Who, deps: UseDeps, write: MoneyW
     That one is corrected only reconciliation says. One that stops an asset is closed with its
     breaker, by two people.
     """
-    by = who.label if who.person_id is None else format_id("person", who.person_id)
+    by = who.idempotency_principal
     new = None if body.state is None else State(body.state)
 
     async def work(s: WriteSession) -> dict[str, Any]:

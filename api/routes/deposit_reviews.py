@@ -15,7 +15,7 @@ from api.routing import Routes
 from api.writes import LateMoneyWrite, MoneyWrite
 from custody.core.db import WriteSession
 from custody.core.errors import InvalidInput, NotFound
-from custody.core.ids import DepositId, format_id, parse_id
+from custody.core.ids import DepositId, parse_id
 from custody.deposits import freezes, listing, review
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
@@ -81,7 +81,7 @@ async def freeze(
 
     One that is frozen stays as it is.
     """
-    by = who.label if who.person_id is None else format_id("person", who.person_id)
+    by = who.idempotency_principal
 
     async def work(s: WriteSession) -> dict[str, Any]:
         found = await freezes.freeze(
