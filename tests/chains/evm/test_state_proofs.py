@@ -17,6 +17,7 @@ from chains.evm import headers, rlp, state_proofs, trie
 from chains.evm.address import keccak
 from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import ANCHOR, LogState, slots_of, stored
+from tests.fixtures.tries import Trie
 
 LOG_ID, ROOT, TIME_S = keccak(b"log"), keccak(b"root"), 1_767_000_000
 
@@ -122,41 +123,6 @@ async def test_a_state_that_the_node_has_forgotten(anchored: tuple[Anvil, str]) 
     await client.close()
 
 
-# --- tries of our own making ------------------------------------------------------------------
-
-
-def _hex_prefix(path: bytes, *, leaf: bool) -> bytes:
-    flag = 2 * leaf + len(path) % 2
-    nibbles = [flag, *path] if len(path) % 2 else [flag, 0, *path]
-    return bytes(16 * a + b for a, b in zip(nibbles[::2], nibbles[1::2], strict=True))
-
-
-def _shared(paths: list[bytes]) -> bytes:
-    first, last = min(paths), max(paths)
-    count = next((i for i, (a, b) in enumerate(zip(first, last, strict=True)) if a != b), 0)
-    return first[:count]
-
-
-def _path_to(node: Any, path: bytes, nodes: dict[bytes, Any]) -> list[bytes]:
-    """The nodes that are listed on the way down."""
-    listed = [pyrlp.encode(node)]
-    while True:
-        if len(node) == 17:
-            child, path = node[path[0]], path[1:]
-        else:
-            odd, leaf = node[0][0] >> 4 & 1, node[0][0] >> 4 & 2
-            part = [n for b in node[0] for n in (b >> 4, b & 15)][2 - odd :]
-            if leaf or bytes(part) != path[: len(part)]:
-                return listed
-            child, path = node[1], path[len(part) :]
-        if child == b"":
-            return listed
-        if isinstance(child, bytes):
-            child = nodes[child]
-            listed.append(pyrlp.encode(child))
-        node = child
-
-
 @given(
     st.dictionaries(
         st.binary(min_size=1, max_size=8),
@@ -167,48 +133,15 @@ def _path_to(node: Any, path: bytes, nodes: dict[bytes, Any]) -> list[bytes]:
     st.binary(min_size=9, max_size=9),
 )
 def test_tries_of_any_content(content: dict[bytes, bytes], absent: bytes) -> None:
-    nodes: dict[bytes, Any] = {}
-    pairs = {_nibbles_of(keccak(key)): value for key, value in content.items()}
-    top = _build(pairs, nodes)
-    root = keccak(pyrlp.encode(top))
+    made = Trie(content)
     for key, value in content.items():
-        proof = _path_to(top, _nibbles_of(keccak(key)), nodes)
-        assert trie.value_at(root, key, proof) == value
+        proof = made.proof(key)
+        assert trie.value_at(made.root, key, proof) == value
         with pytest.raises(ValueError, match="trie"):
-            trie.value_at(root, key, [*proof, proof[-1]])
+            trie.value_at(made.root, key, [*proof, proof[-1]])
         with pytest.raises(ValueError, match="trie"):
-            trie.value_at(root, key, proof[:-1])
-    proof = _path_to(top, _nibbles_of(keccak(absent)), nodes)
-    assert trie.value_at(root, absent, proof) is None
-
-
-def _build(pairs: dict[bytes, bytes], nodes: dict[bytes, Any]) -> Any:
-    """A node over {path of nibbles left: value}; `nodes` gets what is referred to by its hash."""
-    if len(pairs) == 1:
-        ((path, value),) = pairs.items()
-        return [_hex_prefix(path, leaf=True), value]
-    shared = _shared(list(pairs))
-    if shared:
-        rest = {path[len(shared) :]: value for path, value in pairs.items()}
-        return [_hex_prefix(shared, leaf=False), _kept(_build(rest, nodes), nodes)]
-    node: list[Any] = [b""] * 17
-    for nibble in range(16):
-        under = {p[1:]: v for p, v in pairs.items() if p[:1] == bytes([nibble])}
-        if under:
-            node[nibble] = _kept(_build(under, nodes), nodes)
-    return node
-
-
-def _kept(node: Any, nodes: dict[bytes, Any]) -> Any:
-    raw = pyrlp.encode(node)
-    if len(raw) < 32:
-        return node
-    nodes[keccak(raw)] = node
-    return keccak(raw)
-
-
-def _nibbles_of(data: bytes) -> bytes:
-    return bytes(n for byte in data for n in (byte >> 4, byte & 15))
+            trie.value_at(made.root, key, proof[:-1])
+    assert trie.value_at(made.root, absent, made.proof(absent)) is None
 
 
 def test_an_empty_trie_has_nothing() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from custody.audit.checkpoint import Checkpoint
-from tests.custody.audit.verifier.paper_chain import PaperAccount, PaperChain, block, keccak256
+from tests.custody.audit.verifier.paper_chain import PaperAccount, PaperChain, block
 from tests.custody.audit.verifier.paper_log import ORIGIN
+from tests.fixtures.tries import keccak256
 
 ADDRESS = "0x" + "5f" * 20
 CONTRACT = to_checksum_address(ADDRESS)

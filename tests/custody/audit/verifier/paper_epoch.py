@@ -13,8 +13,9 @@ from eth_utils.address import to_checksum_address
 from custody.core import canonical
 from custody.core.ids import format_id
 from tests.custody.audit.verifier import paper_anchor
-from tests.custody.audit.verifier.paper_chain import PaperAccount, PaperChain, block, keccak256
+from tests.custody.audit.verifier.paper_chain import PaperAccount, PaperChain, block
 from tests.custody.audit.verifier.paper_log import ORIGIN, TENANT, PaperLog
+from tests.fixtures.tries import keccak256
 
 CHAIN, SECOND = 31337, 31338
 COIN = f"eip155:{CHAIN}/slip44:60"

@@ -14,9 +14,9 @@ import rlp  # type: ignore[import-untyped]
 from custody.audit import verify
 from tests.custody.audit.verifier import paper_anchor
 from tests.custody.audit.verifier.paper_anchor import CONTRACT
-from tests.custody.audit.verifier.paper_chain import keccak256
 from tests.custody.audit.verifier.paper_epoch import CHAIN, SECOND, Epoch
 from tests.custody.audit.verifier.test_solvency import failed, solvency
+from tests.fixtures.tries import keccak256
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from custody.audit import verify
 from custody.audit.verify import Wrong
-from tests.custody.audit.verifier.paper_chain import EMPTY_ROOT, PaperAccount, PaperChain, Trie
+from tests.custody.audit.verifier.paper_chain import PaperAccount, PaperChain
+from tests.fixtures.tries import EMPTY_ROOT, Trie
 
 pytestmark = pytest.mark.unit
 
