@@ -51,7 +51,8 @@ def serve() -> None:
 def worker() -> None:
     """Run the jobs alone."""
     from api import wiring
-    from api import worker as jobs
+    from api import worker as running
+    from api.jobs import jobs
     from custody.core.hardening import harden
     from custody.core.telemetry import setup_logging
     from custody.settlement import standstill
@@ -59,7 +60,7 @@ def worker() -> None:
     async def run() -> None:
         parts = wiring.parts(Settings())
         await standstill.begin(parts.db, parts.clock, parts.registry.chains)
-        await jobs.run(parts.db, wiring.jobs(parts))
+        await running.run(parts.db, jobs(parts))
         await parts.close()
 
     harden()

@@ -1,10 +1,8 @@
 """The one place where parts are built and joined: for the API, for the worker, for commands."""
 
 import dataclasses
-import functools
-import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,18 +12,12 @@ import orjson
 from api import prices
 from api.deps import Deps
 from api.embedded import database_urls
-from api.followers import follow
-from api.followers.tenant_events import TenantEvents
-from api.worker import Job
-from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.registry import Registry
-from custody.assurance import anchor, anchor_evidence, anchor_rules, drift, overdue, reconcile
+from custody.assurance import anchor, anchor_rules, reconcile
 from custody.assurance.anchor_effects import AnchorEffects
-from custody.assurance.solvency import epochs as solvency
 from custody.assurance.solvency.deps import Rules, SolvencyDeps
 from custody.assurance.unread import Patience
-from custody.audit.checkpoint import LogWriter
 from custody.audit.note import LogKey
 from custody.billing.fees import FeeTable, table_from_json
 from custody.core.clock import SystemClock
@@ -33,52 +25,26 @@ from custody.core.db import Database
 from custody.core.errors import Broken, InvalidInput
 from custody.core.installation import Installation, load
 from custody.core.intents import IntentKind
-from custody.core.isolation import each
-from custody.core.ports import HoldingMoves, SignerUnavailable
+from custody.core.ports import HoldingMoves
 from custody.core.settings import Settings
-from custody.deposits import addresses, credit, freezes, looks, scan, unlisted
+from custody.deposits import addresses
 from custody.deposits.deps import DepositDeps
-from custody.deposits.sweeping import job as sweeping
 from custody.deposits.sweeping import rules as sweep_rules
 from custody.deposits.sweeping.effects import GasEffects, SweepEffects
 from custody.keys.client import SignerClient
-from custody.ledger import holds, postings, seal
-from custody.parties import tenants
-from custody.policy import changes, destinations, price_sources
-from custody.settlement import confirm, outbound, replace, simulate, standstill
 from custody.settlement.deps import SettlementDeps
 from custody.settlement.effects import Effects, EffectsTable
-from custody.withdrawals import cold, settle
+from custody.withdrawals import cold
 from custody.withdrawals.batches import settle as batches
 from custody.withdrawals.deps import WithdrawalDeps
 from custody.withdrawals.liquidity import FillEffects
 from custody.withdrawals.settle import PayoutEffects
-from router import (
-    accrual,
-    books,
-    departures,
-    effects,
-    exchange,
-    flags,
-    funding,
-    proposals,
-    rebalance,
-    recall,
-    under_way,
-)
+from router import books, effects, under_way
 from router.deps import RouterDeps
 from router.venues.cefi.binance import Binance
 from router.venues.cefi.kraken import Kraken
 from router.venues.cefi.port import Earn
 
-logger = logging.getLogger(__name__)
-
-SLOW_MS = 2_000
-LOG_MS = 50
-"""Between two batches of the audit log that are not full."""
-RECONCILE_MS = 15_000
-PRICES_MS = 15_000
-"""Well within the age that a price may have."""
 KRAKEN_PAUSE_US = 1_000_000
 """Between two private calls: within the allowance of the second tier of its accounts."""
 SOLVENCY = Rules(patience_s=43_200, signing_wait_s=21_600)
@@ -252,67 +218,8 @@ async def log_ahead(p: Parts) -> str | None:
     return await anchor.ahead(anchor_deps(p))
 
 
-async def _compare(p: Parts, settlement: SettlementDeps) -> int:
-    return await standstill.step(settlement, lambda: log_ahead(p))
-
-
 def _origin(p: Parts) -> str:
     return LogKey.parse(p.installation.log_vkey).name
-
-
-def jobs(p: Parts) -> list[Job]:
-    """Everything the worker does. Each looks for rows to advance."""
-    every = p.settings.job_interval_ms
-    listed = [
-        job for chain_id in sorted(p.registry.chains) for job in _chain_jobs(p, chain_id, every)
-    ]
-    settlement = settlement_deps(p)
-    withdrawals, router = p.withdrawals, p.router
-    feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
-    writer = LogWriter(p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock)
-    listed += [
-        Job("settlement.outbound", lambda: outbound.step(settlement), every),
-        Job("settlement.standstill", lambda: _compare(p, settlement), every),
-        Job("policy.changes", lambda: changes.step(p.db, p.clock, p.signer.status), SLOW_MS),
-        Job("settlement.replace", lambda: replace.step(settlement), SLOW_MS),
-        Job("settlement.confirm", lambda: confirm.step(settlement), every),
-        Job("settlement.simulate", lambda: simulate.step(settlement), every),
-        Job("policy.prices", lambda: price_sources.step(p.db, p.clock, feeds), PRICES_MS),
-        Job("policy.destinations", lambda: _read_destinations(p), RECONCILE_MS),
-        Job("withdrawals", lambda: settle.step(withdrawals), every),
-        Job("withdrawals.safe", lambda: cold.step(withdrawals), every),
-        Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
-        Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
-        Job("ledger.postings", lambda: postings.follow_all(p.db), every),
-        Job("ledger.seals", lambda: seal.run_all(p.db, p.clock), SLOW_MS),
-        Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
-        Job("router.funding", lambda: funding.step(router), every),
-        Job("router.recall", lambda: recall.step(router), every),
-        Job("router.rebalance", lambda: rebalance.step(router), 2 * every),
-        Job("router.claims", lambda: rebalance.claim_step(router), SLOW_MS),
-        Job("router.exchange", lambda: exchange.step(router), 2 * every),
-        Job("router.policies", lambda: proposals.step(router), SLOW_MS),
-        Job("router.departures", lambda: departures.step(router), SLOW_MS),
-        Job("router.flags", lambda: flags.step(router), RECONCILE_MS),
-        Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
-        Job("audit.log", writer.run, every, pace_ms=LOG_MS),
-        *_anchor_jobs(p),
-        Job("assurance.solvency", lambda: _prove_solvency(p), SLOW_MS),
-    ]
-    return listed
-
-
-def _anchor_jobs(p: Parts) -> list[Job]:
-    deps = anchor_deps(p)
-    steps: list[tuple[str, Callable[[int], Awaitable[object]]]] = [
-        ("assurance.anchor", lambda chain_id: anchor.step(deps, chain_id)),
-        ("assurance.anchor_evidence", lambda chain_id: anchor_evidence.step(deps, chain_id)),
-    ]
-    return [
-        Job(f"{name}.{chain_id}", functools.partial(run, chain_id), SLOW_MS)
-        for name, run in steps
-        for chain_id in deps.rules.chains
-    ]
 
 
 def deposit_deps(p: Parts) -> DepositDeps:
@@ -320,65 +227,14 @@ def deposit_deps(p: Parts) -> DepositDeps:
     return DepositDeps(p.db, p.clock, p.registry, p.clients, sweeping=rules)
 
 
-def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
-    deps = deposit_deps(p)
-    steps: list[tuple[str, Callable[[], Awaitable[object]], int]] = [
-        ("deposits.scan", lambda: scan.step(deps, chain_id), every),
-        ("deposits.looks", lambda: looks.step(deps, chain_id), SLOW_MS),
-        ("deposits.credit", lambda: credit.step(deps, chain_id), every),
-        ("deposits.unlisted", lambda: unlisted.step(deps, chain_id), SLOW_MS),
-        ("deposits.freezes", lambda: freezes.step(deps, chain_id), SLOW_MS),
-        ("deposits.sweep", lambda: sweeping.step(deps, chain_id), 2 * every),
-        ("assurance.drift", lambda: _follow_drift(p, chain_id), RECONCILE_MS),
-        ("assurance.reconcile", lambda: _reconcile(p, chain_id), RECONCILE_MS),
-        ("assurance.overdue", lambda: _overdue(p, chain_id), RECONCILE_MS),
-    ]
-    return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
-
-
-async def _number_events(p: Parts) -> int:
-    return await follow.record_all(p.db, TenantEvents(), p.clock)
-
-
-async def _expire_holds(p: Parts) -> int:
-    async with p.db.write() as s:
-        return await holds.expire_due(s, p.clock.now())
-
-
-async def _reconcile(p: Parts, chain_id: int) -> None:
-    deps = _reconcile_deps(p)
-
-    async def one(tenant: tenants.Tenant) -> bool:
-        every = p.settings.reconcile_blocks
-        return await reconcile.cycle(deps, tenant.id, chain_id, every) is not None
-
-    await each(logger, "reconciliation", await _tenants(p), one)
-
-
-async def _overdue(p: Parts, chain_id: int) -> None:
-    async def one(tenant: tenants.Tenant) -> int:
-        return await overdue.step(p.db, p.clock, tenant.id, chain_id, _patience(p.settings))
-
-    await each(logger, "overdue", await _tenants(p), one)
-
-
-def _patience(settings: Settings) -> Patience:
+def patience(settings: Settings) -> Patience:
     return Patience(
         timedelta(minutes=settings.reconcile_loud_minutes),
         timedelta(minutes=settings.reconcile_stop_minutes),
     )
 
 
-async def _follow_drift(p: Parts, chain_id: int) -> None:
-    deps = _reconcile_deps(p)
-
-    async def one(tenant: tenants.Tenant) -> int:
-        return await drift.step(deps, tenant.id, chain_id)
-
-    await each(logger, "drift", await _tenants(p), one)
-
-
-def _reconcile_deps(p: Parts) -> reconcile.ReconcileDeps:
+def reconcile_deps(p: Parts) -> reconcile.ReconcileDeps:
     holdings = ExchangeHoldings(p.db, p.registry, p.exchanges)
     return reconcile.ReconcileDeps(
         p.db,
@@ -387,21 +243,8 @@ def _reconcile_deps(p: Parts) -> reconcile.ReconcileDeps:
         p.clients,
         holdings,
         under_way.PoolsUnderWay(),
-        _patience(p.settings),
+        patience(p.settings),
     )
-
-
-async def _prove_solvency(p: Parts) -> None:
-    deps = solvency_deps(p)
-
-    async def one(tenant: tenants.Tenant) -> int:
-        try:
-            return await solvency.step(deps, tenant.id)
-        except (ChainError, SignerUnavailable) as error:
-            logger.warning("solvency waits", extra={"tenant": tenant.id, "error": error})
-            return 0
-
-    await each(logger, "solvency", await _tenants(p), one)
 
 
 def solvency_deps(p: Parts) -> SolvencyDeps:
@@ -412,7 +255,7 @@ def solvency_deps(p: Parts) -> SolvencyDeps:
     if chain_id not in anchors.chains:
         raise InvalidInput("log.anchors.chains", f"must have log.anchor_chain_id, {chain_id}")
     return SolvencyDeps(
-        _reconcile_deps(p),
+        reconcile_deps(p),
         p.signer,
         _origin(p),
         p.settings.audit_folder,
@@ -421,19 +264,3 @@ def solvency_deps(p: Parts) -> SolvencyDeps:
         books.tiers_by_account,
         dataclasses.replace(rules, lead_s=anchors.interval_s + rules.lead_s),
     )
-
-
-async def _tenants(p: Parts) -> list[tenants.Tenant]:
-    async with p.db.read() as s:
-        return await tenants.every(s)
-
-
-async def _read_destinations(p: Parts) -> int:
-    async with p.db.read() as s:
-        due = await destinations.due(s, now=p.clock.now())
-
-    async def one(item: tuple[int, str]) -> bool:
-        await destinations.read(p.db, p.clock, p.clients, *item)
-        return True
-
-    return await each(logger, "destination", due, one)

@@ -19,6 +19,7 @@ from custody.core.intents import Intent
 from custody.deposits import review
 from custody.keys import people
 from custody.keys.people import PersonKey
+from custody.policy import two_people
 from router import policy as risk_policy
 from router.risk.compare import changes as risk_changes
 
@@ -28,6 +29,8 @@ Beside = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 """What stands beside a document of which it has only a hash, by the whole of what was printed."""
 
 KeyFile = Annotated[Path, typer.Option("--key", help="the person's key file")]
+Person = Annotated[str, typer.Option(help="the id the person is enrolled with")]
+Minutes = Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")]
 
 
 def _print(value: Any) -> None:
@@ -47,8 +50,8 @@ def keygen(
 def sign_approval(
     intent: Annotated[str, typer.Argument(help="the intent as `moorage intents show` prints it")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
-    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+    person: Person,
+    minutes: Minutes = 60,
 ) -> None:
     """Approve one exact operation: INTENT is its JSON, a file name, or `-` for standard input.
 
@@ -58,13 +61,20 @@ def sign_approval(
     shown = json.loads(read_text(intent))
     body = shown.get("body", shown)
     read = Intent.from_json(body)
-    end = datetime.now(UTC) + timedelta(minutes=minutes)
+    _approve(_of_intent(read), read.digest(), key, person, minutes, intent=body["id"])
+
+
+def _approve(
+    facts: Mapping[str, str], digest: str, key: Path, person: str, minutes: int, **of: str
+) -> None:
+    """Show what is approved, sign its digest, and print the approval, with what it is `of`."""
     id_ = parse_id("person", person, "person")
-    _show(read)
-    made = people.sign_approval(PersonKey.read(key), id_, read.digest(), end)
+    _show_facts(facts)
+    end = datetime.now(UTC) + timedelta(minutes=minutes)
+    made = people.sign_approval(PersonKey.read(key), id_, digest, end)
     _print(
         {
-            "intent": body["id"],
+            **of,
             "digest": made.intent_digest,
             "person": person,
             "expires_at": iso_us(made.expires_at),
@@ -77,8 +87,8 @@ def sign_approval(
 def sign_deposit(
     document: Annotated[str, typer.Argument(help="as `deposits review` or `rescue` prints it")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
-    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+    person: Person,
+    minutes: Minutes = 60,
 ) -> None:
     """Agree to what the document decides about one deposit: one of two persons of treasury.
 
@@ -91,8 +101,8 @@ def sign_deposit(
 def sign_fork(
     document: Annotated[str, typer.Argument(help="as `audit fork-dismissal` prints it")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
-    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+    person: Person,
+    minutes: Minutes = 60,
 ) -> None:
     """Agree that the log is anchored again in spite of a fork: one of two persons of treasury."""
     _sign_document(document, anchor_dismissal.SCHEMA, key, person, minutes)
@@ -102,8 +112,8 @@ def sign_fork(
 def sign_breaker(
     document: Annotated[str, typer.Argument(help="as `breakers review` prints it")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
-    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+    person: Person,
+    minutes: Minutes = 60,
 ) -> None:
     """Agree to close a breaker, with its breaks as they are: one of two persons of treasury.
 
@@ -149,18 +159,8 @@ def _sign_document(
     body = shown.get("document", shown)
     if not isinstance(body, dict) or body.get("schema") != schema:
         raise InvalidInput("document", f"must be of schema {schema}")
-    id_ = parse_id("person", person, "person")
-    _show_facts(_facts({**body, **beside(shown, body)}))
-    end = datetime.now(UTC) + timedelta(minutes=minutes)
-    made = people.sign_approval(PersonKey.read(key), id_, review.digest(body), end)
-    _print(
-        {
-            "digest": made.intent_digest,
-            "person": person,
-            "expires_at": iso_us(made.expires_at),
-            "signature": made.signature,
-        }
-    )
+    facts = _facts({**body, **beside(shown, body)})
+    _approve(facts, two_people.digest(body), key, person, minutes)
 
 
 @app.command("sign-risk")
@@ -168,8 +168,8 @@ def sign_risk(
     proposal: Annotated[str, typer.Argument(help="as `risk-proposals show` prints it")],
     current: Annotated[str, typer.Argument(help="the risk policy in force: its document")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
-    minutes: Annotated[int, typer.Option(min=1, max=1440, help="how long it is good for")] = 60,
+    person: Person,
+    minutes: Minutes = 60,
 ) -> None:
     """Agree to a looser risk policy, as the second person.
 
@@ -181,23 +181,11 @@ def sign_risk(
     old = risk_policy.parse(before.get("document", before))
     if new.previous != old.hash:
         raise InvalidInput("current", "must be the version that the proposal follows")
-    _show_facts(
-        {
-            ("LOOSENS " if c.loosens else "") + c.field: f"{c.old} -> {c.new}"
-            for c in risk_changes(old, new)
-        }
-    )
-    end = datetime.now(UTC) + timedelta(minutes=minutes)
-    id_ = parse_id("person", person, "person")
-    made = people.sign_approval(PersonKey.read(key), id_, new.hash, end)
-    _print(
-        {
-            "digest": made.intent_digest,
-            "person": person,
-            "expires_at": iso_us(made.expires_at),
-            "signature": made.signature,
-        }
-    )
+    facts = {
+        ("LOOSENS " if c.loosens else "") + c.field: f"{c.old} -> {c.new}"
+        for c in risk_changes(old, new)
+    }
+    _approve(facts, new.hash, key, person, minutes)
 
 
 @app.command("sign-policy")
@@ -220,7 +208,7 @@ def sign_enrolment(
 def sign_unfreeze(
     frozen_at: Annotated[str, typer.Argument(help="as `moorage keys status` prints it")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    person: Person,
 ) -> None:
     """Sign the lifting of one freeze."""
     payload = people.unfreeze_payload(parse_id("person", person, "person"), frozen_at)
@@ -234,7 +222,7 @@ def sign_address(
     address: Annotated[str, typer.Option(help="with its EIP-55 checksum")],
     label: Annotated[str, typer.Option(help="whose it is")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    person: Person,
 ) -> None:
     """Sign an entry of the address book; the output is what `address-book add` takes.
 
@@ -259,7 +247,7 @@ def sign_removal(
     entry: Annotated[str, typer.Argument(help="adr_…")],
     tenant: Annotated[str, typer.Option(help="ten_…")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    person: Person,
 ) -> None:
     """Sign that an entry of the address book is to go."""
     parse_id("address", entry, "entry")
@@ -272,7 +260,7 @@ def sign_lift(
     scope: Annotated[str, typer.Option(help="tenant, asset or destination")],
     tenant: Annotated[str, typer.Option(help="ten_…")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    person: Person,
     value: Annotated[str, typer.Option(help="as it was listed; empty for the tenant")] = "",
 ) -> None:
     """Sign the lifting of one freeze. Scope and value are signed too: what you name is lifted."""
@@ -286,7 +274,7 @@ def sign_consent(
     hash_: Annotated[str, typer.Argument(metavar="HASH", help="of the document: sha256:…")],
     tenant: Annotated[str, typer.Option(help="ten_…")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    person: Person,
 ) -> None:
     """Agree to a loosening of the policy or the people, or to an entry of the address book."""
     _print_signed(key, person, governance.consent_payload(tenant, what, hash_, person))
@@ -298,7 +286,7 @@ def sign_veto(
     hash_: Annotated[str, typer.Argument(metavar="HASH", help="as `policies pending` prints it")],
     tenant: Annotated[str, typer.Option(help="ten_…")],
     key: KeyFile,
-    person: Annotated[str, typer.Option(help="the id the person is enrolled with")],
+    person: Person,
 ) -> None:
     """Veto a loosening that waits; the output is what `policies veto` takes."""
     _print_signed(key, person, governance.veto_payload(tenant, what, hash_, person))
@@ -309,13 +297,9 @@ def _print_signed(key: Path, person: str, payload: bytes) -> None:
     _print({"person": person, "signature": PersonKey.read(key).sign(payload).hex()})
 
 
-def _show(intent: Intent) -> None:
-    """What a person approves, one fact a line. Amounts are base units; nothing here is looked up.
-
-    Text is escaped: an intent's fields come from the service, and control characters in one could
-    paint over what the lines before it say.
-    """
-    facts = {
+def _of_intent(intent: Intent) -> dict[str, str]:
+    """What a person approves. Amounts are base units; nothing here is looked up."""
+    return {
         "kind": intent.kind.value,
         "chain": str(intent.chain_id),
         "asset": intent.asset_id,
@@ -324,10 +308,11 @@ def _show(intent: Intent) -> None:
         "fee at most": f"{intent.fee_max_wei} wei",
         "digest": intent.digest(),
     }
-    _show_facts(facts)
 
 
 def _show_facts(facts: Mapping[str, str]) -> None:
+    """One a line. Text is escaped: it comes from the service, and control characters in one could
+    paint over what the lines before it say."""
     typer.echo("you are about to approve:", err=True)
     for name, value in facts.items():
         shown = value.encode("unicode_escape").decode("ascii")

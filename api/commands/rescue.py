@@ -15,9 +15,10 @@ from custody.core.errors import InvalidInput, MoorageError, Unavailable
 from custody.core.ids import format_id
 from custody.core.intents import Approval
 from custody.core.settings import Settings
-from custody.deposits import rescue, review
+from custody.deposits import rescue
 from custody.deposits.deps import DepositDeps
 from custody.deposits.rescue import Arrival, Verdict
+from custody.policy import two_people
 
 _HASH = re.compile("0x[0-9a-f]{64}")
 _NEXT = {
@@ -84,7 +85,7 @@ async def _row(
         "wrong_chain": arrival.is_wrong_chain,
         "deposit": arrival.deposit,
         "next": _NEXT[arrival.verdict],
-        "digest": review.digest(body),
+        "digest": two_people.digest(body),
         "document": body,
         "rescued": False,
     }

@@ -31,7 +31,7 @@ from custody.audit.note import LogKey
 from custody.core import canonical
 from custody.core.clock import iso_us
 from custody.core.ids import TenantId, format_id, parse_id
-from custody.deposits import review
+from custody.policy import two_people
 
 routes = Routes("anchors")
 HOURS_MAX = 31 * 24
@@ -226,7 +226,7 @@ async def dismissal(fork_id: str, who: Who, deps: UseDeps) -> Response:
     id_ = parse_id("fork", fork_id, "fork_id")
     async with deps.db.read() as s:
         body = await anchor_dismissal.document(s, who.tenant_id, id_)
-    return answer({"document": body, "digest": review.digest(body)})
+    return answer({"document": body, "digest": two_people.digest(body)})
 
 
 @routes.post(

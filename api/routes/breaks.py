@@ -19,6 +19,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import InvalidInput, NotFound
 from custody.core.ids import BreakerId, BreakId, format_id, parse_id
 from custody.policy import breakers as stops
+from custody.policy import two_people
 from custody.policy.breakers import Breaker
 
 routes = Routes("breaks")
@@ -202,7 +203,7 @@ async def note(break_id: str, body: Word, who: Who, deps: UseDeps, write: MoneyW
     That one is corrected only reconciliation says. One that stops an asset is closed with its
     breaker, by two people.
     """
-    by = who.label if who.person_id is None else format_id("person", who.person_id)
+    by = who.idempotency_principal
     new = None if body.state is None else State(body.state)
 
     async def work(s: WriteSession) -> dict[str, Any]:
@@ -233,8 +234,9 @@ async def review(breaker_id: str, who: Who, deps: UseDeps) -> Response:
     async with deps.db.read() as s:
         known, found = await breakers.reviewed(s, who.tenant_id, _breaker_id(breaker_id))
     body = breakers.document(known, found)
-    named = breakers.named(found)
-    return answer({"document": body, "digest": breakers.digest(body), "breaks": named})
+    return answer(
+        {"document": body, "digest": two_people.digest(body), "breaks": breakers.named(found)}
+    )
 
 
 @routes.post(

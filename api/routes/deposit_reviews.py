@@ -15,11 +15,12 @@ from api.routing import Routes
 from api.writes import LateMoneyWrite, MoneyWrite
 from custody.core.db import WriteSession
 from custody.core.errors import InvalidInput, NotFound
-from custody.core.ids import DepositId, format_id, parse_id
+from custody.core.ids import DepositId, parse_id
 from custody.deposits import freezes, listing, review
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.deposits.review import Action
+from custody.policy import two_people
 
 routes = Routes("deposits")
 
@@ -64,7 +65,7 @@ async def show(
     async with deps.db.read() as s:
         found = await listing.deposit(s, who.tenant_id, _id(deposit_id))
     body = review.document(Action(action), found)
-    return answer({"document": body, "digest": review.digest(body)})
+    return answer({"document": body, "digest": two_people.digest(body)})
 
 
 @routes.post(
@@ -80,7 +81,7 @@ async def freeze(
 
     One that is frozen stays as it is.
     """
-    by = who.label if who.person_id is None else format_id("person", who.person_id)
+    by = who.idempotency_principal
 
     async def work(s: WriteSession) -> dict[str, Any]:
         found = await freezes.freeze(

@@ -10,6 +10,7 @@ from api.answers import Shape, answer
 from api.auth.access import PUBLIC
 from api.deps import deps_of
 from api.routing import Routes
+from custody.assurance.anchor_chains import STOPPED
 
 routes = Routes("health")
 
@@ -32,7 +33,7 @@ async def show(request: Request) -> Response:
             " OR EXISTS (SELECT FROM log_statements WHERE verdict = 'ahead')"
             " OR EXISTS (SELECT FROM anchor_chains WHERE state = ANY(:states)) AS anchoring,"
             " EXISTS (SELECT FROM overdue_reports) AS late",
-            {"states": ["forked", "ahead", "broken"]},
+            {"states": [state.value for state in STOPPED]},
         )
     return answer(
         {

@@ -15,8 +15,8 @@ from pathlib import Path
 from chains.errors import ChainError
 from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import AnchoredCheckpoint, encode_anchor
-from custody.assurance import anchor_chains, anchor_states, anchor_watch
-from custody.assurance.anchor_chains import ChainState, Sight
+from custody.assurance import anchor_chains, anchor_forks, anchor_states, anchor_watch
+from custody.assurance.anchor_chains import STOPPED, ChainState, Sight
 from custody.assurance.anchor_rules import AnchorRules
 from custody.assurance.anchor_watch import Finding
 from custody.audit import merkle, proof
@@ -39,8 +39,6 @@ GAS_LIMIT = 160_000
 log of 2^63 entries could need (tests/chains/evm/contracts/test_audit_anchor.py)."""
 LOOK_S = 60
 """A chain is looked at so often, also where nothing is to be anchored."""
-STOPPED = (ChainState.AHEAD, ChainState.FORKED, ChainState.BROKEN)
-"""A person has to look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ async def step(deps: AnchorDeps, chain_id: int) -> int:
     now = deps.clock.now()
     async with deps.db.write() as s:
         await anchor_states.follow(s, chain_id, at=now)
-        await anchor_watch.judge_statements(s, deps.tenant_id, deps.folder, at=now)
+        await anchor_forks.judge_again(s, deps.tenant_id, deps.folder, at=now)
     async with deps.db.read() as s:
         head = await _due(s, deps.rules, chain_id, now)
         seen = (await anchor_chains.noted(s)).get(chain_id)
@@ -89,7 +87,10 @@ async def step(deps: AnchorDeps, chain_id: int) -> int:
     found = await _held_against(deps, sight)
     made, waits = 0, found.reason
     if head is not None and found.state is ChainState.OPEN and sight.there.size < head.size:
-        made, waits = await _start(deps, sight, wallet, head)
+        try:
+            made, waits = await _start(deps, sight, wallet, head)
+        except Broken as broken:
+            await _keep(deps, sight, Finding(ChainState.BROKEN, broken.detail))
     state = ChainState.WAITING if waits and found.state is ChainState.OPEN else found.state
     async with deps.db.write() as s:
         await anchor_chains.note(s, sight, state, waits, at=deps.clock.now())
@@ -106,14 +107,19 @@ async def _held_against(deps: AnchorDeps, sight: Sight) -> Finding:
     async with deps.db.read() as s:
         found = await anchor_watch.judge(s, deps.folder, sight)
     found = await anchor_watch.confirm(deps.clients[sight.chain_id], sight, found)
+    await _keep(deps, sight, found)
+    if found.state is not ChainState.OPEN:
+        logger.warning("the log is not anchored", extra={"reason": found.reason})
+    return found
+
+
+async def _keep(deps: AnchorDeps, sight: Sight, found: Finding) -> None:
+    """Raises Broken where a person has to look, once that is kept."""
     async with deps.db.write() as s:
         await anchor_watch.keep(s, deps.tenant_id, deps.folder, sight, found, at=deps.clock.now())
     if found.state in STOPPED:
         logger.critical("anchoring is stopped", extra={"reason": found.reason})
         raise Broken(found.reason or found.state.value)
-    if found.state is not ChainState.OPEN:
-        logger.warning("the log is not anchored", extra={"reason": found.reason})
-    return found
 
 
 async def _start(

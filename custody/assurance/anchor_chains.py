@@ -18,11 +18,15 @@ class ChainState(StrEnum):
     """How anchoring stands on a chain."""
 
     OPEN = "open"
-    WAITING = "waiting"  # for the gas budget
+    WAITING = "waiting"  # for gas, or for policy
     FROZEN = "frozen"  # somebody who may has frozen the log at the contract
     AHEAD = "ahead"  # it holds more than this database ever signed
     BROKEN = "broken"  # tiles or rows here do not prove what they should
     FORKED = "forked"  # it holds a root that is not ours, or a report that we forked
+
+
+STOPPED = (ChainState.AHEAD, ChainState.BROKEN, ChainState.FORKED)
+"""A person has to look."""
 
 
 @dataclass(frozen=True, slots=True)

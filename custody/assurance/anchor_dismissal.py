@@ -1,8 +1,8 @@
 """Let anchoring go on in spite of a fork: two people of treasury sign which one, and why is kept.
 
-They sign as for a deposit (`custody/deposits/review.py`): an approval over the digest of the
-document here. The log has the document, the signatures and a salted commitment of the reason, which
-may name people; the reason itself, with its salt, is in the row.
+They sign the document here (`custody/policy/two_people.py`). The log has it, the signatures and a
+salted commitment of the reason, which may name people; the reason itself, with its salt, is in the
+row.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import NotFound, Refused
 from custody.core.ids import TenantId, format_id
 from custody.core.intents import Approval
-from custody.deposits import review
+from custody.policy import two_people
 
 SCHEMA = "moorage.fork-dismissal/1"
 _ROW = "SELECT id, size, root, ours, theirs, found_at, dismissed_at FROM log_forks WHERE id = :id"
@@ -71,11 +71,11 @@ async def dismiss(
 ) -> None:
     """Two persons agreed that anchoring may go on; `by` hands it in. The evidence stays.
 
-    Raises NotFound, Refused where it was dismissed before, and what `review.require_two` does.
+    Raises NotFound, Refused where it was dismissed before, and what `two_people.require` does.
     """
     body = _document(tenant_id, await _standing(s, fork_id, f"{_ROW} FOR UPDATE"))
     of = "the fork as it is now"
-    await review.require_two(s, tenant_id, review.digest(body), given, at=at, of=of)
+    agreed = await two_people.require(s, tenant_id, body, given, at=at, of=of)
     salt = new_salt()
     values = {"id": fork_id, "at": at, "by": by, "reason": reason, "salt": salt}
     await s.execute(_DISMISS, values)
@@ -83,11 +83,8 @@ async def dismiss(
         "fork": body["fork"],
         "size": body["size"],
         "theirs": body["theirs"],
-        "digest": review.digest(body),
-        "document": body,
-        "approvals": [dict(a.to_json()) for a in given],
         "by": by,
         "reason": f"sha256:{commitment(salt, reason)}",
-        "decided_at": iso_us(at),
+        **agreed,
     }
     await log.append(s, tenant_id, "log.fork_dismissed", data, at=at)

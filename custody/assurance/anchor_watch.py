@@ -54,12 +54,6 @@ async def stopped(s: ReadSession) -> Finding | None:
     return None
 
 
-async def judge_statements(
-    s: WriteSession, tenant_id: TenantId, folder: Path, *, at: datetime
-) -> int:
-    return await anchor_forks.judge_again(s, tenant_id, folder, at=at)
-
-
 async def judge(s: ReadSession, folder: Path, sight: Sight) -> Finding:
     """The sight against what this log signed. Pure but for rows and tiles."""
     there, last = sight.there, await anchor_states.last(s, sight.chain_id)

@@ -6,7 +6,6 @@ explained or corrected first, and two of treasury sign the digest of a document 
 as they are. One that changes meanwhile is another document.
 """
 
-import hashlib
 import logging
 from collections.abc import Sequence, Set
 from datetime import datetime
@@ -23,8 +22,7 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import Conflict
 from custody.core.ids import BreakerId, TenantId, format_id, new_uuid7
 from custody.core.intents import Approval
-from custody.deposits import review
-from custody.policy import breakers
+from custody.policy import breakers, two_people
 from custody.policy.breakers import Breaker, BreakerState
 
 logger = logging.getLogger(__name__)
@@ -77,17 +75,12 @@ async def _set(
     )
 
 
-async def lock(s: WriteSession, tenant_id: TenantId) -> None:
-    """As `breaks.lock`: what sets breakers does so one after the other."""
-    await breaks.lock(s, tenant_id)
-
-
 async def suspect(
     s: WriteSession, tenant_id: TenantId, asset: str, chain_id: int, *, at: datetime
 ) -> bool:
     """Stop an asset of which no report came for too long, until one does. False if it is stopped.
 
-    Requires the lock.
+    Requires `breaks.lock`.
     """
     if await breakers.stopping(s, tenant_id, [asset]) is not None:
         return False
@@ -218,11 +211,6 @@ def _named(b: Break) -> dict[str, Json]:
     }
 
 
-def digest(body: dict[str, Json]) -> str:
-    """What people sign: `sha256:` of the document's canonical bytes."""
-    return "sha256:" + hashlib.sha256(canonical.encode(body)).hexdigest()
-
-
 async def reviewed(
     s: ReadSession, tenant_id: TenantId, id_: BreakerId
 ) -> tuple[Breaker, list[Break]]:
@@ -236,7 +224,7 @@ async def close(
     s: WriteSession, tenant_id: TenantId, id_: BreakerId, given: Sequence[Approval], *, at: datetime
 ) -> Breaker:
     """Let the asset go again. Raises NotFound; Conflict unless it is open and each of its breaks
-    is explained or corrected; and as `review.require_two` does."""
+    is explained or corrected; and as `two_people.require` does."""
     await breaks.lock(s, tenant_id)
     known, found = await reviewed(s, tenant_id, id_)
     if known.state is not BreakerState.OPEN:
@@ -246,18 +234,15 @@ async def close(
         name = format_id("break", undone[0].id)
         raise Conflict(f"{name} is {undone[0].state}: it must be explained or corrected first")
     body = document(known, found)
-    signed = digest(body)
-    await review.require_two(s, tenant_id, signed, given, at=at, of="the breaker as it is now")
+    of = "the breaker as it is now"
+    agreed = await two_people.require(s, tenant_id, body, given, at=at, of=of)
     for b in found:
-        await breaks.close(s, b, TWO_PEOPLE, signed, at=at)
+        await breaks.close(s, b, TWO_PEOPLE, str(agreed["digest"]), at=at)
     await _move(s, known, BreakerState.CLOSED, at=at)
     data: dict[str, Json] = {
         "breaker": format_id("breaker", id_),
         "asset": known.asset_id,
-        "digest": signed,
-        "document": body,
-        "approvals": [dict(a.to_json()) for a in given],
-        "decided_at": iso_us(at),
+        **agreed,
     }
     await log.append(s, tenant_id, "breaker.closed", data, at=at)
     return await breakers.get(s, tenant_id, id_)

@@ -102,7 +102,7 @@ _COLUMNS = (
 
 
 async def lock(s: WriteSession, tenant_id: TenantId) -> None:
-    """Reports and people change a tenant's breaks one after the other."""
+    """Reports and people change a tenant's breaks and breakers one after the other."""
     key = {"key": f"breaks/{tenant_id}"}
     await s.execute("SELECT pg_advisory_xact_lock(hashtextextended(:key, 28))", key)
 

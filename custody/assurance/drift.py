@@ -16,7 +16,6 @@ from custody.core.db import ReadSession, WriteSession
 from custody.core.ids import TenantId, TransferId, new_uuid7
 from custody.core.isolation import each
 from custody.core.money import AssetId
-from custody.deposits import listing
 from custody.ledger import accounts, balances, chart
 from custody.ledger.accounts import Account
 from custody.ledger.posting import Transfer, post_or_raise
@@ -62,7 +61,7 @@ async def _follow(s: WriteSession, deps: ReconcileDeps, account: Account, line: 
     """Post one difference, unless somebody has since or people still argue about a deposit."""
     await breaks.lock(s, account.tenant_id)
     now = await balances.balance_at_block(s, account.id, line.block)
-    if now != line.ledger or line.difference is None or await _disputed(s, account):
+    if now != line.ledger or line.difference is None or await reconcile.is_disputed(s, account):
         return False
     if await _followed_later(s, account, line.block):
         return False
@@ -106,16 +105,9 @@ async def _followed_later(s: ReadSession, account: Account, block: int) -> bool:
         await s.scalar(
             "SELECT EXISTS (SELECT FROM transfers WHERE tenant_id = :tenant"
             " AND (debit_account_id = :id OR credit_account_id = :id)"
-            " AND code = 'asset.drifted' AND block_number > :block)",
-            {"tenant": account.tenant_id, "id": account.id, "block": block},
+            " AND code = :code AND block_number > :block)",
+            {"tenant": account.tenant_id, "id": account.id, "code": shrink.CODE, "block": block},
         )
-    )
-
-
-async def _disputed(s: ReadSession, account: Account) -> bool:
-    place = account.location or {}
-    return await listing.is_disputed(
-        s, int(place["chain_id"]), str(place["holder"]), account.asset_id
     )
 
 

@@ -8,7 +8,7 @@ report, as a job of its own.
 import logging
 from datetime import datetime
 
-from custody.assurance import breakers
+from custody.assurance import breakers, breaks, report
 from custody.assurance.unread import Patience
 from custody.audit import log
 from custody.core.clock import Clock, iso_us
@@ -33,7 +33,7 @@ async def step(
         return 0
     logger.critical("nothing is reconciled", extra={"chain": chain_id, "since": last})
     async with db.write() as s:
-        await breakers.lock(s, tenant_id)
+        await breaks.lock(s, tenant_id)
         if await _last_at(s, tenant_id, chain_id, there) != last:
             return 0  # a report has come
         await _tell(s, tenant_id, chain_id, last, at=now)
@@ -49,12 +49,8 @@ async def _last_at(
     s: ReadSession, tenant_id: TenantId, chain_id: int, there: list[Account]
 ) -> datetime | None:
     """When the last report came, or before the first one since when there is something."""
-    found: datetime | None = await s.scalar(
-        "SELECT at FROM reconciliations WHERE tenant_id = :tenant AND chain_id = :chain"
-        " ORDER BY id DESC LIMIT 1",
-        {"tenant": tenant_id, "chain": chain_id},
-    )
-    return found or min((a.created_at for a in there), default=None)
+    found = await report.last(s, tenant_id, chain_id)
+    return min((a.created_at for a in there), default=None) if found is None else found[1]
 
 
 async def _tell(

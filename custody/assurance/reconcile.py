@@ -52,9 +52,9 @@ async def cycle(
     complete after one whose break nobody has looked at twice. None otherwise."""
     block = await complete_block(deps, deps.clients[chain_id], chain_id)
     async with deps.db.read() as s:
-        last = await _last_block(s, tenant_id, chain_id)
+        last = await report.last(s, tenant_id, chain_id)
         pause = 1 if await breaks.any_unconfirmed(s, tenant_id, chain_id) else every_blocks
-    if block is None or (last is not None and block < last + pause):
+    if block is None or (last is not None and block < last[0] + pause):
         return None
     return await step(deps, tenant_id, chain_id, block)
 
@@ -112,15 +112,6 @@ async def _lines(
         owed = await promised.lines(s, above, tenant_id, client.chain_id, block)
     found = [placed(x, deps.registry) for x in (*lines, *owed) if x is not None]
     return [replace(x, coming=coming.get(x.code, 0)) for x in found]
-
-
-async def _last_block(s: ReadSession, tenant_id: TenantId, chain_id: int) -> int | None:
-    found = await s.scalar(
-        "SELECT block_number FROM reconciliations WHERE tenant_id = :tenant AND chain_id = :chain"
-        " ORDER BY id DESC LIMIT 1",
-        {"tenant": tenant_id, "chain": chain_id},
-    )
-    return None if found is None else int(found)
 
 
 async def complete_block(deps: ReconcileDeps, client: EvmClient, chain_id: int) -> int | None:
@@ -185,7 +176,7 @@ async def _line(
             block = at
             ledger = await balances.balance_at_block(s, account.id, block)
         listed = await _listed(s, account, block)
-        disputed = await _is_disputed(s, account)
+        disputed = await is_disputed(s, account)
     if kind == "exchange":
         there = await deps.holdings.holding(str(place["holder"]), account.asset_id)
     else:
@@ -193,7 +184,7 @@ async def _line(
     return Line(account.code, account.asset_id, kind, block, ledger, there, listed, silent=disputed)
 
 
-async def _is_disputed(s: ReadSession, account: Account) -> bool:
+async def is_disputed(s: ReadSession, account: Account) -> bool:
     """Whether something that came to an address waits for people."""
     place = account.location or {}
     if place.get("kind") not in ("native", "erc20"):

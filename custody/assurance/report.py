@@ -66,6 +66,16 @@ async def store(s: WriteSession, report: Report) -> None:
     await log.append(s, report.tenant_id, "reconcile.done", data, at=report.at)
 
 
+async def last(s: ReadSession, tenant_id: TenantId, chain_id: int) -> tuple[int, datetime] | None:
+    """Block and time of a chain's newest report."""
+    row = await s.first(
+        "SELECT block_number, at FROM reconciliations WHERE tenant_id = :tenant"
+        " AND chain_id = :chain ORDER BY id DESC LIMIT 1",
+        {"tenant": tenant_id, "chain": chain_id},
+    )
+    return None if row is None else (row.block_number, row.at)
+
+
 async def listing(
     s: ReadSession, tenant_id: TenantId, cursor: UUID | None, limit: int
 ) -> list[Report]:

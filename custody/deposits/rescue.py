@@ -31,7 +31,7 @@ from custody.deposits.deps import DepositDeps
 from custody.deposits.review import Action
 from custody.parties import places
 from custody.parties.places import Place
-from custody.policy import policies
+from custody.policy import policies, two_people
 
 
 class Verdict(StrEnum):
@@ -130,12 +130,12 @@ async def record(
     if (issued.address, issued.index) != (seen.recipient, owner.index):
         raise Broken(f"{seen.recipient} is not what its customer's path leads to")
     body = arrival.document()
-    await review.require_two(s, tenant_id, review.digest(body), given, at=at)
+    agreed = await two_people.require(s, tenant_id, body, given, at=at, of=review.OF)
     await scan.record_seen(s, deps, seen, {})
     deposit_id = await _recorded(s, seen)
     if deposit_id is None:
         raise Broken("what was rescued is not there")
-    await review.record(s, tenant_id, deposit_id, body, given, at=at)
+    await review.record(s, tenant_id, deposit_id, Action.RESCUE, agreed, at=at)
     return deposit_id
 
 

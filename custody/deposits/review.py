@@ -1,12 +1,9 @@
 """What two people decide about one deposit: the exact document they sign, and whether they did.
 
-The signature is that of an approval (`moorage.approval/1`), made outside the service, over the
-document's digest. The document names what is decided and everything that the deposit is, its block
-and state included: a deposit that has changed since is another document, and the approvals of the
-old one count for nothing.
+The document names what is decided and everything that the deposit is, its block and state included:
+a deposit that has changed since is another document (`custody/policy/two_people.py`).
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,12 +11,9 @@ from enum import StrEnum
 
 from chains.types import BALANCE_LOG_INDEX, BlockRef
 from custody.audit import log
-from custody.core import canonical
 from custody.core.canonical import Json
-from custody.core.clock import iso_us
-from custody.core.db import ReadSession, WriteSession
-from custody.core.errors import Conflict, Forbidden, InvalidInput, Refused
-from custody.core.governance import TREASURY
+from custody.core.db import WriteSession
+from custody.core.errors import Conflict, Refused
 from custody.core.ids import DepositId, TenantId, format_id
 from custody.core.intents import Approval
 from custody.core.money import AssetId
@@ -27,13 +21,10 @@ from custody.deposits import credit, freezes, listing
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.ledger import assets
-from custody.parties import people
-from custody.policy import approvals
-from custody.policy.strict import hex_bytes
+from custody.policy import two_people
 
 SCHEMA = "moorage.deposit-review/1"
-PEOPLE = 2
-"""How many of treasury must agree; `custody/audit/verify.py` asks for as many."""
+OF = "the deposit as it is now"
 
 
 class Action(StrEnum):
@@ -83,68 +74,18 @@ def document(action: Action, d: Deposit) -> dict[str, Json]:
     }
 
 
-def digest(body: Mapping[str, Json]) -> str:
-    """What people sign: `sha256:` of the document's canonical bytes."""
-    return "sha256:" + hashlib.sha256(canonical.encode(dict(body))).hexdigest()
-
-
-async def require_two(
-    s: ReadSession,
-    tenant_id: TenantId,
-    digest_: str,
-    given: Sequence[Approval],
-    *,
-    at: datetime,
-    of: str = "the deposit as it is now",
-) -> None:
-    """Two persons of treasury, enrolled now, agreed to this digest until a time not yet over.
-
-    Each approval is checked, in this order: form, digest, expiry, person, removed, role, signature;
-    then whether two persons gave them. Raises InvalidInput, Refused, NotFound or Forbidden.
-    """
-    agreed = set()
-    for approval in given:
-        signature = hex_bytes(approval.signature, "approvals.signature", 64)
-        if approval.intent_digest != digest_:
-            raise Refused("approvals.digest", f"must be of {of}: {digest_}")
-        if approval.expires_at <= at:
-            raise Refused("approvals.expires_at", "must be in the future")
-        person = await people.get(s, tenant_id, approval.person_id, "approvals.person")
-        if not person.is_active:
-            raise Forbidden(
-                "this person was removed", field="approvals.person", rule="must be enrolled"
-            )
-        if person.role != TREASURY:
-            raise Forbidden(
-                "this role may not decide", field="approvals.person", rule="must be of treasury"
-            )
-        if not approvals.is_signed_by(person.public_key, approval, signature):
-            raise InvalidInput(
-                "approvals.signature", "must be the person's Ed25519 signature of the payload"
-            )
-        agreed.add(person.id)
-    if len(agreed) < PEOPLE:
-        raise Refused("approvals", f"must be by {PEOPLE} persons of treasury, not {len(agreed)}")
-
-
 async def record(
     s: WriteSession,
     tenant_id: TenantId,
     deposit_id: DepositId,
-    body: Mapping[str, Json],
-    given: Sequence[Approval],
+    action: Action,
+    agreed: Mapping[str, Json],
     *,
     at: datetime,
 ) -> None:
-    """The decision's entry in the log, from which anybody can check the signatures again."""
-    data: dict[str, Json] = {
-        "deposit": format_id("deposit", deposit_id),
-        "digest": digest(body),
-        "document": dict(body),
-        "approvals": [dict(a.to_json()) for a in given],
-        "decided_at": iso_us(at),
-    }
-    await log.append(s, tenant_id, _LOGGED[Action(str(body["action"]))], data, at=at)
+    """The decision's entry in the log; `agreed` is what `two_people.require` gave."""
+    data = {"deposit": format_id("deposit", deposit_id), **agreed}
+    await log.append(s, tenant_id, _LOGGED[action], data, at=at)
 
 
 async def _decided(
@@ -152,8 +93,8 @@ async def _decided(
 ) -> None:
     """Check and log it. Requires the deposit's lock."""
     body = document(action, found)
-    await require_two(s, found.tenant_id, digest(body), given, at=at)
-    await record(s, found.tenant_id, found.id, body, given, at=at)
+    agreed = await two_people.require(s, found.tenant_id, body, given, at=at, of=OF)
+    await record(s, found.tenant_id, found.id, action, agreed, at=at)
 
 
 async def unfreeze(

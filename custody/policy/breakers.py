@@ -95,12 +95,9 @@ async def stopping(s: ReadSession, tenant_id: TenantId, assets: Sequence[str]) -
     return found[0] if found else None
 
 
-async def get(
-    s: ReadSession, tenant_id: TenantId, id_: BreakerId, *, lock: bool = False
-) -> Breaker:
+async def get(s: ReadSession, tenant_id: TenantId, id_: BreakerId) -> Breaker:
     """Raises NotFound."""
-    where = "tenant_id = :tenant AND id = :id"
-    found = await _where(s, where, {"tenant": tenant_id, "id": id_}, lock=lock)
+    found = await _where(s, "tenant_id = :tenant AND id = :id", {"tenant": tenant_id, "id": id_})
     if not found:
         raise NotFound("breaker", format_id("breaker", id_))
     return found[0]
@@ -135,12 +132,8 @@ def _goes_out(intent: Intent) -> bool:
     return intent.kind in STOPPED
 
 
-async def _where(
-    s: ReadSession, where: str, params: dict[str, object], *, lock: bool = False
-) -> list[Breaker]:
-    rows = await s.all(
-        f"SELECT {_COLUMNS} FROM breakers WHERE {where} ORDER BY id" + " FOR UPDATE" * lock, params
-    )
+async def _where(s: ReadSession, where: str, params: dict[str, object]) -> list[Breaker]:
+    rows = await s.all(f"SELECT {_COLUMNS} FROM breakers WHERE {where} ORDER BY id", params)
     return [_breaker(**row._mapping) for row in rows]
 
 

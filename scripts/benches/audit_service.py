@@ -16,8 +16,8 @@ from uuid import UUID
 
 import asyncpg
 
+from api.jobs import LOG_MS
 from api.migrations.run import upgrade
-from api.wiring import LOG_MS
 from api.worker import Job, keep
 from custody.audit import log
 from custody.audit.checkpoint import LogWriter

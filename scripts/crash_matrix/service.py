@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from api import wiring
 from api.app import create_app
 from api.deps import Deps
+from api.jobs import jobs
 from api.wiring import Parts
 from api.worker import Job, run_job
 from custody.core.clock import iso_us
@@ -35,7 +36,7 @@ class Unexpected(RuntimeError):
 
 @dataclass
 class Service:
-    """`jobs` are the worker's own, from the wiring; `step` triggers each once under its lease."""
+    """`jobs` are the worker's own; `step` triggers each once under its lease."""
 
     parts: Parts
     deps: Deps
@@ -92,10 +93,10 @@ async def open_service(home: Path, database_url: str) -> AsyncIterator[Service]:
     app.state.deps = deps
     leases = Leases(parts.db)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    jobs = {job.name: job for job in wiring.jobs(parts)}
+    by_name = {job.name: job for job in jobs(parts)}
     async with httpx.AsyncClient(transport=transport, base_url="http://crash") as http:
         await standstill.begin(parts.db, parts.clock, parts.registry.chains)
-        yield Service(parts, deps, jobs, http, leases)
+        yield Service(parts, deps, by_name, http, leases)
     await leases.close()
     await parts.close()
     await parts.db.close()

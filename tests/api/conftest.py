@@ -18,7 +18,7 @@ from custody.core.ids import AccountId, CustomerId, PersonId, TenantId, format_i
 from custody.core.money import AssetId
 from custody.core.settings import Settings
 from custody.deposits import addresses
-from custody.keys.people import PersonKey
+from custody.keys.people import PersonKey, sign_approval
 from custody.ledger import assets
 from custody.parties import customers, people, tenants, tokens
 from custody.parties.tokens import Role
@@ -36,6 +36,15 @@ class Approver:
 
     id: PersonId
     key: PersonKey
+
+    def approval(self, digest: str) -> dict[str, Any]:
+        """As routes take it."""
+        made = sign_approval(self.key, self.id, digest, NOW + timedelta(minutes=5)).to_json()
+        return {"digest": made.pop("intent"), **made}
+
+
+def agreed(digest: str, *who: Approver) -> dict[str, Any]:
+    return {"approvals": [one.approval(digest) for one in who]}
 
 
 @dataclass
@@ -132,3 +141,12 @@ async def world(deps: Deps) -> AsyncIterator[World]:
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         yield World(app, deps, ours, theirs, http)
     await deps.hot.close()
+
+
+@pytest.fixture
+async def both(world: World) -> list[Approver]:
+    """Two persons of our treasury."""
+    key = PersonKey.new()
+    async with world.deps.db.write() as s:
+        made = await people.enrol(s, world.ours.tenant, "treasury", key.public_key, at=NOW)
+    return [world.ours.person_key, Approver(made.id, key)]

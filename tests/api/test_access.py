@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +15,11 @@ from api.app import create_app
 from api.auth.access import STAFF, Access, Scope
 from api.routing import Routes, Rule, mount, refuse_undeclared
 from custody.core.ids import format_id, new_uuid7
-from custody.keys.people import PersonKey, enrolment, sign_approval, sign_enrolment
+from custody.keys.people import PersonKey, enrolment, sign_enrolment
 from custody.parties import places
 from custody.parties.places import Place
 from custody.parties.tokens import Role
-from tests.api.conftest import NOW, Party, World
+from tests.api.conftest import Party, World
 from tests.api.seed import (
     OTHER_GUARD,
     OUTSIDE,
@@ -128,23 +127,12 @@ def enrolment_of(party: Party) -> dict[str, Any]:
 
 
 def approval(objects: Objects) -> dict[str, Any]:
-    end = NOW + timedelta(hours=1)
-    person = objects.person_key
-    made = sign_approval(person.key, person.id, objects.digest, end)
-    body = made.to_json()
-    return {**body, "digest": body["intent"], "intent": objects.ids["intent_id"]}
+    return {**objects.person_key.approval(objects.digest), "intent": objects.ids["intent_id"]}
 
 
 def signed_proposal(objects: Objects) -> dict[str, Any]:
     """The second person's agreement to the planted proposal."""
-    end, person = NOW + timedelta(hours=1), objects.person_key
-    made = sign_approval(person.key, person.id, PROPOSED_HASH, end).to_json()
-    return {
-        "digest": made["intent"],
-        "person": made["person"],
-        "expires_at": made["expires_at"],
-        "signature": made["signature"],
-    }
+    return objects.person_key.approval(PROPOSED_HASH)
 
 
 def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:

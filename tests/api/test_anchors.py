@@ -1,7 +1,6 @@
 """What witnesses hold, handed in over HTTP; forks, and who may dismiss them."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +9,7 @@ from custody.audit import commit, note, sequence
 from custody.audit.checkpoint import Checkpoint, sign_once
 from custody.core import canonical
 from custody.core.ids import format_id
-from custody.keys.people import PersonKey, sign_approval
-from custody.parties import people
-from tests.api.conftest import NOW, Approver, World
+from tests.api.conftest import Approver, World, agreed
 from tests.api.support import FakeSigner
 
 pytestmark = pytest.mark.postgres
@@ -64,20 +61,8 @@ async def test_our_own_checkpoint_is_ours(world: World, head: Checkpoint) -> Non
     assert await anchoring(world) == "on"
 
 
-@pytest.fixture
-async def both(world: World) -> list[Approver]:
-    """Two persons of our treasury."""
-    key = PersonKey.new()
-    async with world.deps.db.write() as s:
-        made = await people.enrol(s, world.ours.tenant, "treasury", key.public_key, at=NOW)
-    return [world.ours.person_key, Approver(made.id, key)]
-
-
-def agreed(digest: str, *who: Approver) -> dict[str, Any]:
-    end = NOW + timedelta(minutes=5)
-    made = [sign_approval(w.key, w.id, digest, end).to_json() for w in who]
-    given = [{"digest": m["intent"], **{k: m[k] for k in m if k != "intent"}} for m in made]
-    return {"approvals": given, "reason": "our own drill"}
+def dismissal(digest: str, *who: Approver) -> dict[str, Any]:
+    return {**agreed(digest, *who), "reason": "our own drill"}
 
 
 async def test_another_root_is_a_fork_until_two_people_dismiss_it(
@@ -110,12 +95,12 @@ async def test_another_root_is_a_fork_until_two_people_dismiss_it(
         "kind": "checkpoint",
         "found_at": fork["found_at"],
     }
-    two = agreed(shown["digest"], *both)
+    two = dismissal(shown["digest"], *both)
     assert (await world.call("POST", path, alice, json=two)).status_code == 403
     for body, status, field in (
         ({"reason": "one decides"}, 422, "approvals"),
-        (agreed(shown["digest"], both[0], both[0]), 422, "approvals"),
-        (agreed("sha256:" + "0" * 64, *both), 422, "approvals.digest"),
+        (dismissal(shown["digest"], both[0], both[0]), 422, "approvals"),
+        (dismissal("sha256:" + "0" * 64, *both), 422, "approvals.digest"),
     ):
         refused = await world.call("POST", path, treasury, json=body)
         assert (refused.status_code, refused.json()["field"]) == (status, field), refused.text

@@ -20,6 +20,7 @@ from custody.core.ids import PersonId, format_id, new_uuid7
 from custody.core.intents import Approval, approval_payload
 from custody.deposits import review
 from custody.keys.people import PersonKey, is_signed
+from custody.policy import two_people
 from router.policy import hash_of as risk_hash
 from tests.api.test_app import an_intent
 from tests.router.risk.documents import GOOD as RISK
@@ -150,7 +151,7 @@ def test_sign_deposit_signs_the_document_that_was_read(app: Any, tmp_path: Path)
     result = CliRunner().invoke(app, ["people", "sign-deposit", shown, *asked])
     made = json.loads(result.stdout)
     end = datetime.fromisoformat(made["expires_at"])
-    assert made["digest"] == review.digest(document)
+    assert made["digest"] == two_people.digest(document)
     assert "confirm" in result.stderr
     payload = approval_payload(person, made["digest"], end)
     assert is_signed(key.public_key, payload, bytes.fromhex(made["signature"]))
@@ -177,7 +178,7 @@ def test_sign_breaker_shows_each_break_and_signs_nothing_else(app: Any, tmp_path
     result = CliRunner().invoke(app, ["people", "sign-breaker", json.dumps(document), *asked])
     made = json.loads(result.stdout)
     assert "brk_1 asset:gas@1 -7" in result.stderr
-    assert made["digest"] == breakers.digest(document)
+    assert made["digest"] == two_people.digest(document)
     end = datetime.fromisoformat(made["expires_at"])
     payload = approval_payload(person, made["digest"], end)
     assert is_signed(key.public_key, payload, bytes.fromhex(made["signature"]))
@@ -205,7 +206,7 @@ def test_of_many_breaks_the_signer_is_shown_each_beside_the_document(
         return CliRunner().invoke(app, ["people", "sign-breaker", shown, *asked])
 
     result = sign(breaks=listed)
-    assert json.loads(result.stdout)["digest"] == breakers.digest(document)
+    assert json.loads(result.stdout)["digest"] == two_people.digest(document)
     assert all(f"brk_{n} -7" in result.stderr for n in range(201))
     for bad in (sign(), sign(breaks=[]), sign(breaks=listed[1:])):
         assert isinstance(bad.exception, InvalidInput)

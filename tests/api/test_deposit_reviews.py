@@ -1,6 +1,5 @@
 """Freezing, lifting and dismissing a deposit over HTTP, with two people's signatures."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,9 +7,7 @@ import pytest
 from custody.core.clock import iso_us
 from custody.core.db import Database
 from custody.core.ids import new_uuid7
-from custody.keys.people import PersonKey, sign_approval
-from custody.parties import people
-from tests.api.conftest import NOW, Approver, World
+from tests.api.conftest import NOW, Approver, World, agreed
 from tests.api.seed import Objects, plant
 
 pytestmark = pytest.mark.postgres
@@ -21,31 +18,12 @@ async def objects(world: World) -> Objects:
     return await plant(world)
 
 
-@pytest.fixture
-async def both(world: World) -> list[Approver]:
-    """Two persons of our treasury."""
-    key = PersonKey.new()
-    async with world.deps.db.write() as s:
-        made = await people.enrol(s, world.ours.tenant, "treasury", key.public_key, at=NOW)
-    return [world.ours.person_key, Approver(made.id, key)]
-
-
 async def _reviewed(world: World, path: str, action: str) -> dict[str, Any]:
     answer = await world.call(
         "GET", f"{path}/review", world.ours.tokens["auditor"], params={"action": action}
     )
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
-
-
-def _approvals(digest: str, *who: Approver) -> dict[str, Any]:
-    end = NOW + timedelta(minutes=5)
-    made = [sign_approval(w.key, w.id, digest, end).to_json() for w in who]
-    return {
-        "approvals": [
-            {"digest": m["intent"], **{k: v for k, v in m.items() if k != "intent"}} for m in made
-        ]
-    }
 
 
 async def _set_state(db: Database, state: str) -> None:
@@ -67,11 +45,11 @@ async def test_one_person_freezes_and_two_lift(
     own = await world.call("GET", path, world.ours.tokens["alice"])
     assert own.json()["frozen_at"] == iso_us(NOW)
     digest = (await _reviewed(world, path, "unfreeze"))["digest"]
-    one = await world.money(f"{path}/unfreeze", treasury, _approvals(digest, both[0], both[0]))
+    one = await world.money(f"{path}/unfreeze", treasury, agreed(digest, both[0], both[0]))
     assert (one.status_code, one.json()["field"]) == (422, "approvals"), one.text
-    lifted = await world.money(f"{path}/unfreeze", treasury, _approvals(digest, *both))
+    lifted = await world.money(f"{path}/unfreeze", treasury, agreed(digest, *both))
     assert (lifted.status_code, lifted.json()["frozen_at"]) == (200, None), lifted.text
-    again = await world.money(f"{path}/unfreeze", treasury, _approvals(digest, *both))
+    again = await world.money(f"{path}/unfreeze", treasury, agreed(digest, *both))
     assert again.status_code == 409
 
 
@@ -80,13 +58,13 @@ async def test_two_dismiss_what_is_quarantined_and_lists_go_by_state(
 ) -> None:
     path, treasury = f"/v1/deposits/{objects.ids['deposit_id']}", world.ours.tokens["treasury"]
     seen = await _reviewed(world, path, "dismiss")
-    early = await world.money(f"{path}/dismiss", treasury, _approvals(seen["digest"], *both))
+    early = await world.money(f"{path}/dismiss", treasury, agreed(seen["digest"], *both))
     assert early.status_code == 409
     await _set_state(world.deps.db, "quarantined")
-    stale = await world.money(f"{path}/dismiss", treasury, _approvals(seen["digest"], *both))
+    stale = await world.money(f"{path}/dismiss", treasury, agreed(seen["digest"], *both))
     assert (stale.status_code, stale.json()["field"]) == (422, "approvals.digest")
     digest = (await _reviewed(world, path, "dismiss"))["digest"]
-    done = await world.money(f"{path}/dismiss", treasury, _approvals(digest, *both))
+    done = await world.money(f"{path}/dismiss", treasury, agreed(digest, *both))
     assert (done.status_code, done.json()["state"]) == (200, "dismissed"), done.text
     alice = world.ours.tokens["alice"]
     for state, count in (("dismissed", 1), ("quarantined", 0), (None, 1)):
@@ -103,7 +81,7 @@ async def test_nothing_is_confirmed_while_the_chain_is_silent(
 ) -> None:
     path, treasury = f"/v1/deposits/{objects.ids['deposit_id']}", world.ours.tokens["treasury"]
     digest = (await _reviewed(world, path, "confirm"))["digest"]
-    answer = await world.money(f"{path}/confirm", treasury, _approvals(digest, *both))
+    answer = await world.money(f"{path}/confirm", treasury, agreed(digest, *both))
     assert answer.status_code >= 500
     shown = await world.call("GET", path, treasury)
     assert shown.json()["state"] == "seen"

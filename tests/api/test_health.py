@@ -2,6 +2,7 @@
 
 import pytest
 
+from custody.assurance.anchor_chains import ChainState
 from custody.core.ids import new_uuid7
 from tests.api.conftest import World
 
@@ -16,6 +17,22 @@ async def test_it_says_when_nothing_is_signed(world: World) -> None:
     async with world.deps.db.write() as s:
         await s.execute("INSERT INTO signing_stops VALUES (1, 'restored', now())")
     assert await signing() == "stopped"
+
+
+async def test_it_says_when_a_chain_stops_the_anchoring(world: World) -> None:
+    async def anchoring(state: str) -> str:
+        async with world.deps.db.write() as s:
+            await s.execute(
+                "INSERT INTO anchor_chains VALUES (1, :state, 'r', now(), now(), 5, 4, 3)"
+                " ON CONFLICT (chain_id) DO UPDATE SET state = excluded.state",
+                {"state": state},
+            )
+        return str((await world.call("GET", "/v1/health", None)).json()["anchoring"])
+
+    told = {state.value: await anchoring(state.value) for state in ChainState}
+    assert {state for state, shown in told.items() if shown == "stopped"} == {
+        *("ahead", "broken", "forked")
+    }
 
 
 async def test_it_says_when_nobody_compares_the_books(world: World) -> None:

@@ -24,6 +24,7 @@ from custody.keys.people import PersonKey, sign_approval
 from custody.ledger import accounts, chart, holds
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import people
+from custody.policy import two_people
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
 
 pytestmark = pytest.mark.chain
@@ -51,7 +52,7 @@ class Desk:
         self, action: Action, found: Deposit, *who: tuple[UUID, PersonKey]
     ) -> list[Approval]:
         signers = who or (self.first, self.second)
-        return self.sign(review.digest(review.document(action, found)), *signers)
+        return self.sign(two_people.digest(review.document(action, found)), *signers)
 
     async def freeze(self, found: Deposit) -> Deposit:
         async with self.town.db.write() as s:
@@ -245,7 +246,7 @@ async def test_two_people_credit_what_is_quarantined_once(
 
 
 def _digest(found: Deposit) -> str:
-    return review.digest(review.document(Action.CONFIRM, found))
+    return two_people.digest(review.document(Action.CONFIRM, found))
 
 
 async def test_however_many_at_once_it_is_credited_once(desk: Desk) -> None:

@@ -20,14 +20,14 @@ from custody.core.errors import Conflict, InvalidInput, Refused
 from custody.core.ids import CustomerId, PersonId, format_id
 from custody.core.intents import Approval
 from custody.core.money import AssetId, erc20_asset, native_asset
-from custody.deposits import addresses, credit, listing, rescue, review, scan
+from custody.deposits import addresses, credit, listing, rescue, scan
 from custody.deposits.deps import DepositDeps
 from custody.deposits.listing import Deposit
 from custody.deposits.rescue import Arrival, Verdict
 from custody.keys import hd
 from custody.keys.people import PersonKey, sign_approval, sign_policy
 from custody.parties import people
-from custody.policy import policies
+from custody.policy import policies, two_people
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
 
 pytestmark = pytest.mark.chain
@@ -55,7 +55,7 @@ class Desk:
         return found
 
     async def record(self, found: Arrival, *who: Signer) -> None:
-        given = self.sign(review.digest(found.document()), *who)
+        given = self.sign(two_people.digest(found.document()), *who)
         async with self.town.db.write() as s:
             await rescue.record(s, self.deps, found, given)
 
@@ -255,7 +255,7 @@ async def test_a_reorg_voids_what_was_signed_and_reverses_what_was_recorded(
     wait_receipt(other.rpc_url, tx)
     await abroad.scan(OTHER)
     before = await abroad.look(tx, OTHER)
-    signed = abroad.sign(review.digest(before.document()))
+    signed = abroad.sign(two_people.digest(before.document()))
     chain.reorg(other.rpc_url, 1, chain.Fate.MINED)
     other.mine(2)
     # The scanner has still the block that is gone: it must mend itself first.

@@ -226,12 +226,12 @@ class Epoch:
             "seq": "1",
             "state": "open",
             "block": _block(header),
-            "account": account | {"proof": _hex(state.proof(bytes.fromhex(CONTRACT[2:])))},
+            "account": account | {"proof": state.shown(bytes.fromhex(CONTRACT[2:]))},
             "storage": [
                 {
                     "slot": f"0x{slot:064x}",
                     "value": f"0x{value:064x}",
-                    "proof": _hex(storage.proof(slot.to_bytes(32, "big"))),
+                    "proof": storage.shown(slot.to_bytes(32, "big")),
                 }
                 for slot, value in slots
             ],
@@ -417,10 +417,6 @@ def _nodes_of(chain_id: int) -> set[bytes]:
         shown += state.proof(bytes.fromhex(TOKEN[2:]))
         shown += _storage().proof(MAPPING.slot_of(address(TREASURY)).to_bytes(32, "big"))
     return set(shown)
-
-
-def _hex(proof: list[bytes]) -> list[str]:
-    return ["0x" + node.hex() for node in proof]
 
 
 def _shown(chain: Json) -> Json:

@@ -14,7 +14,7 @@ from chains.evm.calldata import decode_arguments, selector, topic, word
 from chains.evm.client import EvmClient
 from chains.evm.contracts.audit_anchor import ANCHOR, LogState
 from chains.types import BlockRef, FeeQuote, Log, Receipt
-from custody.assurance import anchor, bundle
+from custody.assurance import anchor, anchor_chains, bundle
 from custody.assurance.anchor import AnchorDeps
 from custody.assurance.anchor_effects import AnchorEffects
 from custody.assurance.anchor_rules import AnchorRules
@@ -223,6 +223,8 @@ async def test_tiles_that_prove_nothing_stop_anchoring(
     with pytest.raises(Broken, match="no proof from size 3 to 5"):
         await anchor.step(deps_of(database, chain, FixedClock(AT), tmp_path), CHAIN)
     assert made == []
+    async with database.read() as s:
+        assert (await anchor_chains.noted(s))[CHAIN].state == "broken", "as health and report tell"
 
 
 @pytest.mark.parametrize("twist", [{"root": b"\x03" * 32}, {"size": 2}])

@@ -12,6 +12,7 @@ from custody.core.clock import iso_us
 from custody.core.ids import format_id, new_uuid7
 from custody.deposits import review
 from custody.keys.people import PersonKey, sign_approval
+from custody.policy import two_people
 
 pytestmark = pytest.mark.unit
 
@@ -50,7 +51,7 @@ def decision(*signers: int, minutes: int = 5, **changed: Any) -> Data:
         "freeze": None,
         **changed,
     }
-    digest, end = review.digest(document), NOW + timedelta(minutes=minutes)
+    digest, end = two_people.digest(document), NOW + timedelta(minutes=minutes)
     people = [PEOPLE[n] for n in signers or (0, 1)]
     return {
         "deposit": DEPOSIT,
@@ -82,7 +83,7 @@ def _other_amount(data: Data) -> None:
 
 def _other_digest(data: Data) -> None:
     _other_amount(data)
-    data["digest"] = review.digest(data["document"])
+    data["digest"] = two_people.digest(data["document"])
 
 
 def _other_deposit(data: Data) -> None:

@@ -47,7 +47,7 @@ class PaperChain:
             "balance": str(held.balance),
             "storage_hash": "0x" + held.trie().root.hex(),
             "code_hash": "0x" + held.code_hash.hex(),
-            "proof": ["0x" + n.hex() for n in self.trie().proof(bytes.fromhex(address[2:]))],
+            "proof": self.trie().shown(bytes.fromhex(address[2:])),
         }
 
     def slot(self, address: str, slot: int) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class PaperChain:
         return {
             "slot": f"0x{slot:064x}",
             "value": f"0x{held.storage.get(slot, 0):064x}",
-            "proof": ["0x" + n.hex() for n in held.trie().proof(slot.to_bytes(32, "big"))],
+            "proof": held.trie().shown(slot.to_bytes(32, "big")),
         }
 
 
