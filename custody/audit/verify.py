@@ -142,6 +142,11 @@ def canonical(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
+def digest_of(value: Any) -> str:
+    """What the log and people's approvals name a document by."""
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
+
+
 def _no_float(text: str) -> Any:
     raise ValueError(f"{text} is not a whole number")
 
@@ -306,6 +311,30 @@ def check_inclusion(
         raise Wrong(where, "the proof leads to another root")
 
 
+PLACE_KEYS = "index size leaf_hash hashes"
+
+
+def check_place(
+    leaf: bytes, proof: dict[str, Any], root: bytes, where: str, *, size: int | None = None
+) -> int:
+    """The leaf's number, by a proof as files show it: `index size leaf_hash hashes`, under the
+    root of a tree that has `size` leaves (None: as many as the proof says). Raises Wrong."""
+    if proof["leaf_hash"] != leaf.hex():
+        raise Wrong(where, "the leaf hash is another's")
+    index, said = number(proof["index"], where), number(proof["size"], where)
+    if size not in (None, said):
+        raise Wrong(where, f"is for size {said}, and the root for size {size}")
+    check_inclusion(leaf, index, said, hash_list(proof["hashes"], where), root, where)
+    return index
+
+
+def hash_list(values: Iterable[str], where: str) -> list[bytes]:
+    texts = list(values)
+    if not all(re.fullmatch("[0-9a-f]{64}", text) for text in texts):
+        raise Wrong(where, "a hash is not 64 lower-case hex digits")
+    return [bytes.fromhex(text) for text in texts]
+
+
 def check_consistency(
     old: int, new: int, old_root: bytes, new_root: bytes, proof: list[bytes], where: str
 ) -> None:
@@ -464,6 +493,11 @@ class LogKey:
     public_key: bytes
     id: bytes
     text: str = ""
+
+    @property
+    def log_id(self) -> bytes:
+        """What anchor contracts know the log by."""
+        return hashlib.sha256(self.name.encode()).digest()
 
     @staticmethod
     def parse(text: str) -> LogKey:
@@ -1047,7 +1081,7 @@ class Anchor:
         keys(body, ANCHOR_KEYS, where)
         if body["schema"] != "moorage.anchor/1" or body["origin"] != key.name:
             raise Wrong(where, f"is no moorage.anchor/1 of {key.name}")
-        if body["log_id"] != "0x" + hashlib.sha256(key.name.encode()).hexdigest():
+        if body["log_id"] != "0x" + key.log_id.hex():
             raise Wrong(where, "is of another log")
         if (
             not ADDRESS.fullmatch(body["contract"])
@@ -1157,8 +1191,8 @@ class AnchorProofs:
 
     def storage(self) -> str:
         self._require_some()
-        id_ = hashlib.sha256(self.key.name.encode()).digest()
-        root_slot = int.from_bytes(keccak256(id_ + LOGS_SLOT.to_bytes(32, "big")), "big")
+        place = self.key.log_id + LOGS_SLOT.to_bytes(32, "big")
+        root_slot = int.from_bytes(keccak256(place), "big")
         for anchor in self.anchors:
             for i, shown in enumerate(anchor.slots):
                 slot = ((root_slot + i) % 2**256).to_bytes(32, "big")
@@ -1203,7 +1237,12 @@ def verify_anchor(data: bytes, log_key: str, trust: Trust, note: bytes | None = 
     """One anchor's proof; with a checkpoint also that it is the one anchored."""
     key, report = LogKey.parse(log_key), Report()
     bodies: dict[str, Any] = {}
-    if not report.run("file", lambda: _read_file(data, "anchor", bodies)):
+
+    def read() -> str:
+        bodies["anchor"] = parse_canonical(data, "anchor")
+        return f"{len(data)} bytes of canonical JSON"
+
+    if not report.run("file", read):
         return report
     proofs = AnchorProofs(bodies, key, trust)
     report.claims += ["anchor contract", "anchor header"]
@@ -1220,11 +1259,6 @@ def verify_anchor(data: bytes, log_key: str, trust: Trust, note: bytes | None = 
 
     report.run("anchor checkpoint", checkpoint)
     return report
-
-
-def _read_file(data: bytes, name: str, into: dict[str, Any]) -> str:
-    into[name] = parse_canonical(data, name)
-    return f"{len(data)} bytes of canonical JSON"
 
 
 # --- two histories ----------------------------------------------------------------------------
@@ -1594,14 +1628,10 @@ class Bundle:
         proofs = self.json("proofs/inclusion.json")
         for i, proof in enumerate(proofs):
             where = f"proofs/inclusion.json proof {i}"
-            keys(proof, "index size leaf_hash hashes", where)
-            index, size = number(proof["index"], where), number(proof["size"], where)
-            leaf, *hashes = hash_list([proof["leaf_hash"], *proof["hashes"]], where)
-            if index >= len(self.leaves) or self.leaves[index] != leaf:
-                raise Wrong(where, f"is not about entry {index} as it is here")
-            if size != self.head.size:
-                raise Wrong(where, "is not for the checkpoint's size")
-            check_inclusion(leaf, index, size, hashes, self.head.root, where)
+            index = number(keys(proof, PLACE_KEYS, where)["index"], where)
+            if index >= len(self.leaves):
+                raise Wrong(where, f"is about entry {index}, which is not here")
+            check_place(self.leaves[index], proof, self.head.root, where, size=self.head.size)
         return f"{len(proofs)} inclusion proofs"
 
     def consistency(self) -> str:
@@ -1641,13 +1671,12 @@ class Bundle:
     def anchors(self) -> str:
         """What was anchored on chain is what was signed here; log entries agree with it."""
         anchors = self.json("anchors.json")
-        id_ = "0x" + hashlib.sha256(self.key.name.encode()).hexdigest()
         for i, anchor in enumerate(anchors):
             where = f"anchors.json anchor {i}"
             head = self.heads.get(number(anchor["size"], where))
             if head is None or anchor["root"] != "sha256:" + head.root.hex():
                 raise Wrong(where, f"size {anchor['size']} was not signed with this root")
-            if anchor["log_id"] != id_:
+            if anchor["log_id"] != "0x" + self.key.log_id.hex():
                 raise Wrong(where, "is of another log")
             self._expected(anchor, where)
         for entry in self.of("checkpoint.anchored"):
@@ -1823,8 +1852,7 @@ class Bundle:
         heads: dict[str, tuple[str, int]] = {}
         wanted: dict[str, bytes] = {}
         for entry in self.of("policy.loaded", "risk.loaded"):
-            data, raw = entry.data, canonical(entry.data["document"])
-            digest = "sha256:" + hashlib.sha256(raw).hexdigest()
+            data, digest = entry.data, digest_of(entry.data["document"])
             if digest != data["hash"]:
                 raise Wrong(entry.where, "the policy's hash is not its document's")
             chain = f"{entry.tenant}/{data.get('pool', '')}"
@@ -1832,7 +1860,7 @@ class Bundle:
             if data.get("previous") != before or number(data["version"], entry.where) <= version:
                 raise Wrong(entry.where, "does not follow the policy before it")
             heads[chain] = (digest, int(data["version"]))
-            wanted[f"policies/{entry.seq:012d}.json"] = raw
+            wanted[f"policies/{entry.seq:012d}.json"] = canonical(data["document"])
         for name in sorted({*wanted, *(n for n in self.files if n.startswith("policies/"))}):
             if self.file(name) != wanted.get(name):
                 raise Wrong(name, "is not the document that the log has")
@@ -1965,7 +1993,7 @@ class Bundle:
         count = 0
         for entry in self.of(*REVIEWS):
             data, body, where = entry.data, entry.data["document"], entry.where
-            if "sha256:" + hashlib.sha256(canonical(body)).hexdigest() != data["digest"]:
+            if digest_of(body) != data["digest"]:
                 raise Wrong(where, "the digest is not that of the document")
             said = (body["schema"], body["action"], body["tenant"])
             if said != ("moorage.deposit-review/1", REVIEWS[entry.kind], entry.tenant):
@@ -2074,7 +2102,7 @@ class Bundle:
         count = 0
         for entry in self.of("intent.created"):
             data, body = entry.data, entry.data["body"]
-            if "sha256:" + hashlib.sha256(canonical(body)).hexdigest() != data["digest"]:
+            if digest_of(body) != data["digest"]:
                 raise Wrong(entry.where, "the digest is not that of the intent's body")
             if body["id"] != data["intent"] or body["tenant"] != entry.tenant:
                 raise Wrong(entry.where, "the body is another intent's")
@@ -2359,13 +2387,6 @@ def journal_leaf(row: list[str]) -> bytes:
     return leaf_hash(canonical(body))
 
 
-def hash_list(values: Iterable[str], where: str) -> list[bytes]:
-    texts = list(values)
-    if not all(re.fullmatch("[0-9a-f]{64}", text) for text in texts):
-        raise Wrong(where, "a hash is not 64 lower-case hex digits")
-    return [bytes.fromhex(text) for text in texts]
-
-
 # --- what was signed, read again --------------------------------------------------------------
 
 
@@ -2426,8 +2447,7 @@ def pays_many(body: dict[str, Any]) -> bool:
     else:
         name, value = "payNative(uint256,uint256[])", amount
         head = f"{batch}{64:064x}"
-    selector = keccak.new(digest_bits=256, data=name.encode()).hexdigest()[:8]
-    call = f"0x{selector}{head}{tail}"
+    call = f"0x{keccak256(name.encode())[:4].hex()}{head}{tail}"
     sums = spent(body["payouts"]) == amount and int(body["value"]) == value
     return sums and (body["data"], body["to"]) == (call, body["beneficiary"])
 
@@ -2437,8 +2457,7 @@ def sweeps_many(body: dict[str, Any]) -> bool:
     named = (body.get("sweeps") or {}).get("wallets", [])
     words = "".join(f"{w['wallet'][2:].lower()}{int(w['amount']):024x}" for w in named)
     token = body["asset"].partition("/erc20:")[2]
-    name = b"sweepToken(address,uint256[])"
-    selector = keccak.new(digest_bits=256, data=name).hexdigest()[:8]
+    selector = keccak256(b"sweepToken(address,uint256[])")[:4].hex()
     call = f"0x{selector}{token[2:]:0>64}{64:064x}{len(named):064x}{words}"
     once = len({w["wallet"] for w in named}) == len(named) > 0
     branch = all(w["path"].startswith("1/") for w in named)
@@ -2773,7 +2792,7 @@ RAY = 10**27
 DEPTH_MIN_MAX = (10, 40)
 CUSTOMER = re.compile("cus_[0-9a-f]{32}")
 SHARE = re.compile("share:[0-9a-f]{32}")
-LOGGED_KEYS = "entry index size leaf_hash hashes checkpoint"
+LOGGED_KEYS = f"entry {PLACE_KEYS} checkpoint"
 ME_KEYS = "schema context customer salt index depth balances path opened published anchor"
 FILE_KEYS = "schema report opened published anchor"
 REPORT_KEYS = (
@@ -2822,13 +2841,8 @@ def logged(body: Any, kind: str, key: LogKey, where: str) -> Logged:
     """The entry, if the log signed that it has it. Raises Wrong."""
     keys(body, LOGGED_KEYS, where)
     raw = body["entry"].encode()
-    leaf, index = leaf_hash(raw), number(body["index"], where)
-    if leaf.hex() != body["leaf_hash"]:
-        raise Wrong(where, "the leaf hash is not the entry's")
     head = open_checkpoint(body["checkpoint"].encode(), key, f"{where} checkpoint")
-    if head.size != number(body["size"], where):
-        raise Wrong(where, "is placed under another size than the checkpoint's")
-    check_inclusion(leaf, index, head.size, hash_list(body["hashes"], where), head.root, where)
+    index = check_place(leaf_hash(raw), body, head.root, where, size=head.size)
     entry = parse_canonical(raw, where)
     if set(entry) != ENTRY_KEYS or entry["kind"] != kind:
         raise Wrong(where, f"is no entry {kind}")
@@ -3119,7 +3133,7 @@ class Solvency(Epoch):
 
     def check_report(self) -> str:
         published = self.published.data
-        if "sha256:" + sha256(canonical(self.report)).hex() != published["report"]:
+        if digest_of(self.report) != published["report"]:
             raise Wrong("report", "is not the one that the log names")
         for name in ("commitment", "root", "depth", "sums"):
             if self.report[name] != published[name]:
@@ -3229,14 +3243,10 @@ class Solvency(Epoch):
     def _opened_in(self, anchored: Anchor) -> None:
         """The opening, which names the challenge's block, is in the log that was anchored."""
         where = "report challenge inclusion"
-        body = keys(self.report["challenge"]["inclusion"], "index size leaf_hash hashes", where)
-        index, leaf = number(body["index"], where), leaf_hash(self.body["opened"]["entry"].encode())
-        if index != self.opened.seq or body["leaf_hash"] != leaf.hex():
+        body = keys(self.report["challenge"]["inclusion"], PLACE_KEYS, where)
+        leaf = leaf_hash(self.body["opened"]["entry"].encode())
+        if check_place(leaf, body, anchored.root, where, size=anchored.size) != self.opened.seq:
             raise Wrong(where, "is not about the opening")
-        if number(body["size"], where) != anchored.size:
-            raise Wrong(where, "is of another size than the one that was anchored")
-        hashes = hash_list(body["hashes"], where)
-        check_inclusion(leaf, index, anchored.size, hashes, anchored.root, where)
 
     def moment(self) -> str:
         """Every chain is shown at one moment, so that money cannot stand in two of them."""
@@ -3537,7 +3547,7 @@ def verify_solvency(data: bytes, log_key: str, trust: Trust, other: bytes | None
 
 # --- a node of the auditor's (only with --rpc) ------------------------------------------------
 
-ANCHORED = "Anchored(bytes32,uint64,uint64,bytes32,uint64)"
+ANCHORED = b"Anchored(bytes32,uint64,uint64,bytes32,uint64)"
 
 
 def rpc(url: str, method: str, *params: Any) -> Any:
@@ -3566,7 +3576,7 @@ def check_receipt(url: str, anchor: dict[str, Any], final: int, where: str) -> N
         raise Wrong(where, "its transaction failed or is not final")
     if receipt["blockHash"] != anchor["block_hash"] or str(block) != anchor["block_number"]:
         raise Wrong(where, "its transaction is in another block")
-    topic = "0x" + keccak.new(digest_bits=256, data=ANCHORED.encode()).hexdigest()
+    topic = "0x" + keccak256(ANCHORED).hex()
     for log in receipt["logs"]:
         words = re.findall("[0-9a-f]{64}", log["data"][2:])
         if (
@@ -3646,8 +3656,8 @@ def verify_journal(data: bytes, log_key: str) -> Report:
         body.update(keys(parse_canonical(data, "proof"), JOURNAL_PROOF, "proof"))
         if body["schema"] != "moorage.journal-proof/1":
             raise Wrong("proof", "is no moorage.journal-proof/1")
-        keys(body["seal"], "number index size leaf_hash hashes", "seal")
-        keys(body["log"], "index size leaf_hash hashes", "log")
+        keys(body["seal"], f"number {PLACE_KEYS}", "seal")
+        keys(body["log"], PLACE_KEYS, "log")
         return "a journal, its seal and the log's checkpoint"
 
     def sealed() -> str:
@@ -3661,29 +3671,19 @@ def verify_journal(data: bytes, log_key: str) -> Report:
         said = (entry["data"]["seal"], entry["data"]["count"], entry["tenant"])
         if said != (seal["number"], seal["size"], journal["tenant"]):
             raise Wrong("seal", "is another than the entry's, or of another tenant")
-        _placed(raw, seal, digest_bytes(entry["data"]["root"], "entry"), "seal")
+        check_place(leaf_hash(raw), seal, digest_bytes(entry["data"]["root"], "entry"), "seal")
         return f"journal {journal['id']} is number {seal['index']} of seal {seal['number']}"
 
     def in_log() -> str:
         log = body["log"]
         head = open_checkpoint(body["checkpoint"].encode(), key, "checkpoint")
-        if number(log["size"], "log") != head.size:
-            raise Wrong("log", "is for another size than the checkpoint's")
-        _placed(body["entry"].encode(), log, head.root, "log")
+        check_place(leaf_hash(body["entry"].encode()), log, head.root, "log", size=head.size)
         return f"its seal is entry {log['index']} of the log of size {head.size}"
 
     if report.run("form", form):
         report.run("journal", sealed)
         report.run("inclusion", in_log)
     return report
-
-
-def _placed(raw: bytes, proof: dict[str, Any], root: bytes, where: str) -> None:
-    leaf = leaf_hash(raw)
-    if leaf.hex() != proof["leaf_hash"]:
-        raise Wrong(where, "the leaf hash is another's")
-    index, size = number(proof["index"], where), number(proof["size"], where)
-    check_inclusion(leaf, index, size, hash_list(proof["hashes"], where), root, where)
 
 
 def verify_consistency(old: bytes, new: bytes, proof: bytes, log_key: str) -> Report:
