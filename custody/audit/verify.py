@@ -562,6 +562,96 @@ def open_checkpoint(note: bytes, key: LogKey, where: str) -> Head:
     return Head(int(parts[1]), _base64(parts[2], 32, where))
 
 
+# --- one checkpoint, one entry, one journal, two checkpoints ----------------------------------
+
+
+def verify_checkpoint(note: bytes, log_key: str) -> Report:
+    key, report = LogKey.parse(log_key), Report()
+
+    def check() -> str:
+        head = open_checkpoint(note, key, "checkpoint")
+        return f"size {head.size}, root {head.root.hex()}, signed by {key.name}"
+
+    report.run("checkpoint", check)
+    return report
+
+
+def verify_inclusion(entry: bytes, proof: bytes, log_key: str) -> Report:
+    """`proof` is a c2sp.org/tlog-proof, which carries its checkpoint."""
+    key, report = LogKey.parse(log_key), Report()
+
+    def check() -> str:
+        head_text, _, note = proof.decode().partition("\n\n")
+        first, index_line, *hashes = head_text.split("\n")
+        if first != "c2sp.org/tlog-proof@v1" or not index_line.startswith("index "):
+            raise Wrong("proof", "is not a c2sp.org/tlog-proof")
+        head = open_checkpoint(note.encode(), key, "checkpoint")
+        path = [_base64(h, 32, "proof") for h in hashes]
+        index = number(index_line.removeprefix("index "), "proof")
+        check_inclusion(leaf_hash(entry), index, head.size, path, head.root, "proof")
+        return f"entry {index} is in the log of size {head.size}"
+
+    report.run("inclusion", check)
+    return report
+
+
+JOURNAL_PROOF = "schema journal seal entry log checkpoint"
+
+
+def verify_journal(data: bytes, log_key: str) -> Report:
+    """A journal under its seal, and the seal under the log's root (moorage.journal-proof/1)."""
+    key, report = LogKey.parse(log_key), Report()
+    body: dict[str, Any] = {}
+
+    def form() -> str:
+        body.update(keys(parse_canonical(data, "proof"), JOURNAL_PROOF, "proof"))
+        if body["schema"] != "moorage.journal-proof/1":
+            raise Wrong("proof", "is no moorage.journal-proof/1")
+        keys(body["seal"], f"number {PLACE_KEYS}", "seal")
+        keys(body["log"], PLACE_KEYS, "log")
+        return "a journal, its seal and the log's checkpoint"
+
+    def sealed() -> str:
+        seal, raw = body["seal"], body["journal"].encode()
+        journal, entry = (
+            parse_canonical(raw, "journal"),
+            parse_canonical(body["entry"].encode(), "entry"),
+        )
+        if journal.get("v") != "moorage.journal/1" or entry["kind"] != "ledger.sealed":
+            raise Wrong("proof", "is not about a journal under a seal")
+        said = (entry["data"]["seal"], entry["data"]["count"], entry["tenant"])
+        if said != (seal["number"], seal["size"], journal["tenant"]):
+            raise Wrong("seal", "is another than the entry's, or of another tenant")
+        check_place(leaf_hash(raw), seal, digest_bytes(entry["data"]["root"], "entry"), "seal")
+        return f"journal {journal['id']} is number {seal['index']} of seal {seal['number']}"
+
+    def in_log() -> str:
+        log = body["log"]
+        head = open_checkpoint(body["checkpoint"].encode(), key, "checkpoint")
+        check_place(leaf_hash(body["entry"].encode()), log, head.root, "log", size=head.size)
+        return f"its seal is entry {log['index']} of the log of size {head.size}"
+
+    if report.run("form", form):
+        report.run("journal", sealed)
+        report.run("inclusion", in_log)
+    return report
+
+
+def verify_consistency(old: bytes, new: bytes, proof: bytes, log_key: str) -> Report:
+    """Two signed checkpoints, and the JSON proof between them."""
+    key, report = LogKey.parse(log_key), Report()
+
+    def check() -> str:
+        before = open_checkpoint(old, key, "old checkpoint")
+        after = open_checkpoint(new, key, "new checkpoint")
+        hashes = hash_list(json.loads(proof)["hashes"], "proof")
+        check_consistency(before.size, after.size, before.root, after.root, hashes, "proof")
+        return f"the log of {before.size} is a prefix of the log of {after.size}"
+
+    report.run("consistency", check)
+    return report
+
+
 # --- the archive: a zip of one form only ------------------------------------------------------
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -620,7 +710,7 @@ def _central(data: bytes, at: int, offset: int, where: str) -> tuple[str, int, i
     return raw.decode(), crc, size, at + length
 
 
-# --- Ethereum's signatures: secp256k1, EIP-191, EIP-712 ---------------------------------------
+# --- Ethereum's addresses and signatures: secp256k1, EIP-191, EIP-712 -------------------------
 
 SECP_P = 2**256 - 2**32 - 977
 SECP_N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -635,6 +725,19 @@ INFINITY: Jacobian = (1, 1, 0)
 
 def keccak256(data: bytes) -> bytes:
     return keccak.new(digest_bits=256, data=data).digest()
+
+
+def padded(address: str) -> bytes:
+    return bytes.fromhex(f"{address[2:]:0>64}")
+
+
+def checksummed(address: str) -> str:
+    """The address with EIP-55 capitals."""
+    plain = address[2:].lower()
+    hash_ = keccak256(plain.encode()).hex()
+    return "0x" + "".join(
+        c.upper() if int(h, 16) > 7 else c for c, h in zip(plain, hash_, strict=False)
+    )
 
 
 def _double(point: Jacobian) -> Jacobian:
@@ -2387,11 +2490,12 @@ def journal_leaf(row: list[str]) -> bytes:
     return leaf_hash(canonical(body))
 
 
+def verify_bundle(data: bytes, log_key: str, trust: Trust | None = None) -> Report:
+    """Verify a bundle's bytes. Raises ValueError if `log_key` is no key."""
+    return Bundle(data, LogKey.parse(log_key), trust or Trust()).verify()
+
+
 # --- what was signed, read again --------------------------------------------------------------
-
-
-def padded(address: str) -> bytes:
-    return bytes.fromhex(f"{address[2:]:0>64}")
 
 
 SAFE_TX = [
@@ -3532,15 +3636,6 @@ OWNERS: dict[str, Callable[[Solvency, dict[str, Any], State, str], None]] = {
 }
 
 
-def checksummed(address: str) -> str:
-    """The address with EIP-55 capitals."""
-    plain = address[2:].lower()
-    hash_ = keccak256(plain.encode()).hex()
-    return "0x" + "".join(
-        c.upper() if int(h, 16) > 7 else c for c, h in zip(plain, hash_, strict=False)
-    )
-
-
 def verify_solvency(data: bytes, log_key: str, trust: Trust, other: bytes | None = None) -> Report:
     return Solvency(LogKey.parse(log_key), trust).verify(data, other)
 
@@ -3607,98 +3702,6 @@ def read_position(url: str, line: dict[str, Any], block: dict[str, str]) -> int:
 
 
 # --- the command line -------------------------------------------------------------------------
-
-
-def verify_bundle(data: bytes, log_key: str, trust: Trust | None = None) -> Report:
-    """Verify a bundle's bytes. Raises ValueError if `log_key` is no key."""
-    return Bundle(data, LogKey.parse(log_key), trust or Trust()).verify()
-
-
-def verify_checkpoint(note: bytes, log_key: str) -> Report:
-    key, report = LogKey.parse(log_key), Report()
-
-    def check() -> str:
-        head = open_checkpoint(note, key, "checkpoint")
-        return f"size {head.size}, root {head.root.hex()}, signed by {key.name}"
-
-    report.run("checkpoint", check)
-    return report
-
-
-def verify_inclusion(entry: bytes, proof: bytes, log_key: str) -> Report:
-    """`proof` is a c2sp.org/tlog-proof, which carries its checkpoint."""
-    key, report = LogKey.parse(log_key), Report()
-
-    def check() -> str:
-        head_text, _, note = proof.decode().partition("\n\n")
-        first, index_line, *hashes = head_text.split("\n")
-        if first != "c2sp.org/tlog-proof@v1" or not index_line.startswith("index "):
-            raise Wrong("proof", "is not a c2sp.org/tlog-proof")
-        head = open_checkpoint(note.encode(), key, "checkpoint")
-        path = [_base64(h, 32, "proof") for h in hashes]
-        index = number(index_line.removeprefix("index "), "proof")
-        check_inclusion(leaf_hash(entry), index, head.size, path, head.root, "proof")
-        return f"entry {index} is in the log of size {head.size}"
-
-    report.run("inclusion", check)
-    return report
-
-
-JOURNAL_PROOF = "schema journal seal entry log checkpoint"
-
-
-def verify_journal(data: bytes, log_key: str) -> Report:
-    """A journal under its seal, and the seal under the log's root (moorage.journal-proof/1)."""
-    key, report = LogKey.parse(log_key), Report()
-    body: dict[str, Any] = {}
-
-    def form() -> str:
-        body.update(keys(parse_canonical(data, "proof"), JOURNAL_PROOF, "proof"))
-        if body["schema"] != "moorage.journal-proof/1":
-            raise Wrong("proof", "is no moorage.journal-proof/1")
-        keys(body["seal"], f"number {PLACE_KEYS}", "seal")
-        keys(body["log"], PLACE_KEYS, "log")
-        return "a journal, its seal and the log's checkpoint"
-
-    def sealed() -> str:
-        seal, raw = body["seal"], body["journal"].encode()
-        journal, entry = (
-            parse_canonical(raw, "journal"),
-            parse_canonical(body["entry"].encode(), "entry"),
-        )
-        if journal.get("v") != "moorage.journal/1" or entry["kind"] != "ledger.sealed":
-            raise Wrong("proof", "is not about a journal under a seal")
-        said = (entry["data"]["seal"], entry["data"]["count"], entry["tenant"])
-        if said != (seal["number"], seal["size"], journal["tenant"]):
-            raise Wrong("seal", "is another than the entry's, or of another tenant")
-        check_place(leaf_hash(raw), seal, digest_bytes(entry["data"]["root"], "entry"), "seal")
-        return f"journal {journal['id']} is number {seal['index']} of seal {seal['number']}"
-
-    def in_log() -> str:
-        log = body["log"]
-        head = open_checkpoint(body["checkpoint"].encode(), key, "checkpoint")
-        check_place(leaf_hash(body["entry"].encode()), log, head.root, "log", size=head.size)
-        return f"its seal is entry {log['index']} of the log of size {head.size}"
-
-    if report.run("form", form):
-        report.run("journal", sealed)
-        report.run("inclusion", in_log)
-    return report
-
-
-def verify_consistency(old: bytes, new: bytes, proof: bytes, log_key: str) -> Report:
-    """Two signed checkpoints, and the JSON proof between them."""
-    key, report = LogKey.parse(log_key), Report()
-
-    def check() -> str:
-        before = open_checkpoint(old, key, "old checkpoint")
-        after = open_checkpoint(new, key, "new checkpoint")
-        hashes = hash_list(json.loads(proof)["hashes"], "proof")
-        check_consistency(before.size, after.size, before.root, after.root, hashes, "proof")
-        return f"the log of {before.size} is a prefix of the log of {after.size}"
-
-    report.run("consistency", check)
-    return report
 
 
 LINE_MAX = 400
