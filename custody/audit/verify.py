@@ -1529,7 +1529,7 @@ class Bundle:
         self.tree: Tree | None = None
         self.entries: list[Entry] = []
         self.kinds: dict[str, list[Entry]] = {}
-        self.by_person: dict[str, list[Entry]] | None = None
+        self.by_person: dict[tuple[str, str], list[Entry]] | None = None
         self.documents: dict[tuple[str, str], tuple[int, dict[str, Any]]] | None = None
         self.intents: dict[str, dict[str, Any]] | None = None
         self.allowed_at: dict[str, int] = {}
@@ -1930,22 +1930,23 @@ class Bundle:
         ]
         if listed != own:
             raise Wrong("people.json", "differs from the enrolments in the log")
-        holder: dict[str, str] = {}
+        holder: dict[tuple[str, str], str] = {}
         for entry in self.of("person.enrolled"):
-            key, person = entry.data["public_key"], entry.data["person"]
+            key, person = (entry.tenant, entry.data["public_key"]), entry.data["person"]
             if holder.setdefault(key, person) != person:
                 raise Wrong(entry.where, f"{person} has the key of {holder[key]}: one is not two")
         return f"{len(own)} enrolled keys, each of one person"
 
-    def person(self, id_: str, seq: int) -> dict[str, Any] | None:
-        """The person's enrolment if it stands before `seq` and was not withdrawn by then."""
+    def person(self, id_: str, at: Entry) -> dict[str, Any] | None:
+        """The person's enrolment with the entry's tenant, if it stands before the entry and was not
+        withdrawn by then."""
         if self.by_person is None:
             self.by_person = {}
             for entry in self.of("person.enrolled", "person.removed"):
-                self.by_person.setdefault(entry.data["person"], []).append(entry)
+                self.by_person.setdefault((entry.tenant, entry.data["person"]), []).append(entry)
         found = None
-        for entry in self.by_person.get(id_, []):
-            if entry.seq < seq:
+        for entry in self.by_person.get((at.tenant, id_), []):
+            if entry.seq < at.seq:
                 found = entry.data if entry.kind == "person.enrolled" else None
         return found
 
@@ -2011,7 +2012,7 @@ class Bundle:
         if people[0] == people[1]:
             raise Wrong(yes.where, f"{people[0]} agreed to the own proposal")
         for person in people:
-            enrolled = self.person(person, entry.seq)
+            enrolled = self.person(person, entry)
             if enrolled is None or enrolled["role"] != "treasury":
                 raise Wrong(entry.where, f"{person} is not of treasury")
         signed = [
@@ -2046,7 +2047,7 @@ class Bundle:
         """The approver's role, if enrolled; the signature is checked with the step's others.
 
         Raises Wrong."""
-        person = self.person(approval["person"], entry.seq)
+        person = self.person(approval["person"], entry)
         if person is None:
             raise Wrong(entry.where, f"{approval['person']} is not enrolled here")
         payload = canonical(
@@ -2142,7 +2143,7 @@ class Bundle:
             if approval["expires_at"] <= decided_at:
                 raise Wrong(entry.where, f"the approval by {who} had expired")
             roles[who] = self._approval(approval, entry)
-            key = (self.person(who, entry.seq) or {})["public_key"]
+            key = (self.person(who, entry) or {})["public_key"]
             if holders.setdefault(key, who) != who:
                 raise Wrong(entry.where, f"{who} has the key of {holders[key]}: they are not two")
         return roles
@@ -2189,7 +2190,7 @@ class Bundle:
             raise Wrong(entry.where, "the record names another as who asked")
         role = "holder" if intent.get("initiator") and person is None else None
         if person is not None:
-            enrolled = self.person(person, entry.seq)
+            enrolled = self.person(person, entry)
             role = None if enrolled is None else enrolled["role"]
         if facts.get("initiator_role") != role:
             raise Wrong(entry.where, "who asked has not the role that the record says")
