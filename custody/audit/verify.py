@@ -57,14 +57,6 @@ HEX = re.compile("0x(?:[0-9a-f]{2})*")
 ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-REVIEWS = {
-    "deposit.unfrozen": "unfreeze",
-    "deposit.confirmed": "confirm",
-    "deposit.dismissed": "dismiss",
-    "deposit.rescued": "rescue",
-}
-"""Kinds of entries about one deposit that two people decide, with what their document says."""
-
 
 class Wrong(Exception):
     """Something does not hold; `where` is the file and entry."""
@@ -1504,6 +1496,16 @@ LATE_MAX_S = 300
 """How far an entry's time may lie behind one before it: a clock is read when a transaction begins,
 and the log's order is that of commits."""
 
+REVIEWS = {
+    "deposit.unfrozen": "unfreeze",
+    "deposit.confirmed": "confirm",
+    "deposit.dismissed": "dismiss",
+    "deposit.rescued": "rescue",
+}
+"""Kinds of entries about one deposit that two people decide, with what their document says."""
+BREAKS_NAMED_MAX = 200
+"""Of more than so many breaks, a document that closes a breaker has the hash alone."""
+
 # What is read again: what the log says, in a form that people or their programs read.
 DECISION_COLUMNS = (
     *("seq", "intent", "digest", "policy", "outcome", "rule", "approvals_required"),
@@ -1564,6 +1566,8 @@ class Bundle:
         report.run("approvals", self.approvals)
         report.run("decision records", self.decision_records)
         report.run("deposit reviews", self.deposit_reviews)
+        report.run("fork dismissals", self.fork_dismissals)
+        report.run("breaker closings", self.breaker_closings)
         report.run("signatures follow decisions", self.signed_after_decision)
         report.run("withdrawals", self.withdrawals)
         report.run("payout batches", self.batches)
@@ -2096,22 +2100,60 @@ class Bundle:
         """Whatever people decided about a deposit, two of treasury signed, and just that."""
         count = 0
         for entry in self.of(*REVIEWS):
-            data, body, where = entry.data, entry.data["document"], entry.where
-            if digest_of(body) != data["digest"]:
-                raise Wrong(where, "the digest is not that of the document")
-            said = (body["schema"], body["action"], body["tenant"])
-            if said != ("moorage.deposit-review/1", REVIEWS[entry.kind], entry.tenant):
-                raise Wrong(where, "the document decides something else")
-            if body.get("deposit", data["deposit"]) != data["deposit"]:
-                raise Wrong(where, "the document is about another deposit")
-            roles = self._approvers(data["approvals"], data["digest"], data["decided_at"], entry)
-            if have(list(roles.values()), ["treasury"]) < 2:
-                raise Wrong(where, "was not signed by two persons of treasury")
+            body, deposit = self._agreed(entry, "moorage.deposit-review/1"), entry.data["deposit"]
+            if body["action"] != REVIEWS[entry.kind]:
+                raise Wrong(entry.where, "the document decides something else")
+            if body.get("deposit", deposit) != deposit:
+                raise Wrong(entry.where, "the document is about another deposit")
             count += 1
         self._check_signatures()
         if not count:
             raise Skipped("nobody decided about a deposit")
         return f"{count} decisions about deposits, each signed by two"
+
+    def fork_dismissals(self) -> str:
+        """Two of treasury signed which fork does not stop the anchoring any more."""
+        count = 0
+        for entry in self.of("log.fork_dismissed"):
+            body = self._agreed(entry, "moorage.fork-dismissal/1")
+            if any(body[name] != entry.data[name] for name in ("fork", "size", "theirs")):
+                raise Wrong(entry.where, "the document is about another fork")
+            count += 1
+        self._check_signatures()
+        if not count:
+            raise Skipped("nobody dismissed a fork")
+        return f"{count} forks dismissed, each by two"
+
+    def breaker_closings(self) -> str:
+        """Two of treasury signed which breaker lets its asset go, with all breaks as they were."""
+        count = 0
+        for entry in self.of("breaker.closed"):
+            body, where = self._agreed(entry, "moorage.breaker-closing/1"), entry.where
+            if any(body[name] != entry.data[name] for name in ("breaker", "asset")):
+                raise Wrong(where, "the document is about another breaker")
+            breaks, many = body["breaks"], number(body["count"], where) > BREAKS_NAMED_MAX
+            if not many and body["breaks_hash"] != digest_of(breaks):
+                raise Wrong(where, "the breaks are not those of their hash")
+            if len(breaks) != (0 if many else int(body["count"])):
+                raise Wrong(where, f"names {len(breaks)} breaks of {body['count']}")
+            count += 1
+        self._check_signatures()
+        if not count:
+            raise Skipped("no breaker was closed by people")
+        return f"{count} breakers closed, each by two"
+
+    def _agreed(self, entry: Entry, schema: str) -> dict[str, Any]:
+        """The entry's document, which two of treasury signed; the signatures themselves are checked
+        with the step's others. Raises Wrong."""
+        data, body = entry.data, entry.data["document"]
+        if digest_of(body) != data["digest"]:
+            raise Wrong(entry.where, "the digest is not that of the document")
+        if (body["schema"], body["tenant"]) != (schema, entry.tenant):
+            raise Wrong(entry.where, "the document decides something else")
+        roles = self._approvers(data, data["digest"], entry)
+        if have(list(roles.values()), ["treasury"]) < 2:
+            raise Wrong(entry.where, "was not signed by two persons of treasury")
+        return dict(body)
 
     def _decision(self, entry: Entry) -> None:
         """Evidence behind an allowed intent, and the policy's rule, independently evaluated."""
@@ -2121,26 +2163,28 @@ class Bundle:
             raise Wrong(where, "the decision is about another intent")
         if decision["outcome"] != "allow":
             return
-        roles = self._approvers(
-            decision["approvals"], decision["intent"], decision["decided_at"], entry
-        )
+        roles = self._approvers(decision, decision["intent"], entry)
         if len(roles) < decision["approvals_required"]:
             raise Wrong(
                 where, f"{len(roles)} people approved, {decision['approvals_required']} must"
             )
         self._rule(entry, decision, roles)
 
-    def _approvers(
-        self, approvals: list[dict[str, Any]], digest: str, decided_at: str, entry: Entry
-    ) -> dict[str, str]:
-        """Who approved, with the role of each: distinct people, with a key each. Raises Wrong."""
+    def _approvers(self, decided: dict[str, Any], digest: str, entry: Entry) -> dict[str, str]:
+        """Who approved, with the role of each: distinct people, with a key each. Raises Wrong.
+
+        The time of the decision is the entry's: by an earlier one no approval would expire."""
         roles: dict[str, str] = {}
         holders: dict[str, str] = {}
-        for approval in approvals:
+        if decided["decided_at"] != entry.at:
+            raise Wrong(
+                entry.where, f"is of {entry.at}, and was decided at {decided['decided_at']}"
+            )
+        for approval in decided["approvals"]:
             who = approval["person"]
             if approval["intent"] != digest:
                 raise Wrong(entry.where, "carries an approval of another intent or document")
-            if approval["expires_at"] <= decided_at:
+            if approval["expires_at"] <= decided["decided_at"]:
                 raise Wrong(entry.where, f"the approval by {who} had expired")
             roles[who] = self._approval(approval, entry)
             key = (self.person(who, entry) or {})["public_key"]
