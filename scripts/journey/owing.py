@@ -20,10 +20,10 @@ def prove_solvency(scene: Scene) -> None:
     before = max((int(e["epoch"]) for e in _epochs(scene)), default=0)
     mine = until("an epoch that holders can check", lambda: _own(holder, before), timeout_s=420)
     line(f"{holder.name}'s own proof: {len(mine)} bytes")
-    report = scene.auditor.get("/v1/solvency/report")
+    body = scene.auditor.raw("/v1/solvency/report")
+    report = json.loads(body)
     for total in report["report"]["totals"]:
         line(f"{total['asset'][-12:]}: owed {total['owed']}, there {total['reserves']}")
-    body = scene.auditor.raw("/v1/solvency/report")
     blocks = [f"--block={c['chain_id']}={_hash(scene, c)}" for c in report["report"]["chains"]]
     with desk(scene.founded["log_key"]) as alone:
         own = [*_anchor(scene, json.loads(mine)), f"--customer={holder.id}"]
