@@ -130,7 +130,7 @@ class Story:
     def payment(self, number: int) -> None:
         """Eight entries; ten where two people approve."""
         big = number % BIG_EVERY == 0
-        intent = self._intent(5000 if big else 10)
+        intent = payout(IntentId(self.uuid()), 5000 if big else 10, reference=self.id("withdrawal"))
         ids = {"intent": format_id("intent", intent.id), "digest": intent.digest()}
         chain = {"chain_id": "31337", "tx_hash": self._hash()}
         asked = {"withdrawal": intent.reference, "asset": ASSET, "net": str(intent.amount)}
@@ -152,25 +152,6 @@ class Story:
         self.add("withdrawal.settled", {**asked, "intent": ids["intent"], **chain})
         held = self._journal("pending", intent.amount)
         self._journal("post", intent.amount, pending=held)
-
-    def _intent(self, amount: int) -> Intent:
-        return Intent(
-            id=IntentId(self.uuid()),
-            tenant_id=TENANT,
-            kind=IntentKind.PAYOUT,
-            chain_id=31337,
-            sender=SENDER,
-            sender_path="2/1",
-            to=PAYEE,
-            value=amount,
-            data="0x",
-            asset_id=ASSET,
-            amount=amount,
-            beneficiary=PAYEE,
-            gas_limit=21_000,
-            fee_max_wei=10**15,
-            reference=self.id("withdrawal"),
-        )
 
     def _decision(self, intent: Intent, approvals: list[Approval]) -> Decision:
         return Decision(
@@ -231,6 +212,27 @@ class Story:
         writer.writerow(JOURNAL)
         writer.writerows(self.journals[: self.sealed])
         return out.getvalue().encode()
+
+
+def payout(id_: IntentId, amount: int, *, reference: str) -> Intent:
+    """Coins to the payee; `reference` is the withdrawal that asked for them."""
+    return Intent(
+        id=id_,
+        tenant_id=TENANT,
+        kind=IntentKind.PAYOUT,
+        chain_id=31337,
+        sender=SENDER,
+        sender_path="2/1",
+        to=PAYEE,
+        value=amount,
+        data="0x",
+        asset_id=ASSET,
+        amount=amount,
+        beneficiary=PAYEE,
+        gas_limit=21_000,
+        fee_max_wei=10**15,
+        reference=reference,
+    )
 
 
 def _policy() -> dict[str, Any]:
