@@ -3540,8 +3540,10 @@ class Solvency(Epoch):
             where = f"report reserve {i}"
             self._reserve(line, where)
             place = (int(line["chain_id"]), line["asset"], line["address"].lower(), line["place"])
-            same = (*place[:3], line["evidence"].get("token", "").lower())
-            if line["class"] != "exchange" and same in claimed:
+            evidence = line["evidence"]
+            holder = evidence["by"] if line["class"] == "exchange" else place[2]
+            same = (*place[:2], holder, evidence.get("token", "").lower())
+            if same in claimed:
                 raise Wrong(where, "is counted twice")
             claimed.add(same)
             places.append(place)
