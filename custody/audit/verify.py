@@ -2444,6 +2444,8 @@ class Bundle:
                 raise Wrong(where, "was not opened before, or is published twice")
             if before.data["commitment"] != data["commitment"]:
                 raise Wrong(where, "has another commitment than its opening")
+            if data["challenge"] != challenge_of(before.data, data):
+                raise Wrong(where, "its challenge does not follow from the challenge block")
             published.add((entity, epoch))
         if not opened:
             raise Skipped("no solvency epoch in the log")
@@ -3004,6 +3006,14 @@ def check_window(opened: dict[str, Any], where: str) -> None:
         raise Wrong(where, f"its window is not 1 to {WINDOW_MAX}")
 
 
+def challenge_of(opened: dict[str, Any], published: dict[str, Any]) -> str:
+    """What follows from the hash of the block that the opening named."""
+    block = hex_bytes(published["block_hash"], "published", 32)
+    numbers = (opened["chain_id"], opened["block_number"], opened["epoch"])
+    middle = b"".join(u64(number(n, "opened")) for n in numbers)
+    return "0x" + sha256(b"\x12", block, middle, opened["entity"].encode()).hex()
+
+
 class Epoch:
     """What the log says of one epoch, as both files show it; `context` is the file's own."""
 
@@ -3040,17 +3050,10 @@ class Epoch:
 
     def challenge(self) -> str:
         check_window(self.opened.data, "opened")
-        found = self._challenge()
+        found = challenge_of(self.opened.data, self.published.data)
         if not found == self.published.data["challenge"] == self.context["challenge"]:
             raise Wrong("context", "its challenge does not follow from the challenge block")
         return f"{found} follows from block {self.opened.data['block_number']}"
-
-    def _challenge(self) -> str:
-        opened, where = self.opened.data, "opened"
-        block = hex_bytes(self.published.data["block_hash"], "published", 32)
-        numbers = (opened["chain_id"], opened["block_number"], opened["epoch"])
-        middle = b"".join(u64(number(n, where)) for n in numbers)
-        return "0x" + sha256(b"\x12", block, middle, opened["entity"].encode()).hex()
 
     def check_context(self) -> str:
         context = self.context
