@@ -19,6 +19,8 @@ BY_KIND = {
     "deposit reviews": (
         *("deposit.unfrozen", "deposit.confirmed", "deposit.dismissed", "deposit.rescued"),
     ),
+    "fork dismissals": ("log.fork_dismissed",),
+    "breaker closings": ("breaker.closed",),
     "signatures follow decisions": ("transfer.signed",),
     "withdrawals": ("withdrawal.settled",),
     "payout batches": ("batch.settled",),

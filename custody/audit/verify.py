@@ -57,14 +57,6 @@ HEX = re.compile("0x(?:[0-9a-f]{2})*")
 ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-REVIEWS = {
-    "deposit.unfrozen": "unfreeze",
-    "deposit.confirmed": "confirm",
-    "deposit.dismissed": "dismiss",
-    "deposit.rescued": "rescue",
-}
-"""Kinds of entries about one deposit that two people decide, with what their document says."""
-
 
 class Wrong(Exception):
     """Something does not hold; `where` is the file and entry."""
@@ -140,6 +132,11 @@ _ENCODER = json.JSONEncoder(
 
 def canonical(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
+
+
+def digest_of(value: Any) -> str:
+    """What the log and people's approvals name a document by."""
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
 
 
 def _no_float(text: str) -> Any:
@@ -306,6 +303,30 @@ def check_inclusion(
         raise Wrong(where, "the proof leads to another root")
 
 
+PLACE_KEYS = "index size leaf_hash hashes"
+
+
+def check_place(
+    leaf: bytes, proof: dict[str, Any], root: bytes, where: str, *, size: int | None = None
+) -> int:
+    """The leaf's number, by a proof as files show it: `index size leaf_hash hashes`, under the
+    root of a tree that has `size` leaves (None: as many as the proof says). Raises Wrong."""
+    if proof["leaf_hash"] != leaf.hex():
+        raise Wrong(where, "the leaf hash is another's")
+    index, said = number(proof["index"], where), number(proof["size"], where)
+    if size not in (None, said):
+        raise Wrong(where, f"is for size {said}, and the root for size {size}")
+    check_inclusion(leaf, index, said, hash_list(proof["hashes"], where), root, where)
+    return index
+
+
+def hash_list(values: Iterable[str], where: str) -> list[bytes]:
+    texts = list(values)
+    if not all(re.fullmatch("[0-9a-f]{64}", text) for text in texts):
+        raise Wrong(where, "a hash is not 64 lower-case hex digits")
+    return [bytes.fromhex(text) for text in texts]
+
+
 def check_consistency(
     old: int, new: int, old_root: bytes, new_root: bytes, proof: list[bytes], where: str
 ) -> None:
@@ -465,6 +486,11 @@ class LogKey:
     id: bytes
     text: str = ""
 
+    @property
+    def log_id(self) -> bytes:
+        """What anchor contracts know the log by."""
+        return hashlib.sha256(self.name.encode()).digest()
+
     @staticmethod
     def parse(text: str) -> LogKey:
         """Raises ValueError."""
@@ -528,6 +554,96 @@ def open_checkpoint(note: bytes, key: LogKey, where: str) -> Head:
     return Head(int(parts[1]), _base64(parts[2], 32, where))
 
 
+# --- one checkpoint, one entry, one journal, two checkpoints ----------------------------------
+
+
+def verify_checkpoint(note: bytes, log_key: str) -> Report:
+    key, report = LogKey.parse(log_key), Report()
+
+    def check() -> str:
+        head = open_checkpoint(note, key, "checkpoint")
+        return f"size {head.size}, root {head.root.hex()}, signed by {key.name}"
+
+    report.run("checkpoint", check)
+    return report
+
+
+def verify_inclusion(entry: bytes, proof: bytes, log_key: str) -> Report:
+    """`proof` is a c2sp.org/tlog-proof, which carries its checkpoint."""
+    key, report = LogKey.parse(log_key), Report()
+
+    def check() -> str:
+        head_text, _, note = proof.decode().partition("\n\n")
+        first, index_line, *hashes = head_text.split("\n")
+        if first != "c2sp.org/tlog-proof@v1" or not index_line.startswith("index "):
+            raise Wrong("proof", "is not a c2sp.org/tlog-proof")
+        head = open_checkpoint(note.encode(), key, "checkpoint")
+        path = [_base64(h, 32, "proof") for h in hashes]
+        index = number(index_line.removeprefix("index "), "proof")
+        check_inclusion(leaf_hash(entry), index, head.size, path, head.root, "proof")
+        return f"entry {index} is in the log of size {head.size}"
+
+    report.run("inclusion", check)
+    return report
+
+
+JOURNAL_PROOF = "schema journal seal entry log checkpoint"
+
+
+def verify_journal(data: bytes, log_key: str) -> Report:
+    """A journal under its seal, and the seal under the log's root (moorage.journal-proof/1)."""
+    key, report = LogKey.parse(log_key), Report()
+    body: dict[str, Any] = {}
+
+    def form() -> str:
+        body.update(keys(parse_canonical(data, "proof"), JOURNAL_PROOF, "proof"))
+        if body["schema"] != "moorage.journal-proof/1":
+            raise Wrong("proof", "is no moorage.journal-proof/1")
+        keys(body["seal"], f"number {PLACE_KEYS}", "seal")
+        keys(body["log"], PLACE_KEYS, "log")
+        return "a journal, its seal and the log's checkpoint"
+
+    def sealed() -> str:
+        seal, raw = body["seal"], body["journal"].encode()
+        journal, entry = (
+            parse_canonical(raw, "journal"),
+            parse_canonical(body["entry"].encode(), "entry"),
+        )
+        if journal.get("v") != "moorage.journal/1" or entry["kind"] != "ledger.sealed":
+            raise Wrong("proof", "is not about a journal under a seal")
+        said = (entry["data"]["seal"], entry["data"]["count"], entry["tenant"])
+        if said != (seal["number"], seal["size"], journal["tenant"]):
+            raise Wrong("seal", "is another than the entry's, or of another tenant")
+        check_place(leaf_hash(raw), seal, digest_bytes(entry["data"]["root"], "entry"), "seal")
+        return f"journal {journal['id']} is number {seal['index']} of seal {seal['number']}"
+
+    def in_log() -> str:
+        log = body["log"]
+        head = open_checkpoint(body["checkpoint"].encode(), key, "checkpoint")
+        check_place(leaf_hash(body["entry"].encode()), log, head.root, "log", size=head.size)
+        return f"its seal is entry {log['index']} of the log of size {head.size}"
+
+    if report.run("form", form):
+        report.run("journal", sealed)
+        report.run("inclusion", in_log)
+    return report
+
+
+def verify_consistency(old: bytes, new: bytes, proof: bytes, log_key: str) -> Report:
+    """Two signed checkpoints, and the JSON proof between them."""
+    key, report = LogKey.parse(log_key), Report()
+
+    def check() -> str:
+        before = open_checkpoint(old, key, "old checkpoint")
+        after = open_checkpoint(new, key, "new checkpoint")
+        hashes = hash_list(json.loads(proof)["hashes"], "proof")
+        check_consistency(before.size, after.size, before.root, after.root, hashes, "proof")
+        return f"the log of {before.size} is a prefix of the log of {after.size}"
+
+    report.run("consistency", check)
+    return report
+
+
 # --- the archive: a zip of one form only ------------------------------------------------------
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -586,7 +702,7 @@ def _central(data: bytes, at: int, offset: int, where: str) -> tuple[str, int, i
     return raw.decode(), crc, size, at + length
 
 
-# --- Ethereum's signatures: secp256k1, EIP-191, EIP-712 ---------------------------------------
+# --- Ethereum's addresses and signatures: secp256k1, EIP-191, EIP-712 -------------------------
 
 SECP_P = 2**256 - 2**32 - 977
 SECP_N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -601,6 +717,19 @@ INFINITY: Jacobian = (1, 1, 0)
 
 def keccak256(data: bytes) -> bytes:
     return keccak.new(digest_bits=256, data=data).digest()
+
+
+def padded(address: str) -> bytes:
+    return bytes.fromhex(f"{address[2:]:0>64}")
+
+
+def checksummed(address: str) -> str:
+    """The address with EIP-55 capitals."""
+    plain = address[2:].lower()
+    hash_ = keccak256(plain.encode()).hex()
+    return "0x" + "".join(
+        c.upper() if int(h, 16) > 7 else c for c, h in zip(plain, hash_, strict=False)
+    )
 
 
 def _double(point: Jacobian) -> Jacobian:
@@ -1047,7 +1176,7 @@ class Anchor:
         keys(body, ANCHOR_KEYS, where)
         if body["schema"] != "moorage.anchor/1" or body["origin"] != key.name:
             raise Wrong(where, f"is no moorage.anchor/1 of {key.name}")
-        if body["log_id"] != "0x" + hashlib.sha256(key.name.encode()).hexdigest():
+        if body["log_id"] != "0x" + key.log_id.hex():
             raise Wrong(where, "is of another log")
         if (
             not ADDRESS.fullmatch(body["contract"])
@@ -1157,8 +1286,8 @@ class AnchorProofs:
 
     def storage(self) -> str:
         self._require_some()
-        id_ = hashlib.sha256(self.key.name.encode()).digest()
-        root_slot = int.from_bytes(keccak256(id_ + LOGS_SLOT.to_bytes(32, "big")), "big")
+        place = self.key.log_id + LOGS_SLOT.to_bytes(32, "big")
+        root_slot = int.from_bytes(keccak256(place), "big")
         for anchor in self.anchors:
             for i, shown in enumerate(anchor.slots):
                 slot = ((root_slot + i) % 2**256).to_bytes(32, "big")
@@ -1203,7 +1332,12 @@ def verify_anchor(data: bytes, log_key: str, trust: Trust, note: bytes | None = 
     """One anchor's proof; with a checkpoint also that it is the one anchored."""
     key, report = LogKey.parse(log_key), Report()
     bodies: dict[str, Any] = {}
-    if not report.run("file", lambda: _read_file(data, "anchor", bodies)):
+
+    def read() -> str:
+        bodies["anchor"] = parse_canonical(data, "anchor")
+        return f"{len(data)} bytes of canonical JSON"
+
+    if not report.run("file", read):
         return report
     proofs = AnchorProofs(bodies, key, trust)
     report.claims += ["anchor contract", "anchor header"]
@@ -1220,11 +1354,6 @@ def verify_anchor(data: bytes, log_key: str, trust: Trust, note: bytes | None = 
 
     report.run("anchor checkpoint", checkpoint)
     return report
-
-
-def _read_file(data: bytes, name: str, into: dict[str, Any]) -> str:
-    into[name] = parse_canonical(data, name)
-    return f"{len(data)} bytes of canonical JSON"
 
 
 # --- two histories ----------------------------------------------------------------------------
@@ -1367,6 +1496,16 @@ LATE_MAX_S = 300
 """How far an entry's time may lie behind one before it: a clock is read when a transaction begins,
 and the log's order is that of commits."""
 
+REVIEWS = {
+    "deposit.unfrozen": "unfreeze",
+    "deposit.confirmed": "confirm",
+    "deposit.dismissed": "dismiss",
+    "deposit.rescued": "rescue",
+}
+"""Kinds of entries about one deposit that two people decide, with what their document says."""
+BREAKS_NAMED_MAX = 200
+"""Of more than so many breaks, a document that closes a breaker has the hash alone."""
+
 # What is read again: what the log says, in a form that people or their programs read.
 DECISION_COLUMNS = (
     *("seq", "intent", "digest", "policy", "outcome", "rule", "approvals_required"),
@@ -1392,7 +1531,7 @@ class Bundle:
         self.tree: Tree | None = None
         self.entries: list[Entry] = []
         self.kinds: dict[str, list[Entry]] = {}
-        self.by_person: dict[str, list[Entry]] | None = None
+        self.by_person: dict[tuple[str, str], list[Entry]] | None = None
         self.documents: dict[tuple[str, str], tuple[int, dict[str, Any]]] | None = None
         self.intents: dict[str, dict[str, Any]] | None = None
         self.allowed_at: dict[str, int] = {}
@@ -1427,6 +1566,8 @@ class Bundle:
         report.run("approvals", self.approvals)
         report.run("decision records", self.decision_records)
         report.run("deposit reviews", self.deposit_reviews)
+        report.run("fork dismissals", self.fork_dismissals)
+        report.run("breaker closings", self.breaker_closings)
         report.run("signatures follow decisions", self.signed_after_decision)
         report.run("withdrawals", self.withdrawals)
         report.run("payout batches", self.batches)
@@ -1594,14 +1735,10 @@ class Bundle:
         proofs = self.json("proofs/inclusion.json")
         for i, proof in enumerate(proofs):
             where = f"proofs/inclusion.json proof {i}"
-            keys(proof, "index size leaf_hash hashes", where)
-            index, size = number(proof["index"], where), number(proof["size"], where)
-            leaf, *hashes = hash_list([proof["leaf_hash"], *proof["hashes"]], where)
-            if index >= len(self.leaves) or self.leaves[index] != leaf:
-                raise Wrong(where, f"is not about entry {index} as it is here")
-            if size != self.head.size:
-                raise Wrong(where, "is not for the checkpoint's size")
-            check_inclusion(leaf, index, size, hashes, self.head.root, where)
+            index = number(keys(proof, PLACE_KEYS, where)["index"], where)
+            if index >= len(self.leaves):
+                raise Wrong(where, f"is about entry {index}, which is not here")
+            check_place(self.leaves[index], proof, self.head.root, where, size=self.head.size)
         return f"{len(proofs)} inclusion proofs"
 
     def consistency(self) -> str:
@@ -1641,13 +1778,12 @@ class Bundle:
     def anchors(self) -> str:
         """What was anchored on chain is what was signed here; log entries agree with it."""
         anchors = self.json("anchors.json")
-        id_ = "0x" + hashlib.sha256(self.key.name.encode()).hexdigest()
         for i, anchor in enumerate(anchors):
             where = f"anchors.json anchor {i}"
             head = self.heads.get(number(anchor["size"], where))
             if head is None or anchor["root"] != "sha256:" + head.root.hex():
                 raise Wrong(where, f"size {anchor['size']} was not signed with this root")
-            if anchor["log_id"] != id_:
+            if anchor["log_id"] != "0x" + self.key.log_id.hex():
                 raise Wrong(where, "is of another log")
             self._expected(anchor, where)
         for entry in self.of("checkpoint.anchored"):
@@ -1798,22 +1934,23 @@ class Bundle:
         ]
         if listed != own:
             raise Wrong("people.json", "differs from the enrolments in the log")
-        holder: dict[str, str] = {}
+        holder: dict[tuple[str, str], str] = {}
         for entry in self.of("person.enrolled"):
-            key, person = entry.data["public_key"], entry.data["person"]
+            key, person = (entry.tenant, entry.data["public_key"]), entry.data["person"]
             if holder.setdefault(key, person) != person:
                 raise Wrong(entry.where, f"{person} has the key of {holder[key]}: one is not two")
         return f"{len(own)} enrolled keys, each of one person"
 
-    def person(self, id_: str, seq: int) -> dict[str, Any] | None:
-        """The person's enrolment if it stands before `seq` and was not withdrawn by then."""
+    def person(self, id_: str, at: Entry) -> dict[str, Any] | None:
+        """The person's enrolment with the entry's tenant, if it stands before the entry and was not
+        withdrawn by then."""
         if self.by_person is None:
             self.by_person = {}
             for entry in self.of("person.enrolled", "person.removed"):
-                self.by_person.setdefault(entry.data["person"], []).append(entry)
+                self.by_person.setdefault((entry.tenant, entry.data["person"]), []).append(entry)
         found = None
-        for entry in self.by_person.get(id_, []):
-            if entry.seq < seq:
+        for entry in self.by_person.get((at.tenant, id_), []):
+            if entry.seq < at.seq:
                 found = entry.data if entry.kind == "person.enrolled" else None
         return found
 
@@ -1823,8 +1960,7 @@ class Bundle:
         heads: dict[str, tuple[str, int]] = {}
         wanted: dict[str, bytes] = {}
         for entry in self.of("policy.loaded", "risk.loaded"):
-            data, raw = entry.data, canonical(entry.data["document"])
-            digest = "sha256:" + hashlib.sha256(raw).hexdigest()
+            data, digest = entry.data, digest_of(entry.data["document"])
             if digest != data["hash"]:
                 raise Wrong(entry.where, "the policy's hash is not its document's")
             chain = f"{entry.tenant}/{data.get('pool', '')}"
@@ -1832,7 +1968,7 @@ class Bundle:
             if data.get("previous") != before or number(data["version"], entry.where) <= version:
                 raise Wrong(entry.where, "does not follow the policy before it")
             heads[chain] = (digest, int(data["version"]))
-            wanted[f"policies/{entry.seq:012d}.json"] = raw
+            wanted[f"policies/{entry.seq:012d}.json"] = canonical(data["document"])
         for name in sorted({*wanted, *(n for n in self.files if n.startswith("policies/"))}):
             if self.file(name) != wanted.get(name):
                 raise Wrong(name, "is not the document that the log has")
@@ -1880,7 +2016,7 @@ class Bundle:
         if people[0] == people[1]:
             raise Wrong(yes.where, f"{people[0]} agreed to the own proposal")
         for person in people:
-            enrolled = self.person(person, entry.seq)
+            enrolled = self.person(person, entry)
             if enrolled is None or enrolled["role"] != "treasury":
                 raise Wrong(entry.where, f"{person} is not of treasury")
         signed = [
@@ -1915,7 +2051,7 @@ class Bundle:
         """The approver's role, if enrolled; the signature is checked with the step's others.
 
         Raises Wrong."""
-        person = self.person(approval["person"], entry.seq)
+        person = self.person(approval["person"], entry)
         if person is None:
             raise Wrong(entry.where, f"{approval['person']} is not enrolled here")
         payload = canonical(
@@ -1964,22 +2100,60 @@ class Bundle:
         """Whatever people decided about a deposit, two of treasury signed, and just that."""
         count = 0
         for entry in self.of(*REVIEWS):
-            data, body, where = entry.data, entry.data["document"], entry.where
-            if "sha256:" + hashlib.sha256(canonical(body)).hexdigest() != data["digest"]:
-                raise Wrong(where, "the digest is not that of the document")
-            said = (body["schema"], body["action"], body["tenant"])
-            if said != ("moorage.deposit-review/1", REVIEWS[entry.kind], entry.tenant):
-                raise Wrong(where, "the document decides something else")
-            if body.get("deposit", data["deposit"]) != data["deposit"]:
-                raise Wrong(where, "the document is about another deposit")
-            roles = self._approvers(data["approvals"], data["digest"], data["decided_at"], entry)
-            if have(list(roles.values()), ["treasury"]) < 2:
-                raise Wrong(where, "was not signed by two persons of treasury")
+            body, deposit = self._agreed(entry, "moorage.deposit-review/1"), entry.data["deposit"]
+            if body["action"] != REVIEWS[entry.kind]:
+                raise Wrong(entry.where, "the document decides something else")
+            if body.get("deposit", deposit) != deposit:
+                raise Wrong(entry.where, "the document is about another deposit")
             count += 1
         self._check_signatures()
         if not count:
             raise Skipped("nobody decided about a deposit")
         return f"{count} decisions about deposits, each signed by two"
+
+    def fork_dismissals(self) -> str:
+        """Two of treasury signed which fork does not stop the anchoring any more."""
+        count = 0
+        for entry in self.of("log.fork_dismissed"):
+            body = self._agreed(entry, "moorage.fork-dismissal/1")
+            if any(body[name] != entry.data[name] for name in ("fork", "size", "theirs")):
+                raise Wrong(entry.where, "the document is about another fork")
+            count += 1
+        self._check_signatures()
+        if not count:
+            raise Skipped("nobody dismissed a fork")
+        return f"{count} forks dismissed, each by two"
+
+    def breaker_closings(self) -> str:
+        """Two of treasury signed which breaker lets its asset go, with all breaks as they were."""
+        count = 0
+        for entry in self.of("breaker.closed"):
+            body, where = self._agreed(entry, "moorage.breaker-closing/1"), entry.where
+            if any(body[name] != entry.data[name] for name in ("breaker", "asset")):
+                raise Wrong(where, "the document is about another breaker")
+            breaks, many = body["breaks"], number(body["count"], where) > BREAKS_NAMED_MAX
+            if not many and body["breaks_hash"] != digest_of(breaks):
+                raise Wrong(where, "the breaks are not those of their hash")
+            if len(breaks) != (0 if many else int(body["count"])):
+                raise Wrong(where, f"names {len(breaks)} breaks of {body['count']}")
+            count += 1
+        self._check_signatures()
+        if not count:
+            raise Skipped("no breaker was closed by people")
+        return f"{count} breakers closed, each by two"
+
+    def _agreed(self, entry: Entry, schema: str) -> dict[str, Any]:
+        """The entry's document, which two of treasury signed; the signatures themselves are checked
+        with the step's others. Raises Wrong."""
+        data, body = entry.data, entry.data["document"]
+        if digest_of(body) != data["digest"]:
+            raise Wrong(entry.where, "the digest is not that of the document")
+        if (body["schema"], body["tenant"]) != (schema, entry.tenant):
+            raise Wrong(entry.where, "the document decides something else")
+        roles = self._approvers(data, data["digest"], entry)
+        if have(list(roles.values()), ["treasury"]) < 2:
+            raise Wrong(entry.where, "was not signed by two persons of treasury")
+        return dict(body)
 
     def _decision(self, entry: Entry) -> None:
         """Evidence behind an allowed intent, and the policy's rule, independently evaluated."""
@@ -1989,29 +2163,31 @@ class Bundle:
             raise Wrong(where, "the decision is about another intent")
         if decision["outcome"] != "allow":
             return
-        roles = self._approvers(
-            decision["approvals"], decision["intent"], decision["decided_at"], entry
-        )
+        roles = self._approvers(decision, decision["intent"], entry)
         if len(roles) < decision["approvals_required"]:
             raise Wrong(
                 where, f"{len(roles)} people approved, {decision['approvals_required']} must"
             )
         self._rule(entry, decision, roles)
 
-    def _approvers(
-        self, approvals: list[dict[str, Any]], digest: str, decided_at: str, entry: Entry
-    ) -> dict[str, str]:
-        """Who approved, with the role of each: distinct people, with a key each. Raises Wrong."""
+    def _approvers(self, decided: dict[str, Any], digest: str, entry: Entry) -> dict[str, str]:
+        """Who approved, with the role of each: distinct people, with a key each. Raises Wrong.
+
+        The time of the decision is the entry's: by an earlier one no approval would expire."""
         roles: dict[str, str] = {}
         holders: dict[str, str] = {}
-        for approval in approvals:
+        if decided["decided_at"] != entry.at:
+            raise Wrong(
+                entry.where, f"is of {entry.at}, and was decided at {decided['decided_at']}"
+            )
+        for approval in decided["approvals"]:
             who = approval["person"]
             if approval["intent"] != digest:
                 raise Wrong(entry.where, "carries an approval of another intent or document")
-            if approval["expires_at"] <= decided_at:
+            if approval["expires_at"] <= decided["decided_at"]:
                 raise Wrong(entry.where, f"the approval by {who} had expired")
             roles[who] = self._approval(approval, entry)
-            key = (self.person(who, entry.seq) or {})["public_key"]
+            key = (self.person(who, entry) or {})["public_key"]
             if holders.setdefault(key, who) != who:
                 raise Wrong(entry.where, f"{who} has the key of {holders[key]}: they are not two")
         return roles
@@ -2058,7 +2234,7 @@ class Bundle:
             raise Wrong(entry.where, "the record names another as who asked")
         role = "holder" if intent.get("initiator") and person is None else None
         if person is not None:
-            enrolled = self.person(person, entry.seq)
+            enrolled = self.person(person, entry)
             role = None if enrolled is None else enrolled["role"]
         if facts.get("initiator_role") != role:
             raise Wrong(entry.where, "who asked has not the role that the record says")
@@ -2074,7 +2250,7 @@ class Bundle:
         count = 0
         for entry in self.of("intent.created"):
             data, body = entry.data, entry.data["body"]
-            if "sha256:" + hashlib.sha256(canonical(body)).hexdigest() != data["digest"]:
+            if digest_of(body) != data["digest"]:
                 raise Wrong(entry.where, "the digest is not that of the intent's body")
             if body["id"] != data["intent"] or body["tenant"] != entry.tenant:
                 raise Wrong(entry.where, "the body is another intent's")
@@ -2268,6 +2444,8 @@ class Bundle:
                 raise Wrong(where, "was not opened before, or is published twice")
             if before.data["commitment"] != data["commitment"]:
                 raise Wrong(where, "has another commitment than its opening")
+            if data["challenge"] != challenge_of(before.data, data):
+                raise Wrong(where, "its challenge does not follow from the challenge block")
             published.add((entity, epoch))
         if not opened:
             raise Skipped("no solvency epoch in the log")
@@ -2359,18 +2537,12 @@ def journal_leaf(row: list[str]) -> bytes:
     return leaf_hash(canonical(body))
 
 
-def hash_list(values: Iterable[str], where: str) -> list[bytes]:
-    texts = list(values)
-    if not all(re.fullmatch("[0-9a-f]{64}", text) for text in texts):
-        raise Wrong(where, "a hash is not 64 lower-case hex digits")
-    return [bytes.fromhex(text) for text in texts]
+def verify_bundle(data: bytes, log_key: str, trust: Trust | None = None) -> Report:
+    """Verify a bundle's bytes. Raises ValueError if `log_key` is no key."""
+    return Bundle(data, LogKey.parse(log_key), trust or Trust()).verify()
 
 
 # --- what was signed, read again --------------------------------------------------------------
-
-
-def padded(address: str) -> bytes:
-    return bytes.fromhex(f"{address[2:]:0>64}")
 
 
 SAFE_TX = [
@@ -2426,8 +2598,7 @@ def pays_many(body: dict[str, Any]) -> bool:
     else:
         name, value = "payNative(uint256,uint256[])", amount
         head = f"{batch}{64:064x}"
-    selector = keccak.new(digest_bits=256, data=name.encode()).hexdigest()[:8]
-    call = f"0x{selector}{head}{tail}"
+    call = f"0x{keccak256(name.encode())[:4].hex()}{head}{tail}"
     sums = spent(body["payouts"]) == amount and int(body["value"]) == value
     return sums and (body["data"], body["to"]) == (call, body["beneficiary"])
 
@@ -2437,8 +2608,7 @@ def sweeps_many(body: dict[str, Any]) -> bool:
     named = (body.get("sweeps") or {}).get("wallets", [])
     words = "".join(f"{w['wallet'][2:].lower()}{int(w['amount']):024x}" for w in named)
     token = body["asset"].partition("/erc20:")[2]
-    name = b"sweepToken(address,uint256[])"
-    selector = keccak.new(digest_bits=256, data=name).hexdigest()[:8]
+    selector = keccak256(b"sweepToken(address,uint256[])")[:4].hex()
     call = f"0x{selector}{token[2:]:0>64}{64:064x}{len(named):064x}{words}"
     once = len({w["wallet"] for w in named}) == len(named) > 0
     branch = all(w["path"].startswith("1/") for w in named)
@@ -2773,7 +2943,7 @@ RAY = 10**27
 DEPTH_MIN_MAX = (10, 40)
 CUSTOMER = re.compile("cus_[0-9a-f]{32}")
 SHARE = re.compile("share:[0-9a-f]{32}")
-LOGGED_KEYS = "entry index size leaf_hash hashes checkpoint"
+LOGGED_KEYS = f"entry {PLACE_KEYS} checkpoint"
 ME_KEYS = "schema context customer salt index depth balances path opened published anchor"
 FILE_KEYS = "schema report opened published anchor"
 REPORT_KEYS = (
@@ -2822,13 +2992,8 @@ def logged(body: Any, kind: str, key: LogKey, where: str) -> Logged:
     """The entry, if the log signed that it has it. Raises Wrong."""
     keys(body, LOGGED_KEYS, where)
     raw = body["entry"].encode()
-    leaf, index = leaf_hash(raw), number(body["index"], where)
-    if leaf.hex() != body["leaf_hash"]:
-        raise Wrong(where, "the leaf hash is not the entry's")
     head = open_checkpoint(body["checkpoint"].encode(), key, f"{where} checkpoint")
-    if head.size != number(body["size"], where):
-        raise Wrong(where, "is placed under another size than the checkpoint's")
-    check_inclusion(leaf, index, head.size, hash_list(body["hashes"], where), head.root, where)
+    index = check_place(leaf_hash(raw), body, head.root, where, size=head.size)
     entry = parse_canonical(raw, where)
     if set(entry) != ENTRY_KEYS or entry["kind"] != kind:
         raise Wrong(where, f"is no entry {kind}")
@@ -2839,6 +3004,14 @@ def check_window(opened: dict[str, Any], where: str) -> None:
     """Few enough blocks that all their headers can be shown. Raises Wrong."""
     if not 1 <= number(opened["window"], where) <= WINDOW_MAX:
         raise Wrong(where, f"its window is not 1 to {WINDOW_MAX}")
+
+
+def challenge_of(opened: dict[str, Any], published: dict[str, Any]) -> str:
+    """What follows from the hash of the block that the opening named."""
+    block = hex_bytes(published["block_hash"], "published", 32)
+    numbers = (opened["chain_id"], opened["block_number"], opened["epoch"])
+    middle = b"".join(u64(number(n, "opened")) for n in numbers)
+    return "0x" + sha256(b"\x12", block, middle, opened["entity"].encode()).hex()
 
 
 class Epoch:
@@ -2877,17 +3050,10 @@ class Epoch:
 
     def challenge(self) -> str:
         check_window(self.opened.data, "opened")
-        found = self._challenge()
+        found = challenge_of(self.opened.data, self.published.data)
         if not found == self.published.data["challenge"] == self.context["challenge"]:
             raise Wrong("context", "its challenge does not follow from the challenge block")
         return f"{found} follows from block {self.opened.data['block_number']}"
-
-    def _challenge(self) -> str:
-        opened, where = self.opened.data, "opened"
-        block = hex_bytes(self.published.data["block_hash"], "published", 32)
-        numbers = (opened["chain_id"], opened["block_number"], opened["epoch"])
-        middle = b"".join(u64(number(n, where)) for n in numbers)
-        return "0x" + sha256(b"\x12", block, middle, opened["entity"].encode()).hex()
 
     def check_context(self) -> str:
         context = self.context
@@ -3119,7 +3285,7 @@ class Solvency(Epoch):
 
     def check_report(self) -> str:
         published = self.published.data
-        if "sha256:" + sha256(canonical(self.report)).hex() != published["report"]:
+        if digest_of(self.report) != published["report"]:
             raise Wrong("report", "is not the one that the log names")
         for name in ("commitment", "root", "depth", "sums"):
             if self.report[name] != published[name]:
@@ -3229,14 +3395,10 @@ class Solvency(Epoch):
     def _opened_in(self, anchored: Anchor) -> None:
         """The opening, which names the challenge's block, is in the log that was anchored."""
         where = "report challenge inclusion"
-        body = keys(self.report["challenge"]["inclusion"], "index size leaf_hash hashes", where)
-        index, leaf = number(body["index"], where), leaf_hash(self.body["opened"]["entry"].encode())
-        if index != self.opened.seq or body["leaf_hash"] != leaf.hex():
+        body = keys(self.report["challenge"]["inclusion"], PLACE_KEYS, where)
+        leaf = leaf_hash(self.body["opened"]["entry"].encode())
+        if check_place(leaf, body, anchored.root, where, size=anchored.size) != self.opened.seq:
             raise Wrong(where, "is not about the opening")
-        if number(body["size"], where) != anchored.size:
-            raise Wrong(where, "is of another size than the one that was anchored")
-        hashes = hash_list(body["hashes"], where)
-        check_inclusion(leaf, index, anchored.size, hashes, anchored.root, where)
 
     def moment(self) -> str:
         """Every chain is shown at one moment, so that money cannot stand in two of them."""
@@ -3381,8 +3543,10 @@ class Solvency(Epoch):
             where = f"report reserve {i}"
             self._reserve(line, where)
             place = (int(line["chain_id"]), line["asset"], line["address"].lower(), line["place"])
-            same = (*place[:3], line["evidence"].get("token", "").lower())
-            if line["class"] != "exchange" and same in claimed:
+            evidence = line["evidence"]
+            holder = evidence["by"] if line["class"] == "exchange" else place[2]
+            same = (*place[:2], holder, evidence.get("token", "").lower())
+            if same in claimed:
                 raise Wrong(where, "is counted twice")
             claimed.add(same)
             places.append(place)
@@ -3522,22 +3686,13 @@ OWNERS: dict[str, Callable[[Solvency, dict[str, Any], State, str], None]] = {
 }
 
 
-def checksummed(address: str) -> str:
-    """The address with EIP-55 capitals."""
-    plain = address[2:].lower()
-    hash_ = keccak256(plain.encode()).hex()
-    return "0x" + "".join(
-        c.upper() if int(h, 16) > 7 else c for c, h in zip(plain, hash_, strict=False)
-    )
-
-
 def verify_solvency(data: bytes, log_key: str, trust: Trust, other: bytes | None = None) -> Report:
     return Solvency(LogKey.parse(log_key), trust).verify(data, other)
 
 
 # --- a node of the auditor's (only with --rpc) ------------------------------------------------
 
-ANCHORED = "Anchored(bytes32,uint64,uint64,bytes32,uint64)"
+ANCHORED = b"Anchored(bytes32,uint64,uint64,bytes32,uint64)"
 
 
 def rpc(url: str, method: str, *params: Any) -> Any:
@@ -3566,7 +3721,7 @@ def check_receipt(url: str, anchor: dict[str, Any], final: int, where: str) -> N
         raise Wrong(where, "its transaction failed or is not final")
     if receipt["blockHash"] != anchor["block_hash"] or str(block) != anchor["block_number"]:
         raise Wrong(where, "its transaction is in another block")
-    topic = "0x" + keccak.new(digest_bits=256, data=ANCHORED.encode()).hexdigest()
+    topic = "0x" + keccak256(ANCHORED).hex()
     for log in receipt["logs"]:
         words = re.findall("[0-9a-f]{64}", log["data"][2:])
         if (
@@ -3597,108 +3752,6 @@ def read_position(url: str, line: dict[str, Any], block: dict[str, str]) -> int:
 
 
 # --- the command line -------------------------------------------------------------------------
-
-
-def verify_bundle(data: bytes, log_key: str, trust: Trust | None = None) -> Report:
-    """Verify a bundle's bytes. Raises ValueError if `log_key` is no key."""
-    return Bundle(data, LogKey.parse(log_key), trust or Trust()).verify()
-
-
-def verify_checkpoint(note: bytes, log_key: str) -> Report:
-    key, report = LogKey.parse(log_key), Report()
-
-    def check() -> str:
-        head = open_checkpoint(note, key, "checkpoint")
-        return f"size {head.size}, root {head.root.hex()}, signed by {key.name}"
-
-    report.run("checkpoint", check)
-    return report
-
-
-def verify_inclusion(entry: bytes, proof: bytes, log_key: str) -> Report:
-    """`proof` is a c2sp.org/tlog-proof, which carries its checkpoint."""
-    key, report = LogKey.parse(log_key), Report()
-
-    def check() -> str:
-        head_text, _, note = proof.decode().partition("\n\n")
-        first, index_line, *hashes = head_text.split("\n")
-        if first != "c2sp.org/tlog-proof@v1" or not index_line.startswith("index "):
-            raise Wrong("proof", "is not a c2sp.org/tlog-proof")
-        head = open_checkpoint(note.encode(), key, "checkpoint")
-        path = [_base64(h, 32, "proof") for h in hashes]
-        index = number(index_line.removeprefix("index "), "proof")
-        check_inclusion(leaf_hash(entry), index, head.size, path, head.root, "proof")
-        return f"entry {index} is in the log of size {head.size}"
-
-    report.run("inclusion", check)
-    return report
-
-
-JOURNAL_PROOF = "schema journal seal entry log checkpoint"
-
-
-def verify_journal(data: bytes, log_key: str) -> Report:
-    """A journal under its seal, and the seal under the log's root (moorage.journal-proof/1)."""
-    key, report = LogKey.parse(log_key), Report()
-    body: dict[str, Any] = {}
-
-    def form() -> str:
-        body.update(keys(parse_canonical(data, "proof"), JOURNAL_PROOF, "proof"))
-        if body["schema"] != "moorage.journal-proof/1":
-            raise Wrong("proof", "is no moorage.journal-proof/1")
-        keys(body["seal"], "number index size leaf_hash hashes", "seal")
-        keys(body["log"], "index size leaf_hash hashes", "log")
-        return "a journal, its seal and the log's checkpoint"
-
-    def sealed() -> str:
-        seal, raw = body["seal"], body["journal"].encode()
-        journal, entry = (
-            parse_canonical(raw, "journal"),
-            parse_canonical(body["entry"].encode(), "entry"),
-        )
-        if journal.get("v") != "moorage.journal/1" or entry["kind"] != "ledger.sealed":
-            raise Wrong("proof", "is not about a journal under a seal")
-        said = (entry["data"]["seal"], entry["data"]["count"], entry["tenant"])
-        if said != (seal["number"], seal["size"], journal["tenant"]):
-            raise Wrong("seal", "is another than the entry's, or of another tenant")
-        _placed(raw, seal, digest_bytes(entry["data"]["root"], "entry"), "seal")
-        return f"journal {journal['id']} is number {seal['index']} of seal {seal['number']}"
-
-    def in_log() -> str:
-        log = body["log"]
-        head = open_checkpoint(body["checkpoint"].encode(), key, "checkpoint")
-        if number(log["size"], "log") != head.size:
-            raise Wrong("log", "is for another size than the checkpoint's")
-        _placed(body["entry"].encode(), log, head.root, "log")
-        return f"its seal is entry {log['index']} of the log of size {head.size}"
-
-    if report.run("form", form):
-        report.run("journal", sealed)
-        report.run("inclusion", in_log)
-    return report
-
-
-def _placed(raw: bytes, proof: dict[str, Any], root: bytes, where: str) -> None:
-    leaf = leaf_hash(raw)
-    if leaf.hex() != proof["leaf_hash"]:
-        raise Wrong(where, "the leaf hash is another's")
-    index, size = number(proof["index"], where), number(proof["size"], where)
-    check_inclusion(leaf, index, size, hash_list(proof["hashes"], where), root, where)
-
-
-def verify_consistency(old: bytes, new: bytes, proof: bytes, log_key: str) -> Report:
-    """Two signed checkpoints, and the JSON proof between them."""
-    key, report = LogKey.parse(log_key), Report()
-
-    def check() -> str:
-        before = open_checkpoint(old, key, "old checkpoint")
-        after = open_checkpoint(new, key, "new checkpoint")
-        hashes = hash_list(json.loads(proof)["hashes"], "proof")
-        check_consistency(before.size, after.size, before.root, after.root, hashes, "proof")
-        return f"the log of {before.size} is a prefix of the log of {after.size}"
-
-    report.run("consistency", check)
-    return report
 
 
 LINE_MAX = 400

@@ -1,9 +1,7 @@
 """A log of deposits and payments in memory, as big as asked for, that the verifier can follow to
 its end: people, a policy, approvals, decisions, journals under seals, checkpoints."""
 
-import csv
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +19,7 @@ from custody.core.facts import Facts
 from custody.core.ids import DecisionId, IntentId, TenantId, format_id
 from custody.core.intents import Approval, Decision, Intent, IntentKind, Outcome, approval_payload
 from custody.core.money import AssetId
+from custody.ledger import journal
 
 TENANT = TenantId(UUID("01900000-0000-7000-8000-000000000001"))
 ASSET = AssetId("eip155:31337/slip44:60")
@@ -29,11 +28,6 @@ PAYEE, SENDER = "0x" + "b" * 40, "0x" + "a" * 40
 BIG_EVERY = 10
 """One payment in so many is above what policy lets pass without two people."""
 SEAL = 1024
-JOURNAL = (
-    *("seal", "id", "tenant", "seq", "kind", "asset", "amount", "debit", "debit_code", "credit"),
-    *("credit_code", "code", "event_at", "created_at", "at_most", "pending", "reverses", "group"),
-    *("expires_at", "chain_id", "block_number", "reference", "memo"),
-)
 
 
 @dataclass
@@ -49,7 +43,8 @@ class Person:
 
 @dataclass
 class Story:
-    """Everything so far. `entries` are (kind, canonical bytes); the ids count up."""
+    """Everything so far; the ids count up. `journals` by their fields, `sealed` those of them that
+    a seal commits to, each with its number."""
 
     origin: str = "log.example"
     key: Ed25519PrivateKey = field(
@@ -58,8 +53,8 @@ class Story:
     leaves: list[Leaf] = field(default_factory=list)
     heads: list[Checkpoint] = field(default_factory=list)
     now: datetime = START
-    journals: list[list[str]] = field(default_factory=list)
-    sealed: int = 0
+    journals: list[dict[str, str]] = field(default_factory=list)
+    sealed: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     seals: int = 0
     count: int = 0
     people: list[Person] = field(default_factory=list)
@@ -130,7 +125,7 @@ class Story:
     def payment(self, number: int) -> None:
         """Eight entries; ten where two people approve."""
         big = number % BIG_EVERY == 0
-        intent = self._intent(5000 if big else 10)
+        intent = payout(IntentId(self.uuid()), 5000 if big else 10, reference=self.id("withdrawal"))
         ids = {"intent": format_id("intent", intent.id), "digest": intent.digest()}
         chain = {"chain_id": "31337", "tx_hash": self._hash()}
         asked = {"withdrawal": intent.reference, "asset": ASSET, "net": str(intent.amount)}
@@ -153,25 +148,6 @@ class Story:
         held = self._journal("pending", intent.amount)
         self._journal("post", intent.amount, pending=held)
 
-    def _intent(self, amount: int) -> Intent:
-        return Intent(
-            id=IntentId(self.uuid()),
-            tenant_id=TENANT,
-            kind=IntentKind.PAYOUT,
-            chain_id=31337,
-            sender=SENDER,
-            sender_path="2/1",
-            to=PAYEE,
-            value=amount,
-            data="0x",
-            asset_id=ASSET,
-            amount=amount,
-            beneficiary=PAYEE,
-            gas_limit=21_000,
-            fee_max_wei=10**15,
-            reference=self.id("withdrawal"),
-        )
-
     def _decision(self, intent: Intent, approvals: list[Approval]) -> Decision:
         return Decision(
             id=DecisionId(self.uuid()),
@@ -192,45 +168,54 @@ class Story:
     # -- the ledger -------------------------------------------------------------------------------
 
     def _journal(self, kind: str, amount: int, pending: str = "") -> str:
-        """A row of the export, without its seal; its id."""
+        """One that no seal has yet; its id."""
         id_, at = self.id("transfer"), iso_us(self.now)
-        row = dict.fromkeys(JOURNAL, "")
-        row |= {"id": id_, "tenant": format_id("tenant", TENANT), "kind": kind, "asset": ASSET}
-        row |= {"seq": str(len(self.journals) + 1), "amount": str(amount), "pending": pending}
+        row = {"id": id_, "tenant": format_id("tenant", TENANT), "kind": kind, "asset": ASSET}
+        row |= {"seq": str(len(self.journals) + 1), "amount": str(amount)}
+        row |= {"pending": pending} if pending else {}
         row |= {"debit": "acc_" + "1" * 32, "debit_code": "liability:customer:cus_1"}
         row |= {"credit": "acc_" + "2" * 32, "credit_code": "asset:treasury@31337"}
         row |= {"code": "withdrawal", "event_at": at, "created_at": at}
-        self.journals.append(list(row.values()))
+        self.journals.append(row)
         return id_
 
     def seal(self) -> None:
         """Commit to the journals that no seal has yet, if there are any."""
-        rows = self.journals[self.sealed : self.sealed + SEAL]
+        start = len(self.sealed)
+        rows = self.journals[start : start + SEAL]
         if not rows:
             return
         self.seals += 1
-        leaves, totals = [], dict[str, dict[str, int]]()
-        for row in rows:
-            row[0] = str(self.seals)
-            body = {n: v for n, v in zip(JOURNAL[1:], row[1:], strict=True) if v}
-            body["v"] = "moorage.journal/1"
-            leaves.append(merkle.leaf_hash(canonical.encode(body)))
-            of_kind = totals.setdefault(row[5], {})
-            of_kind[row[4]] = of_kind.get(row[4], 0) + int(row[6])
-        shown = {a: {k: str(v) for k, v in t.items()} for a, t in totals.items()}
-        place = {"seal": str(self.seals), "start": str(self.sealed), "count": str(len(rows))}
-        ends = {"first": rows[0][1], "last": rows[-1][1], "totals": shown}
-        root = "sha256:" + merkle.root(leaves).hex()
+        place = {"seal": str(self.seals), "start": str(start), "count": str(len(rows))}
+        ends = {"first": rows[0]["id"], "last": rows[-1]["id"], "totals": journal.totals(rows)}
+        root = "sha256:" + merkle.root(journal.leaf_hashes(rows)).hex()
         self.add("ledger.sealed", {**place, **ends, "root": root})
-        self.sealed += len(rows)
+        self.sealed += [(self.seals, row) for row in rows]
 
     def ledger(self) -> bytes:
         """The export of what is sealed."""
-        out = io.StringIO()
-        writer = csv.writer(out)
-        writer.writerow(JOURNAL)
-        writer.writerows(self.journals[: self.sealed])
-        return out.getvalue().encode()
+        return journal.to_csv(self.sealed)
+
+
+def payout(id_: IntentId, amount: int, *, reference: str) -> Intent:
+    """Coins to the payee; `reference` is the withdrawal that asked for them."""
+    return Intent(
+        id=id_,
+        tenant_id=TENANT,
+        kind=IntentKind.PAYOUT,
+        chain_id=31337,
+        sender=SENDER,
+        sender_path="2/1",
+        to=PAYEE,
+        value=amount,
+        data="0x",
+        asset_id=ASSET,
+        amount=amount,
+        beneficiary=PAYEE,
+        gas_limit=21_000,
+        fee_max_wei=10**15,
+        reference=reference,
+    )
 
 
 def _policy() -> dict[str, Any]:
@@ -264,7 +249,7 @@ def tell(entries: int, *, journals: bool = True) -> Story:
         story.deposit()
         story.deposit()
         story.payment(number)
-        while journals and len(story.journals) - story.sealed >= SEAL:
+        while journals and len(story.journals) - len(story.sealed) >= SEAL:
             story.seal()
         if half and len(story.leaves) >= half:
             story.sign()

@@ -3,14 +3,10 @@
 import importlib.util
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
+from scripts.journey.desk import desk
 from scripts.journey.scene import Scene
 from scripts.journey.show import line
-from scripts.journey.stage import ROOT
-
-VERIFIER = ROOT / "custody" / "audit" / "verify.py"
 
 
 def read_log(scene: Scene, seq: int) -> None:
@@ -35,18 +31,6 @@ def read_log(scene: Scene, seq: int) -> None:
 
 
 def _verifies(scene: Scene, entry: bytes, proof: bytes) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        files = {"entry": entry, "proof": proof}
-        for name, data in files.items():
-            (Path(folder) / name).write_bytes(data)
-        options = [part for name in files for part in (f"--{name}", str(Path(folder) / name))]
-        done = subprocess.run(
-            [
-                *(sys.executable, "-I", str(VERIFIER), "inclusion", *options),
-                *("--log-key", scene.founded["log_key"]),
-            ],
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-    return done.returncode == 0
+    options = ("--entry", "entry", "--proof", "proof")
+    with desk(scene.founded["log_key"]) as alone:
+        return alone.run("inclusion", *options, entry=entry, proof=proof).returncode == 0

@@ -1,17 +1,11 @@
 """Step 8, second half: the newest report of solvency, and one holder's own proof, both offline."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from chains.devnet.rpc import rpc
+from scripts.journey.desk import desk
 from scripts.journey.http import ApiError, until
-from scripts.journey.proving import VERIFIER
 from scripts.journey.scene import Holder, Scene
 from scripts.journey.show import line
 
@@ -26,22 +20,20 @@ def prove_solvency(scene: Scene) -> None:
     before = max((int(e["epoch"]) for e in _epochs(scene)), default=0)
     mine = until("an epoch that holders can check", lambda: _own(holder, before), timeout_s=420)
     line(f"{holder.name}'s own proof: {len(mine)} bytes")
-    report = scene.auditor.get("/v1/solvency/report")
+    body = scene.auditor.raw("/v1/solvency/report")
+    report = json.loads(body)
     for total in report["report"]["totals"]:
         line(f"{total['asset'][-12:]}: owed {total['owed']}, there {total['reserves']}")
-    body = scene.auditor.raw("/v1/solvency/report")
     blocks = [f"--block={c['chain_id']}={_hash(scene, c)}" for c in report["report"]["chains"]]
-    with tempfile.TemporaryDirectory() as folder:
-        alone = Path(shutil.copy(VERIFIER, folder))
-        trust = [f"--log-key={scene.founded['log_key']}"]
-        own = [*trust, *_anchor(scene, json.loads(mine)), f"--customer={holder.id}"]
-        me = _run(alone, "me", mine, own)
+    with desk(scene.founded["log_key"]) as alone:
+        own = [*_anchor(scene, json.loads(mine)), f"--customer={holder.id}"]
+        me = alone.run("me", "mine", *own, mine=mine)
         scene.checks.equal(me.returncode, 0, f"{holder.name} finds the own balance in what is owed")
         challenge = report["report"]["challenge"]["chain_id"]
         contract = scene.founded["contracts"][challenge]["audit_anchor"]
         blocks.append(f"--challenge-anchor={contract}")
-        asked = [*trust, *_anchor(scene, report), *blocks, f"--spread-s={SPREAD_S}"]
-        whole = _run(alone, "solvency", body, asked)
+        asked = [*_anchor(scene, report), *blocks, f"--spread-s={SPREAD_S}"]
+        whole = alone.run("solvency", "report", *asked, report=body)
         for row in whole.stdout.splitlines():
             line(row)
         scene.checks.equal(whole.returncode, 0, "and what is there covers what is owed")
@@ -77,18 +69,3 @@ def _hash(scene: Scene, at: dict[str, Any]) -> str:
     """Of the block that is named, as another node of that chain would give it."""
     url, number = scene.rpc(int(at["chain_id"])), hex(int(at["block"]["number"]))
     return str(rpc(url, "eth_getBlockByNumber", number, False)["hash"])
-
-
-def _run(
-    alone: Path, command: str, body: bytes, arguments: list[str]
-) -> subprocess.CompletedProcess[str]:
-    file = alone.parent / f"{command}.json"
-    file.write_bytes(body)
-    return subprocess.run(
-        [sys.executable, "-I", str(alone), command, str(file), *arguments],
-        cwd=alone.parent,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=False,
-    )

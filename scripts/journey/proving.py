@@ -1,11 +1,6 @@
 """Steps 7 and 8: checkpoint, anchor, offline proof, one flipped byte; ledger against chain."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -13,13 +8,11 @@ from typing import Any
 
 from chains.devnet.rpc import call, rpc
 from scripts.journey import foreign
+from scripts.journey.desk import desk
 from scripts.journey.http import until
 from scripts.journey.pooling import plans_done
 from scripts.journey.scene import Scene
 from scripts.journey.show import line
-from scripts.journey.stage import ROOT
-
-VERIFIER = ROOT / "custody" / "audit" / "verify.py"
 
 
 def prove(scene: Scene) -> None:
@@ -91,42 +84,22 @@ def _check_contract(scene: Scene, anchored: dict[str, Any]) -> None:
 
 
 def _verify(scene: Scene, bundle: Path, block_hash: str) -> None:
-    """The verifier runs alone: copied to an empty folder, Python isolated, no network asked."""
-    with tempfile.TemporaryDirectory() as folder:
-        alone = Path(shutil.copy(VERIFIER, folder))
-        good = _run(scene, alone, bundle, block_hash)
+    trust = ["--anchor-address", scene.contract("audit_anchor"), "--chain-id", str(scene.main)]
+    trust += ["--block-hash", block_hash]
+    body = bundle.read_bytes()
+    with desk(scene.founded["log_key"]) as alone:
+        good = alone.run("bundle", "whole", *trust, whole=body)
         for row in good.stdout.splitlines():
             line(row)
         scene.checks.equal(good.returncode, 0, "the bundle verifies offline")
-        broken = Path(folder) / "flipped.zip"
-        body = bytearray(bundle.read_bytes())
-        place = len(body) // 2
-        body[place] ^= 1
-        broken.write_bytes(body)
-        bad = _run(scene, alone, broken, block_hash)
+        flipped, place = bytearray(body), len(body) // 2
+        flipped[place] ^= 1
+        bad = alone.run("bundle", "flipped", *trust, flipped=bytes(flipped))
         line(f"one bit of byte {place} flipped:")
         failing = [row for row in bad.stdout.splitlines() if "FAIL" in row]
         for row in failing[:4] or bad.stderr.splitlines()[-3:]:
             line(row)
         scene.checks.that(bad.returncode == 1 and bool(failing), "then it fails, and says where")
-
-
-def _run(
-    scene: Scene, alone: Path, bundle: Path, block_hash: str
-) -> subprocess.CompletedProcess[str]:
-    anchor = ["--anchor-address", scene.contract("audit_anchor"), "--chain-id", str(scene.main)]
-    anchor += ["--block-hash", block_hash]
-    return subprocess.run(
-        [
-            *(sys.executable, "-I", str(alone), "bundle", str(bundle)),
-            *("--log-key", scene.founded["log_key"], *anchor),
-        ],
-        cwd=alone.parent,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def reconcile(scene: Scene) -> None:

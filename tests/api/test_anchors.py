@@ -11,6 +11,7 @@ from custody.core import canonical
 from custody.core.ids import format_id
 from tests.api.conftest import Approver, World, agreed
 from tests.api.support import FakeSigner
+from tests.custody.audit.entries import as_auditor
 
 pytestmark = pytest.mark.postgres
 
@@ -122,6 +123,8 @@ async def test_another_root_is_a_fork_until_two_people_dismiss_it(
     assert commit.opens(data["reason"].removeprefix("sha256:"), salt, "our own drill")
     assert (data["document"], data["digest"]) == (shown["document"], shown["digest"])
     assert [a["person"] for a in data["approvals"]] == [format_id("person", w.id) for w in both]
+    auditor = await as_auditor(world.deps.db)
+    assert auditor.fork_dismissals() == "1 forks dismissed, each by two"
 
 
 async def test_forks_are_listed_a_page_at_a_time(world: World, head: Checkpoint) -> None:

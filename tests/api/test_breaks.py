@@ -7,6 +7,7 @@ from custody.core.clock import iso_us
 from custody.core.ids import format_id, new_uuid7
 from tests.api.conftest import NOW, Approver, World, agreed
 from tests.api.seed import Objects, plant
+from tests.custody.audit.entries import as_auditor
 
 pytestmark = pytest.mark.postgres
 
@@ -38,6 +39,8 @@ async def test_a_breaker_is_reviewed_signed_and_closed(
     assert again.status_code == 409
     row = (await world.call("GET", f"/v1/breaks/{objects.ids['break_id']}", auditor)).json()
     assert (row["state"], row["accepted"], row["difference"]) == ("closed", True, "-1")
+    told = await as_auditor(world.deps.db)
+    assert told.breaker_closings() == "1 breakers closed, each by two"
 
 
 async def test_notes_are_by_whom_and_when_and_only_allowed_moves_pass(

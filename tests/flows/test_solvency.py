@@ -29,7 +29,7 @@ from custody.ledger import accounts, assets, chart, owed
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.ledger.prices import RAY, SharePrice, record_price
 from tests.fixtures.paying import ask, funded, run_until_released
-from tests.fixtures.solvent import KNOWS_SOLVENCY, Prover, prover, verify
+from tests.fixtures.solvent import Prover, prover, verify
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
 
 pytestmark = pytest.mark.chain
@@ -74,8 +74,6 @@ async def test_an_epoch_from_opening_to_own_proof(town: Town, made: Prover) -> N
 
 async def test_the_auditors_verifier_agrees(town: Town, made: Prover, tmp_path: Path) -> None:
     """It shares no code with any of this, and must come to the same end; not for a changed file."""
-    if not KNOWS_SOLVENCY:
-        pytest.skip("this verifier has no solvency yet")
     alice = await funded(town, 1_000 * USDC)
     await made.until(State.SERVING)
     file, mine = await made.file(), await made.own(alice)

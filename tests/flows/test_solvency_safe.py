@@ -20,7 +20,7 @@ from custody.ledger.posting import Transfer, post_or_raise
 from custody.parties import places
 from custody.parties.places import Place
 from tests.fixtures.cold import owners_of
-from tests.fixtures.solvent import KNOWS_SOLVENCY, RULES, Prover, prover, verify
+from tests.fixtures.solvent import RULES, Prover, prover, verify
 from tests.fixtures.town import ETHER, USDC, Town
 
 pytestmark = pytest.mark.chain
@@ -52,10 +52,9 @@ async def test_reserves_of_every_kind(town: Town, tmp_path: Path) -> None:
 
     file = await made.file()
     check_report.check(file, made.vkey, made.trusted(file))
-    if KNOWS_SOLVENCY:
-        blocks = [f"--block={chain}={hash_}" for chain, hash_ in made.trusted(file).items()]
-        asked = ["solvency", f"--log-key={made.vkey}", "--no-anchor", *blocks]
-        assert verify(tmp_path, file, asked) == 0
+    blocks = [f"--block={chain}={hash_}" for chain, hash_ in made.trusted(file).items()]
+    asked = ["solvency", f"--log-key={made.vkey}", "--no-anchor", *blocks]
+    assert verify(tmp_path, file, asked) == 0
     kinds = {(m["class"], m["evidence"]["kind"], m["counted"]) for m in file["report"]["reserves"]}
     assert kinds >= {
         ("cold", "storage", True),

@@ -15,7 +15,6 @@ from custody.core import canonical
 from custody.core.db import ReadSession
 from custody.core.errors import Broken, Conflict, NotFound
 from custody.core.ids import CustomerId, TenantId, format_id
-from custody.core.serialization import loads
 
 Json = dict[str, Any]
 ME_SCHEMA = "moorage.solvency.me/1"
@@ -35,17 +34,12 @@ async def own_proof(s: ReadSession, row: Row[Any], customer: CustomerId, folder:
     return {"schema": ME_SCHEMA, **found, **await _logged(s, row, folder)}
 
 
-async def report_file(s: ReadSession, row: Row[Any], folder: Path) -> Json:
-    """The whole file for `verify.py solvency`. Requires a snapshot and the whole row.
+async def report_bytes(s: ReadSession, row: Row[Any], folder: Path) -> bytes:
+    """The whole file for `verify.py solvency`: the stored report is put in as it is. Requires a
+    snapshot and the whole row.
 
     Raises Conflict as above.
     """
-    found: Json = loads(await report_bytes(s, row, folder))
-    return found
-
-
-async def report_bytes(s: ReadSession, row: Row[Any], folder: Path) -> bytes:
-    """The same as its canonical bytes: the stored report is put in as it is."""
     require_serving(row)
     around = {"schema": FILE_SCHEMA, "report": "", **await _logged(s, row, folder)}
     before, after = canonical.encode(around).split(b'"report":""')

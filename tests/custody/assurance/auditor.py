@@ -11,7 +11,6 @@ from custody.audit import verify
 from custody.core import canonical
 
 Json = dict[str, Any]
-KNOWS_SOLVENCY = hasattr(verify, "verify_solvency")
 
 
 def passes(command: str, body: Json, trust: Sequence[str]) -> bool:
@@ -28,11 +27,9 @@ def agrees(ours: Callable[[], None], command: str, body: Json, trust: Sequence[s
     try:
         ours()
     except ValueError:
-        if KNOWS_SOLVENCY:
-            assert not passes(command, body, trust), "only we object"
+        assert not passes(command, body, trust), "only we object"
         raise
-    if KNOWS_SOLVENCY:
-        assert passes(command, body, trust), "only the verifier objects"
+    assert passes(command, body, trust), "only the verifier objects"
 
 
 def options(name: str, values: Mapping[str, object]) -> list[str]:

@@ -16,21 +16,12 @@ from custody.audit import log
 from custody.core import canonical
 from custody.core.clock import iso_us
 from custody.core.db import Database
-from custody.core.ids import DecisionId, IntentId, TenantId, format_id, new_uuid7
-from custody.core.intents import (
-    Approval,
-    Decision,
-    Intent,
-    IntentKind,
-    Outcome,
-    approval_payload,
-)
-from custody.core.money import AssetId
+from custody.core.ids import DecisionId, IntentId, format_id, new_uuid7
+from custody.core.intents import Approval, Decision, Intent, Outcome, approval_payload
+from scripts.benches import verify_log
+from scripts.benches.verify_log import PAYEE, SENDER
 from tests.custody.audit.entries import AT, TENANT
 
-ASSET = AssetId("eip155:31337/slip44:60")
-PAYEE = "0x" + "b" * 40
-SENDER = "0x" + "a" * 40
 TX = "0x" + "1" * 64
 BLOCK = "0x" + "2" * 64
 
@@ -70,24 +61,9 @@ def policy() -> dict[str, Any]:
 
 
 def payout(amount: int = 1000, **changed: Any) -> Intent:
-    intent = Intent(
-        id=IntentId(new_uuid7()),
-        tenant_id=TenantId(TENANT),
-        kind=IntentKind.PAYOUT,
-        chain_id=31337,
-        sender=SENDER,
-        sender_path="2/1",
-        to=PAYEE,
-        value=amount,
-        data="0x",
-        asset_id=ASSET,
-        amount=amount,
-        beneficiary=PAYEE,
-        gas_limit=21_000,
-        fee_max_wei=10**15,
-        reference=format_id("withdrawal", new_uuid7()),
-    )
-    return replace(intent, **changed)
+    reference = format_id("withdrawal", new_uuid7())
+    made = verify_log.payout(IntentId(new_uuid7()), amount, reference=reference)
+    return replace(made, **changed)
 
 
 def digest_of(document: dict[str, Any]) -> str:

@@ -24,7 +24,8 @@ from custody.core.db import Database
 from custody.core.errors import InvalidInput, NotFound
 from custody.core.ids import TenantId
 from custody.parties import personal
-from tests.custody.assurance.story import PAYEE, Person, Story, payout
+from scripts.benches.verify_log import PAYEE
+from tests.custody.assurance.story import Person, Story, payout
 from tests.custody.audit.entries import AT, TENANT, LogSigner, add, sign_log
 
 pytestmark = pytest.mark.postgres

@@ -14,6 +14,7 @@ from custody.assurance import archive, evidence
 from custody.assurance.evidence import Evidence, Leaf
 from custody.audit import commit, merkle, verify
 from custody.core import canonical
+from custody.core.ids import format_id, new_uuid7
 from custody.core.serialization import loads
 from scripts.benches.verify_log import Story
 from tests.custody.audit.verifier import paper_anchor
@@ -334,6 +335,23 @@ def test_one_key_is_not_two_people() -> None:
     made.sign()
     report = verify.verify_bundle(evidence.pack(made.evidence()), made.vkey)
     assert {"people", "approvals"} <= set(failed(report))
+
+
+@pytest.mark.parametrize("approves", [True, False])
+def test_people_decide_for_their_own_tenant_alone(approves: bool) -> None:
+    """One key may be enrolled with two tenants; whom only another enrolled is nobody here."""
+    made = Story()
+    made.begin()
+    body = loads(made.leaves[1].body or b"")
+    body["tenant"] = format_id("tenant", new_uuid7())
+    if approves:
+        body["id"], body["data"]["person"] = made.id("entry"), made.id("person")
+    raw, seq = canonical.encode(body), len(made.leaves) if approves else 1
+    made.leaves[seq : seq + 1] = [Leaf(seq, merkle.leaf_hash(raw), "person.enrolled", raw)]
+    made.payment(10)
+    made.sign()
+    report = verify.verify_bundle(evidence.pack(made.evidence()), made.vkey)
+    assert failed(report) == ([] if approves else ["approvals"])
 
 
 def test_a_payment_without_a_decision_is_found() -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from custody.audit import checkpoint, log, merkle, note, sequence
+from custody.audit import checkpoint, log, merkle, note, sequence, verify
 from custody.audit.checkpoint import Checkpoint
 from custody.core.clock import FixedClock
 from custody.core.db import Database
@@ -75,3 +75,14 @@ async def sign_log(database: Database, signer: LogSigner, folder: Path) -> Check
     await sequence.run_all(database)
     clock = FixedClock(AT)
     return await checkpoint.sign_once(database, signer, signer.key.vkey(), folder, clock)
+
+
+async def as_auditor(database: Database) -> verify.Bundle:
+    """The verifier with everything that was logged so far read, to take single steps of it."""
+    key = verify.LogKey(ORIGIN, bytes(32), bytes(4))
+    made = verify.Bundle(b"", key, verify.Trust())
+    async with database.read() as s:
+        rows = await s.all("SELECT body FROM audit_entries ORDER BY id")
+    for seq, row in enumerate(rows):
+        made._read_line(bytes(row.body), seq)
+    return made

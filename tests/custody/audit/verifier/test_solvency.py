@@ -191,6 +191,12 @@ def again(report: dict[str, Any]) -> None:
     report["reserves"].sort(key=lambda r: (int(r["chain_id"]), r["asset"], r["address"].lower()))
 
 
+def stated_again(report: dict[str, Any]) -> None:
+    line = reserve(report, "exchange")
+    at = report["reserves"].index(line) + 1
+    report["reserves"].insert(at, {**line, "place": line["place"] + "2"})
+
+
 def unowned(report: dict[str, Any]) -> None:
     report["owners"] = [o for o in report["owners"] if o["kind"] != "safe"]
 
@@ -217,6 +223,7 @@ LIES: dict[str, tuple[Change, str]] = {
     ),
     "a venue's position as cash": (venue_as_cash, "reserves"),
     "one balance counted twice": (again, "reserves"),
+    "an exchange's word counted twice": (stated_again, "reserves"),
     "counted, though nobody owns it": (unowned, "reserves"),
     "an exchange's word as cash": (
         lambda r: reserve(r, "exchange").update({"class": "hot"}),
