@@ -10,11 +10,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from custody.audit import checkpoint, merkle, note, proof, sequence, tiles, verify
-from custody.core.clock import FixedClock
 from custody.core.db import Database, ReadSession
 from custody.core.errors import Broken
 from custody.core.ports import SignerUnavailable
-from tests.custody.audit.entries import AT, LogSigner, add, sign_log
+from tests.custody.audit.entries import AT, LogSigner, add, log_writer, sign_log
 
 pytestmark = pytest.mark.postgres
 
@@ -119,10 +118,6 @@ def crash_at(step: str, monkeypatch: pytest.MonkeyPatch, signer: LogSigner) -> N
         monkeypatch.setattr(writer, "_publish", boom)
     if step == "publish":
         monkeypatch.setattr(writer, "_publish", dying(writer._publish))
-
-
-def log_writer(database: Database, signer: LogSigner, folder: Path) -> checkpoint.LogWriter:
-    return checkpoint.LogWriter(database, signer, signer.key.vkey(), folder, FixedClock(AT))
 
 
 @pytest.mark.parametrize("step", STEPS)
