@@ -49,7 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the story")
     parser.add_argument("--kill-worker", action="store_true", help="kill -9 in step 6")
-    parser.add_argument("--leave", type=Path, metavar="FOLDER", help=leave.__doc__)
+    parser.add_argument("--leave", type=Path, metavar="FOLDER", help="what an auditor may have")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started, scene = time.monotonic(), Scene(Stage(), Checks())
@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def leave(scene: Scene, folder: Path) -> None:
-    """keep the log's files, its key and the auditor's bundle there"""
+    """The log's files, its key and the bundle: what an auditor may have, for whoever reads on."""
     home = scene.stage.home
     shutil.copytree(home / "log", folder / "log")
     shutil.copy(home / "bundle.zip", folder)
