@@ -1,7 +1,6 @@
 """The audit log: entries, shown to their own tenant's staff, and proofs (files: `log_files.py`)."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Path, Query
 from starlette.responses import Response
@@ -11,10 +10,10 @@ from api.auth.access import ANYONE, STAFF
 from api.auth.guard import Who
 from api.auth.principal import Principal
 from api.deps import Deps, UseDeps
-from api.routes.log_files import SEQ_MAX, TEXT
+from api.routes.log_files import SEQ_MAX, TEXT, proved
 from api.routing import Routes
 from custody.assurance import bundle as evidence
-from custody.audit import checkpoint, merkle, proof, reads
+from custody.audit import checkpoint, proof, reads
 from custody.audit.checkpoint import Checkpoint
 from custody.audit.reads import Entry
 from custody.core.clock import iso_us
@@ -25,7 +24,6 @@ from custody.core.serialization import loads
 
 routes = Routes("audit")
 Seq = Annotated[int, Path(ge=0, le=SEQ_MAX)]
-Proof = TypeVar("Proof")
 
 
 class EntryView(Shape):
@@ -129,8 +127,7 @@ async def _inclusion(
         head = await _latest(s)
     if seq >= head.size:
         raise NotFound("proof of entry", seq)
-    node = _nodes(deps, head.size)
-    return _proved(head.size, lambda: proof.inclusion(node, seq, head.size)), head
+    return proved(deps, head.size, lambda node: proof.inclusion(node, seq, head.size)), head
 
 
 @routes.get(
@@ -147,20 +144,8 @@ async def consistency(
     size = head.size if new is None else new
     if size > head.size:
         raise InvalidInput("new", f"must be at most {head.size}")
-    found = _proved(size, lambda: proof.consistency(_nodes(deps, size), old, size))
+    found = proved(deps, size, lambda node: proof.consistency(node, old, size))
     return answer(found.to_json())
-
-
-def _nodes(deps: Deps, size: int) -> merkle.Node:
-    return proof.from_tiles(deps.settings.audit_folder, size)
-
-
-def _proved(size: int, make: Callable[[], Proof]) -> Proof:
-    """Raises NotFound where the log never had this size: tiles are read while the proof is made."""
-    try:
-        return make()
-    except FileNotFoundError:
-        raise NotFound("tiles of size", size) from None
 
 
 @routes.get("/v1/audit/bundle", access=STAFF, command="audit bundle", answer="application/zip")

@@ -11,7 +11,7 @@ from api.auth.guard import Who
 from api.deps import UseDeps
 from api.followers import tenant_events
 from api.followers.tenant_events import Event
-from api.routes.log_files import SEQ_MAX
+from api.routes.log_files import SEQ_MAX, proved
 from api.routing import Routes
 from custody.audit import merkle, proof
 from custody.audit.checkpoint import latest_checkpoint
@@ -72,17 +72,14 @@ async def listing(
         head = await latest_checkpoint(s)
     if head is None:
         raise NotFound("checkpoint", "latest")
-    node = proof.from_tiles(deps.settings.audit_folder, head.size)
-    try:
-        items = [_event(event, node, head.size) for event in found]
-    except FileNotFoundError:
-        raise NotFound("tiles of size", head.size) from None
+    size = head.size
+    items = proved(deps, size, lambda node: [_event(event, node, size) for event in found])
     following = found[-1].number + 1 if found else start
     return answer(
         {
             "items": items,
             "next": str(following),
-            "size": str(head.size),
+            "size": str(size),
             "checkpoint": head.note,
         }
     )

@@ -9,6 +9,7 @@ from api.answers import Shape, answer
 from api.auth.access import STAFF
 from api.auth.guard import Who
 from api.deps import UseDeps
+from api.routes.log_files import proved
 from api.routing import Routes
 from custody.audit import proof
 from custody.audit.checkpoint import latest_checkpoint
@@ -110,9 +111,6 @@ async def journal_proof(transfer_id: str, who: Who, deps: UseDeps) -> Response:
         head = await latest_checkpoint(s)
     if head is None or found.seq >= head.size:
         raise NotFound("sealed transfer", transfer_id)
-    node = proof.from_tiles(deps.settings.audit_folder, head.size)
-    try:
-        in_log = proof.inclusion(node, found.seq, head.size)
-    except FileNotFoundError:
-        raise NotFound("tiles of size", head.size) from None
+    size = head.size
+    in_log = proved(deps, size, lambda node: proof.inclusion(node, found.seq, size))
     return answer(sealed.proof_json(found, in_log, head.note))

@@ -7,7 +7,8 @@ they are for the staff who run the installation.
 
 import gzip
 import re
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Path, Request
 from starlette.responses import Response
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from api.auth.access import OPERATOR_STAFF, PUBLIC
 from api.deps import Deps, UseDeps
 from api.routing import Routes
-from custody.audit import tiles, trust
+from custody.audit import merkle, proof, tiles, trust
 from custody.audit.note import LogKey
 from custody.core.errors import NotFound
 
@@ -29,6 +30,7 @@ FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 FOR_EVER_OWN = {"Cache-Control": "private, max-age=31536000, immutable"}
 # Six groups number more tiles than 2^53 entries have.
 _TILE = re.compile(r"((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+Proof = TypeVar("Proof")
 
 
 @routes.get("/v1/audit/checkpoint", access=PUBLIC, command="audit checkpoint", answer="text/plain")
@@ -87,3 +89,13 @@ def _tile(deps: Deps, level: int | str, path: str) -> bytes:
         return tiles.TileFolder(deps.settings.audit_folder).read(level, index, size)
     except FileNotFoundError:
         raise NotFound("tile", f"{level}/{path}") from None
+
+
+def proved(deps: Deps, size: int, make: Callable[[merkle.Node], Proof]) -> Proof:
+    """What `make` proves out of the tree of `size`. Raises NotFound where the log never had this
+    size: tiles are read while the proof is made."""
+    node = proof.from_tiles(deps.settings.audit_folder, size)
+    try:
+        return make(node)
+    except FileNotFoundError:
+        raise NotFound("tiles of size", size) from None

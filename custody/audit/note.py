@@ -79,7 +79,7 @@ class LogKey:
         return LogKey(name, key[1:])
 
     def verify(self, text: str, signature: bytes) -> None:
-        verify(text, self, signature)
+        _verify(self, text.encode(), signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +200,6 @@ def encode(text: str, key: LogKey, signature: bytes) -> str:
     """The note: text, blank line, one signature line. Raises NoteInvalid if it does not verify."""
     key.verify(text, signature)
     return Note(text, (Signature(key.name, key.id, signature),)).encode()
-
-
-def verify(text: str, key: LogKey, signature: bytes) -> None:
-    """Raises NoteInvalid unless `signature` (64 bytes) over the text is the key's."""
-    _verify(key, text.encode(), signature)
 
 
 def open_checkpoint(note: str, key: LogKey, known: Sequence[Key] = ()) -> TreeHead:

@@ -1,4 +1,4 @@
-"""Inclusion and consistency proofs, out of the tiles or out of the rows."""
+"""Inclusion and consistency proofs, out of the tiles."""
 
 import base64
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from typing import Any
 
 from custody.audit import merkle, tiles
 from custody.audit.checkpoint import Checkpoint
-from custody.core.db import ReadSession
-from custody.core.errors import InvalidInput, NotFound
+from custody.core.errors import InvalidInput
 
 TLOG_PROOF = "c2sp.org/tlog-proof@v1"
 
@@ -65,16 +64,6 @@ def consistency(node: merkle.Node, old: int, new: int) -> ConsistencyProof:
 def from_tiles(folder: Path, size: int) -> merkle.Node:
     """Subtrees of the tree of `size`, which a checkpoint must have been signed for."""
     return tiles.TileFolder(folder).node(size)
-
-
-async def from_rows(s: ReadSession, size: int) -> merkle.Node:
-    """The same out of the database; reads every leaf hash. Raises NotFound beyond the log."""
-    rows = await s.all(
-        "SELECT leaf_hash FROM audit_sequence WHERE seq < :size ORDER BY seq", {"size": size}
-    )
-    if len(rows) < size:
-        raise NotFound("tree of size", size)
-    return merkle.nodes_of([row.leaf_hash for row in rows])
 
 
 def tlog_proof(proof: InclusionProof, checkpoint: Checkpoint) -> str:

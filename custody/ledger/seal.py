@@ -24,6 +24,7 @@ from custody.core.db import Database, ReadSession, WriteSession
 from custody.core.errors import Broken
 from custody.core.ids import format_id
 from custody.ledger import journal
+from custody.ledger.posting import CALL_MAX
 
 STEP = 16_384
 """Transfers of one transaction: about half a second."""
@@ -31,11 +32,9 @@ SEAL_MAX = 1024
 """Who proves one journal reads all of its seal."""
 ASSETS_MAX = 64
 """An entry of the log has at most 64 KiB; totals take up to 500 bytes an asset."""
-CALL = 8192
-"""Numbers of one call of `ledger_post`."""
 TOLD = 10
 """Broken calls that an error names."""
-NEAR = 64 * CALL
+NEAR = 64 * CALL_MAX
 """Calls with no more numbers than that between them are read in one go."""
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('ledger.seals', 13))"
@@ -49,7 +48,7 @@ SELECT first_seq, transfers FROM (
 """
 _JOURNALS = f"""
 {journal.SELECT} FROM transfers t {journal.ACCOUNTS}
-WHERE t.seq >= :low AND t.seq < :high AND t.seq - t.seq % {CALL} = ANY(:calls)
+WHERE t.seq >= :low AND t.seq < :high AND t.seq - t.seq % {CALL_MAX} = ANY(:calls)
 """
 _SEALED = "DELETE FROM unsealed_calls WHERE first_seq = ANY(:first)"
 _LAST = """
@@ -135,7 +134,7 @@ def _whole(
     """First number -> transfers of each call that can be sealed; what cannot is noted in `now`."""
     of_call: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in rows:
-        of_call[row.seq - row.seq % CALL].append(row)
+        of_call[row.seq - row.seq % CALL_MAX].append(row)
     whole = {}
     for call in calls:
         found = of_call[call.first_seq]
@@ -171,7 +170,7 @@ async def _journals(s: ReadSession, calls: Sequence[Row[Any]]) -> list[Row[Any]]
     """All transfers of the calls. Who waits since long ago costs no look at all that came since."""
     rows: list[Row[Any]] = []
     for part in _spans([call.first_seq for call in calls]):
-        bounds = {"low": part[0], "high": part[-1] + CALL, "calls": part}
+        bounds = {"low": part[0], "high": part[-1] + CALL_MAX, "calls": part}
         rows += await s.all(_JOURNALS, bounds)
     return rows
 
@@ -247,7 +246,7 @@ async def _seal(
 def _runs(tenant_id: UUID, number: int, part: Sequence[Row[Any]]) -> Iterator[dict[str, Any]]:
     """The transfers of each call that this seal has, which stand next to each other in it."""
     place = 0
-    for _, of_call in itertools.groupby(part, key=lambda row: row.seq // CALL):
+    for _, of_call in itertools.groupby(part, key=lambda row: row.seq // CALL_MAX):
         run = list(of_call)
         yield {
             "begin": run[0].seq,

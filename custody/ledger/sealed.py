@@ -10,13 +10,13 @@ from custody.core.db import ReadSession
 from custody.core.errors import NotFound
 from custody.core.ids import TenantId, TransferId
 from custody.ledger import journal
+from custody.ledger.posting import CALL_MAX
 
 SCHEMA = "moorage.journal-proof/1"
 
-_CALL = 8192
 _RUN_OF = f"""
 SELECT r.number, r.tenant_id FROM transfers t JOIN ledger_sealed_runs r
-  ON r.tenant_id = t.tenant_id AND r.begin_seq >= t.seq - t.seq % {_CALL}
+  ON r.tenant_id = t.tenant_id AND r.begin_seq >= t.seq - t.seq % {CALL_MAX}
  AND r.begin_seq <= t.seq AND r.end_seq >= t.seq
 WHERE t.id = :id AND t.tenant_id = :tenant
 """
@@ -27,7 +27,7 @@ WITH runs AS MATERIALIZED (
     WHERE tenant_id = :tenant AND number = :number
 )
 {journal.SELECT} FROM runs r
-JOIN transfers t ON t.seq - t.seq % {_CALL} = r.begin_seq - r.begin_seq % {_CALL}
+JOIN transfers t ON t.seq - t.seq % {CALL_MAX} = r.begin_seq - r.begin_seq % {CALL_MAX}
  AND t.seq >= r.begin_seq AND t.seq <= r.end_seq AND t.tenant_id = :tenant
 {journal.ACCOUNTS}
 WHERE t.seq >= (SELECT min(begin_seq) FROM runs) AND t.seq <= (SELECT max(end_seq) FROM runs)
@@ -42,7 +42,7 @@ _EXPORT = f"""
 {journal.SELECT}, r.number FROM ledger_seals g
 JOIN audit_sequence q ON q.entry_id = g.entry_id AND q.seq < :size
 JOIN ledger_sealed_runs r ON r.tenant_id = g.tenant_id AND r.number = g.number
-JOIN transfers t ON t.seq - t.seq % {_CALL} = r.begin_seq - r.begin_seq % {_CALL}
+JOIN transfers t ON t.seq - t.seq % {CALL_MAX} = r.begin_seq - r.begin_seq % {CALL_MAX}
  AND t.seq >= r.begin_seq AND t.seq <= r.end_seq AND t.tenant_id = r.tenant_id
 {journal.ACCOUNTS}
 WHERE CAST(:tenant AS uuid) IS NULL OR g.tenant_id = :tenant

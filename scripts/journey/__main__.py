@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 
 from scripts.journey import anchoring, founding, keeping, leaving, owing, pooling, proving
 from scripts.journey.scene import Scene
@@ -48,6 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the story")
     parser.add_argument("--kill-worker", action="store_true", help="kill -9 in step 6")
+    parser.add_argument("--leave", type=Path, metavar="FOLDER", help="what an auditor may have")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started, scene = time.monotonic(), Scene(Stage(), Checks())
@@ -65,10 +67,20 @@ def main() -> int:
     finally:
         scene.stage.close()
     if code == 0:
+        if options.leave:
+            leave(scene, options.leave)
         shutil.rmtree(scene.stage.home, ignore_errors=True)
     else:
         console.print(f"logs are kept in {scene.stage.home}")
     return code
+
+
+def leave(scene: Scene, folder: Path) -> None:
+    """The log's files, its key and the bundle: what an auditor may have, for whoever reads on."""
+    home = scene.stage.home
+    shutil.copytree(home / "log", folder / "log")
+    shutil.copy(home / "bundle.zip", folder)
+    (folder / "log.vkey").write_text(f"{scene.founded['log_key']}\n")
 
 
 def report(checks: Checks, took_s: float) -> int:

@@ -3,6 +3,7 @@
 import base64
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,8 @@ REQUIRED = "MOORAGE_REQUIRED"
 
 @dataclass(frozen=True)
 class Made:
-    """`old` and `new` are checkpoints of one log; `entries` are those of `new`, in order.
+    """`old` and `new` are checkpoints of one log; `entries` are those of `new`, in order, as they
+    are in the folder before anybody changes it.
 
     `journals` are proofs of two levels (custody/ledger/SEALS.md), all of one seal.
     """
@@ -47,10 +49,22 @@ class Made:
     def published(self) -> str:
         return (self.folder / tiles.CHECKPOINT).read_text()
 
+    def bundles(self) -> list[bytes]:
+        """The entries as they lie in the folder's bundles now."""
+        return entries_in(self.folder, self.new.size)
+
     def samples(self) -> list[int]:
         """Entries at the edges of tiles, and some in between."""
-        last = self.new.size - 1
-        return sorted({0, 1, 77, 255, 256, 300, 511, 512, last - 1, last})
+        size = self.new.size
+        begins = set(range(0, size, tiles.WIDTH))
+        wanted = {1, 77, 300, size - 2, size - 1} | begins | {i - 1 for i in begins}
+        return sorted(i for i in wanted if 0 <= i < size)
+
+    def last(self, level: int | str) -> str:
+        """The path of a level's last tile."""
+        count = self.new.size if level == tiles.ENTRIES else self.new.size >> 8 * int(level)
+        index = (count - 1) // tiles.WIDTH
+        return tiles.tile_path(level, index, count - index * tiles.WIDTH)
 
     def inclusion(self, index: int) -> proof.InclusionProof:
         return proof.inclusion(proof.from_tiles(self.folder, self.new.size), index, self.new.size)
@@ -78,10 +92,7 @@ async def make(database: Database, folder: Path) -> Made:
     new = await sign_log(database, signer, folder)
     assert old is not None
     assert new is not None
-    tree = tiles.TileFolder(folder)
-    entries = []
-    for index in range(-(-new.size // tiles.WIDTH)):
-        entries += tiles.split_bundle(tree.read(tiles.ENTRIES, index, new.size))
+    entries = entries_in(folder, new.size)
     assert (old.size, len(entries)) == (300, 704)
     assert merkle.root([merkle.leaf_hash(e) for e in entries]) == new.root
     made = Made(folder, signer.key.vkey(), old, new, entries, [])
@@ -91,6 +102,29 @@ async def make(database: Database, folder: Path) -> Made:
             in_log = made.inclusion(found.seq)
             made.journals.append(sealed.proof_json(found, in_log, new.note))
     return made
+
+
+def of_demo(left: Path) -> Made:
+    """What `scripts/demo --leave` left: the log's folder, its key, the auditor's bundle."""
+    vkey = (left / "log.vkey").read_text().strip()
+    folder = left / "log"
+    with zipfile.ZipFile(left / "bundle.zip") as bundle:
+        older = min(n for n in bundle.namelist() if n.startswith("checkpoints/"))
+        old = _opened(bundle.read(older).decode(), vkey)
+    new = _opened((folder / tiles.CHECKPOINT).read_text(), vkey)
+    assert new.size > max(old.size, tiles.WIDTH), "one tile shows too little"
+    return Made(folder, vkey, old, new, entries_in(folder, new.size), [])
+
+
+def _opened(text: str, vkey: str) -> Checkpoint:
+    head = note.open_checkpoint(text, note.LogKey.parse(vkey))
+    return Checkpoint(head.size, head.root, text, AT)
+
+
+def entries_in(folder: Path, size: int) -> list[bytes]:
+    tree, count = tiles.TileFolder(folder), -(-size // tiles.WIDTH)
+    parts = [tree.read(tiles.ENTRIES, index, size) for index in range(count)]
+    return [entry for part in parts for entry in tiles.split_bundle(part)]
 
 
 def missing(name: str, why: str) -> None:
@@ -107,50 +141,61 @@ def _flip(made: Made, path: str, at: int) -> None:
     file.write_bytes(data)
 
 
-def _rewrite(made: Made, change: Callable[[str], str]) -> None:
+def _rewrite(made: Made, change: Callable[[Made, str], str]) -> None:
     file = made.folder / tiles.CHECKPOINT
     text = file.read_text()
-    assert change(text) != text
-    file.write_text(change(text))
+    assert change(made, text) != text
+    file.write_text(change(made, text))
 
 
-def _other_root(text: str) -> str:
+def _other_size(made: Made, text: str) -> str:
+    return text.replace(f"\n{made.new.size}\n", f"\n{made.new.size - 1}\n")
+
+
+def _other_root(_: Made, text: str) -> str:
     root = text.split("\n")[2]
     raw = bytearray(base64.b64decode(root))
     raw[0] ^= 1
     return text.replace(root, base64.b64encode(raw).decode())
 
 
-def _other_signature(text: str) -> str:
-    head, _, blob = text.rstrip("\n").rpartition(" ")
+def _other_origin(made: Made, text: str) -> str:
+    name = note.LogKey.parse(made.vkey).name
+    return text.replace(name, f"fork.{name}", 1)
+
+
+def _other_signature(_: Made, text: str) -> str:
+    head, blob = text.rstrip("\n").rsplit(" ", 1)
     raw = bytearray(base64.b64decode(blob))
     raw[20] ^= 1
     return f"{head} {base64.b64encode(raw).decode()}\n"
 
 
-def _other_key(text: str) -> str:
+def _other_key(made: Made, text: str) -> str:
     """The right text, signed by somebody who took the log's name and the id of its key."""
-    ours = note.LogKey.parse(LogSigner().key.vkey())
+    ours = note.LogKey.parse(made.vkey)
     body = text.partition("\n\n")[0] + "\n"
     stolen = LogSigner(b"\x08" * 32)
     signed = stolen._key.sign(body.encode())
     return note.Note(body, (note.Signature(ours.name, ours.id, signed),)).encode()
 
 
-LAST_TILE = "002.p/192"
-CHANGED_TILES: dict[str, Callable[[Made], None]] = {
-    "a full tile": lambda m: _flip(m, "tile/0/001", 300),
-    "the partial tile": lambda m: _flip(m, f"tile/0/{LAST_TILE}", 40),
-    "the tile above": lambda m: _flip(m, "tile/1/000.p/2", 33),
+Changes = dict[str, Callable[[Made], None]]
+"""What is changed -> the change, on a copy of one's own."""
+
+CHANGED_TILES: Changes = {
+    "a full tile": lambda m: _flip(m, "tile/0/000", 300),
+    "the last tile": lambda m: _flip(m, m.last(0), -1),
+    "the tile above": lambda m: _flip(m, m.last(1), -1),
 }
-CHANGED_ENTRIES: dict[str, Callable[[Made], None]] = {
+CHANGED_ENTRIES: Changes = {
     "an entry": lambda m: _flip(m, "tile/entries/000", 100),
-    "the last entry": lambda m: _flip(m, f"tile/entries/{LAST_TILE}", -1),
+    "the last entry": lambda m: _flip(m, m.last(tiles.ENTRIES), -1),
 }
-CHANGED_CHECKPOINTS: dict[str, Callable[[Made], None]] = {
-    "the size": lambda m: _rewrite(m, lambda t: t.replace("\n704\n", "\n703\n")),
+CHANGED_CHECKPOINTS: Changes = {
+    "the size": lambda m: _rewrite(m, _other_size),
     "the root": lambda m: _rewrite(m, _other_root),
-    "the origin": lambda m: _rewrite(m, lambda t: t.replace("moorage.test", "moorage.fork", 1)),
+    "the origin": lambda m: _rewrite(m, _other_origin),
     "the signature": lambda m: _rewrite(m, _other_signature),
     "the signer": lambda m: _rewrite(m, _other_key),
 }

@@ -6,39 +6,16 @@ from typing import Any
 import pytest
 
 from custody.audit import proof
-from tests.interop.made import CHANGED, Made, missing, wrong_proofs
+from tests.interop import programs
+from tests.interop.made import CHANGED, Made, wrong_proofs
+from tests.interop.programs import audit_by_scales as audit
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
 def scales() -> Any:
-    """The package's modules by name."""
-    try:
-        from tlog_scales import backend, reader, signing, tiles, tlog, utils
-    except ImportError:
-        missing("tlog-scales", "the package is not installed")
-    names = {"backend": backend, "reader": reader, "signing": signing, "tiles": tiles}
-    return type("Scales", (), {**names, "tlog": tlog, "utils": utils})
-
-
-def audit(scales: Any, made: Made) -> Any:
-    """All that the package can check of a log, from its files alone. Raises if something is off."""
-    vkey = scales.signing.Vkey.from_string(made.vkey)
-    reader = scales.reader.TilesReader(scales.backend.LocalBackend(made.folder))
-    head = reader.get_checkpoint()
-    head.verify(vkey)
-    assert reader.calculate_root_hash() == head.root_hash
-    for index in range(head.size):
-        leaf = scales.tiles.leaf_hash(reader.get_entry(index))
-        assert leaf == reader.mth(index, index + 1)
-        if index % 50 == 0:
-            reader.get_inclusion_proof(index, head.size).check(leaf, head.root_hash)
-    before = scales.tlog.Checkpoint.from_text(made.old.note)
-    before.verify(vkey)
-    grown = reader.get_consistency_proof(before.size, head.size)
-    grown.check(before.root_hash, head.root_hash)
-    return reader
+    return programs.scales()
 
 
 def test_it_verifies_our_log(scales: Any, made: Made) -> None:

@@ -1,86 +1,52 @@
 """scitt-cose (PyPI): its RFC 9162 code makes our roots again and verifies our proofs."""
 
-import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from custody.audit import tiles
 from custody.core.serialization import loads
-from tests.interop.made import CHANGED, CHANGED_ENTRIES, CHANGED_TILES, Made, missing, wrong_proofs
+from tests.interop import programs
+from tests.interop.made import Made, wrong_proofs
+from tests.interop.programs import audit_by_scitt as audit
+from tests.interop.programs import hexes
 
 pytestmark = pytest.mark.postgres
+
+READS = programs.PROGRAMS["scitt-cose"].reads
 
 
 @pytest.fixture
 def scitt() -> Any:
-    try:
-        from scitt_cose import merkle as theirs
-    except ImportError:
-        missing("scitt-cose", "the package is not installed")
-    return theirs
-
-
-def entries_in(made: Made) -> list[bytes]:
-    """As they lie in the folder's bundles."""
-    tree = tiles.TileFolder(made.folder)
-    parts = [tree.read(tiles.ENTRIES, i, made.new.size) for i in range(3)]
-    return [entry for part in parts for entry in tiles.split_bundle(part)]
-
-
-def root_said(made: Made) -> str:
-    """What the published checkpoint says."""
-    return base64.b64decode(made.published().split("\n")[2]).hex()
-
-
-def audit(scitt: Any, made: Made) -> bool:
-    """Roots and proofs as the folder gives them, by their code."""
-    entries = [e.hex() for e in entries_in(made)]
-    root, before, size = root_said(made), made.old.root.hex(), made.new.size
-    included = [
-        scitt.verify_inclusion(entries[i], i, size, _hex(made.inclusion(i).hashes), root)
-        for i in made.samples()
-    ]
-    grown = _hex(made.consistency().hashes)
-    return bool(
-        scitt.merkle_root(entries) == root
-        and scitt.merkle_root(entries[: made.old.size]) == before
-        and all(included)
-        and scitt.verify_consistency(before, root, made.old.size, size, grown)
-    )
-
-
-def _hex(hashes: Any) -> list[str]:
-    return [h.hex() for h in hashes]
+    return programs.scitt()
 
 
 def test_it_verifies_our_log(scitt: Any, made: Made) -> None:
     assert audit(scitt, made)
     entries = [e.hex() for e in made.entries]
     for index in made.samples()[::3]:
-        assert scitt.inclusion_proof(entries, index) == _hex(made.inclusion(index).hashes)
+        assert scitt.inclusion_proof(entries, index) == hexes(made.inclusion(index).hashes)
     theirs = scitt.consistency_proof(entries, made.old.size, made.new.size)
-    assert theirs == _hex(made.consistency().hashes)
+    assert theirs == hexes(made.consistency().hashes)
 
 
-@pytest.mark.parametrize("what", [*CHANGED_TILES, *CHANGED_ENTRIES])
+@pytest.mark.parametrize("what", READS)
 def test_it_refuses_a_changed_log(scitt: Any, made: Made, tmp_path: Path, what: str) -> None:
     changed = made.copy(tmp_path)
-    CHANGED[what](changed)
+    READS[what](changed)
     assert not audit(scitt, changed)
 
 
 def test_it_refuses_a_changed_root_and_wrong_proofs(scitt: Any, made: Made) -> None:
     index, size, root = 300, made.new.size, made.new.root.hex()
     entry, ours = made.entries[index].hex(), list(made.inclusion(index).hashes)
-    assert not scitt.verify_inclusion(entry, index, size, _hex(ours), made.old.root.hex())
-    assert not scitt.verify_inclusion(entry, index + 1, size, _hex(ours), root)
+    assert not scitt.verify_inclusion(entry, index, size, hexes(ours), made.old.root.hex())
+    assert not scitt.verify_inclusion(entry, index + 1, size, hexes(ours), root)
     for what, hashes in wrong_proofs(ours).items():
-        assert not scitt.verify_inclusion(entry, index, size, _hex(hashes), root), what
+        assert not scitt.verify_inclusion(entry, index, size, hexes(hashes), root), what
     before, grown = made.old.root.hex(), list(made.consistency().hashes)
     for what, hashes in wrong_proofs(grown).items():
-        assert not scitt.verify_consistency(before, root, 300, size, _hex(hashes)), what
+        assert not scitt.verify_consistency(before, root, 300, size, hexes(hashes)), what
 
 
 def test_it_verifies_journals_in_two_levels(scitt: Any, made: Made) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from custody.audit import checkpoint, log, merkle, note, sequence, verify
-from custody.audit.checkpoint import Checkpoint
+from custody.audit.checkpoint import Checkpoint, LogWriter
 from custody.core.clock import FixedClock
 from custody.core.db import Database
 from custody.core.ids import format_id, new_uuid7
@@ -68,6 +68,10 @@ class LogSigner:
 
     async def account_xpub(self, account_index: int) -> str:
         raise AssertionError("not used here")
+
+
+def log_writer(database: Database, signer: LogSigner, folder: Path) -> LogWriter:
+    return LogWriter(database, signer, signer.key.vkey(), folder, FixedClock(AT))
 
 
 async def sign_log(database: Database, signer: LogSigner, folder: Path) -> Checkpoint | None:

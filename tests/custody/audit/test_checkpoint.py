@@ -10,17 +10,25 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from custody.audit import checkpoint, merkle, note, proof, sequence, tiles, verify
-from custody.core.clock import FixedClock
-from custody.core.db import Database
+from custody.core.db import Database, ReadSession
 from custody.core.errors import Broken
 from custody.core.ports import SignerUnavailable
-from tests.custody.audit.entries import AT, LogSigner, add, sign_log
+from tests.custody.audit.entries import AT, LogSigner, add, log_writer, sign_log
 
 pytestmark = pytest.mark.postgres
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+async def from_rows(s: ReadSession, size: int) -> merkle.Node:
+    """Subtrees out of what the database numbered, which no tile had a part in."""
+    rows = await s.all(
+        "SELECT leaf_hash FROM audit_sequence WHERE seq < :n ORDER BY seq", {"n": size}
+    )
+    assert len(rows) == size
+    return merkle.nodes_of([row.leaf_hash for row in rows])
 
 
 async def test_log_is_signed_and_published(database: Database, tmp_path: Path) -> None:
@@ -57,7 +65,7 @@ async def test_foreign_proof_format_verifies_alone(database: Database, tmp_path:
     assert second is not None
     node = proof.from_tiles(tmp_path, 377)
     async with database.read() as s:
-        rows = await proof.from_rows(s, 377)
+        rows = await from_rows(s, 377)
     for index in (0, 256, 376):
         assert proof.inclusion(node, index, 377) == proof.inclusion(rows, index, 377)
         text = proof.tlog_proof(proof.inclusion(node, index, 377), second)
@@ -112,10 +120,6 @@ def crash_at(step: str, monkeypatch: pytest.MonkeyPatch, signer: LogSigner) -> N
         monkeypatch.setattr(writer, "_publish", dying(writer._publish))
 
 
-def log_writer(database: Database, signer: LogSigner, folder: Path) -> checkpoint.LogWriter:
-    return checkpoint.LogWriter(database, signer, signer.key.vkey(), folder, FixedClock(AT))
-
-
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("fresh", [False, True], ids=["same process", "new process"])
 async def test_business_goes_on_between_crash_and_restart(
@@ -138,7 +142,7 @@ async def test_business_goes_on_between_crash_and_restart(
         pass
     async with database.read() as s:
         last = await checkpoint.latest_checkpoint(s)
-        rows = await proof.from_rows(s, 275)
+        rows = await from_rows(s, 275)
     assert last is not None
     assert (last.size, last.root) == (275, merkle.subtree_root(rows, 0, 275))
     assert (tmp_path / "checkpoint").read_text() == last.note
@@ -184,7 +188,7 @@ async def test_two_writers_at_once_make_one_log(database: Database, tmp_path: Pa
         pass
     async with database.read() as s:
         last = await checkpoint.latest_checkpoint(s)
-        rows = await proof.from_rows(s, 120)
+        rows = await from_rows(s, 120)
     assert last is not None
     assert last.root == merkle.subtree_root(rows, 0, 120) == tiles.TileFolder(tmp_path).root(120)
     assert (tmp_path / "checkpoint").read_text() == last.note

@@ -25,7 +25,7 @@ def test_foreign_note_verifies() -> None:
     key = note.LogKey.parse(GO_VKEY)
     assert key.vkey() == GO_VKEY
     signature = base64.b64decode(GO_SIGNATURE)[4:]
-    note.verify(GO_TEXT, key, signature)
+    key.verify(GO_TEXT, signature)
     assert note.encode(GO_TEXT, key, signature).endswith(f"\n\n— PeterNeumann {GO_SIGNATURE}\n")
     assert verify.LogKey.parse(GO_VKEY).public_key == key.public_key
 

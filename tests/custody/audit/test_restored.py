@@ -5,19 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from custody.audit import checkpoint, merkle, note, published, sequence, tiles
+from custody.audit import merkle, note, published, sequence, tiles
 from custody.audit.published import Forked
-from custody.core.clock import FixedClock
 from custody.core.db import Database
 from custody.core.errors import Broken
 from custody.core.ports import SignerRefused
-from tests.custody.audit.entries import AT, LogSigner, add
+from tests.custody.audit.entries import LogSigner, add, log_writer
 
 pytestmark = pytest.mark.postgres
-
-
-def log_writer(database: Database, signer: LogSigner, folder: Path) -> checkpoint.LogWriter:
-    return checkpoint.LogWriter(database, signer, signer.key.vkey(), folder, FixedClock(AT))
 
 
 async def numbered(database: Database) -> int:

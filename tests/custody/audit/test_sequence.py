@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from custody.audit import log, merkle, proof, reads, sequence, tiles
-from custody.audit.checkpoint import LogWriter
-from custody.core.clock import FixedClock
 from custody.core.db import Database, ReadSession
-from tests.custody.audit.entries import AT, TENANT, LogSigner, add, customer_created
+from tests.custody.audit.entries import AT, TENANT, LogSigner, add, customer_created, log_writer
 
 pytestmark = pytest.mark.postgres
 
@@ -126,7 +124,7 @@ async def test_a_late_commit_stands_after_what_was_published(
     """The transaction that began first commits last: the signed tree has it behind all the others,
     and the tree that was signed before is its prefix."""
     signer = LogSigner()
-    writer = LogWriter(database, signer, signer.key.vkey(), tmp_path, FixedClock(AT))
+    writer = log_writer(database, signer, tmp_path)
     async with database.write() as first:
         data = {**customer_created(), "reference": "first"}
         await log.append(first, TENANT, "customer.created", data, at=AT)

@@ -10,6 +10,7 @@ from custody.core.db import Database, ReadSession
 from custody.core.errors import Broken
 from custody.core.ids import format_id
 from custody.ledger import fsck, postings, seal, seal_fsck
+from custody.ledger.posting import CALL_MAX
 from tests.custody.ledger.test_seals import CLOCK, entries_of, found_by_fsck, pay, seal_all
 from tests.fixtures.ledger import Books
 
@@ -241,7 +242,7 @@ async def test_what_waits_in_front_takes_no_place(
 
 
 def test_calls_that_are_far_apart_are_read_apart() -> None:
-    call, far = seal.CALL, 10 * seal.NEAR
+    call, far = CALL_MAX, 10 * seal.NEAR
     assert list(seal._spans([])) == []
     assert list(seal._spans([0, call, far, far + 9 * call])) == [[0, call], [far, far + 9 * call]]
 
