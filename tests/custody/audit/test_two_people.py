@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.unit
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TENANT, DEPOSIT = format_id("tenant", new_uuid7()), format_id("deposit", new_uuid7())
 FORK, BREAKER = format_id("fork", new_uuid7()), format_id("breaker", new_uuid7())
+ANOTHER = UUID(int=1)  # in the names of tests, which are the same in each process
 ASSET, ROOT = "eip155:1/slip44:60", "sha256:" + "5" * 64
 PEOPLE = [(new_uuid7(), PersonKey.new(), role) for role in ("treasury", "treasury", "support")]
 Data = dict[str, Any]
@@ -149,11 +151,11 @@ def test_what_was_changed_afterwards_is_found(kind: str, change: Callable[[Data]
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
     [
-        ("deposit.confirmed", "deposit", format_id("deposit", new_uuid7())),
-        ("log.fork_dismissed", "fork", format_id("fork", new_uuid7())),
+        ("deposit.confirmed", "deposit", format_id("deposit", ANOTHER)),
+        ("log.fork_dismissed", "fork", format_id("fork", ANOTHER)),
         ("log.fork_dismissed", "size", "8"),
         ("log.fork_dismissed", "theirs", "sha256:" + "7" * 64),
-        ("breaker.closed", "breaker", format_id("breaker", new_uuid7())),
+        ("breaker.closed", "breaker", format_id("breaker", ANOTHER)),
         ("breaker.closed", "asset", "eip155:2/slip44:60"),
     ],
 )
