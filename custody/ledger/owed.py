@@ -30,10 +30,8 @@ class Owed:
 
 
 async def last_seq(s: ReadSession) -> int:
-    """The newest place in the order of posting that is drawn; 0 before there is any."""
-    # A sequence that nobody called yet has the value that it will give first.
-    drawn = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM transfer_seq"
-    return int(await s.scalar(drawn))
+    """The newest place in the order of posting that is drawn."""
+    return int(await s.scalar("SELECT last_value FROM transfer_seq"))
 
 
 async def has_books(s: ReadSession, tenant_id: TenantId) -> bool:

@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.chain, pytest.mark.long, pytest.mark.timeout(10_800)]
 REPO = Path(__file__).resolve().parents[2]
 DEEP = bool(os.environ.get("MOORAGE_DEEP"))
 TRIALS = 2_000 if DEEP else 100
-LANES = 2 if DEEP else 1
-"""Beside the other tests it gets one of two cores."""
+LANES = 2
+"""A lane waits for its database and its node about half of the time."""
 SEEN_AT_ONCE = "hold-posted-twice"
 
 

@@ -121,7 +121,7 @@ def test_an_opening_after_the_challenge_block() -> None:
     epoch = Epoch(opened_late=True).make()
     report = solvency(epoch.file(), epoch)
     assert failed(report) == ["challenge block"]
-    assert "another size" in detail(report, "challenge block")
+    assert "is for size 5, and the root for size 3" in detail(report, "challenge block")
     told = copy.deepcopy(epoch.report["challenge"]["inclusion"])
     told["size"] = str(epoch.held_head.size)
     report = solvency(changed(epoch, inclusion=told), epoch)
