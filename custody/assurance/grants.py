@@ -76,7 +76,7 @@ async def open_(
     _require_auditor(await tokens.get(s, tenant_id, token_id, "token"), at)
     for subject in subjects:
         await customers.get(s, tenant_id, subject, "customers")
-    await _require_data(s, tenant_id, subjects, "customers")
+    await _require_data(s, tenant_id, subjects, "customers", at=at)
     values = {"id": new_uuid7(), "tenant": tenant_id, "token": token_id, "by": by, "at": at}
     values |= {"subjects": list(subjects), "expires": at + timedelta(seconds=ttl_s)}
     made = Grant(**(await s.one(_OPEN, values))._mapping)
@@ -105,9 +105,10 @@ def _require_auditor(token: Token, at: datetime) -> None:
 
 
 async def _require_data(
-    s: ReadSession, tenant_id: TenantId, subjects: Sequence[UUID], field: str
+    s: ReadSession, tenant_id: TenantId, subjects: Sequence[UUID], field: str, *, at: datetime
 ) -> None:
-    known = await personal.on_file(s, tenant_id, subjects)
+    """`at` is when it was opened: what somebody gives anew after an erasure was not."""
+    known = await personal.on_file(s, tenant_id, subjects, at=at)
     for subject in subjects:
         if subject not in known:
             name = format_id("customer", subject)
@@ -131,7 +132,7 @@ async def usable(
         raise Refused(FIELD, "must not be closed")
     if at >= grant.expires_at:
         raise Refused(FIELD, "must not have expired", expires_at=iso_us(grant.expires_at))
-    await _require_data(s, tenant_id, grant.subjects, FIELD)
+    await _require_data(s, tenant_id, grant.subjects, FIELD, at=grant.opened_at)
     return grant
 
 

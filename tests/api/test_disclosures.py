@@ -11,8 +11,8 @@ import pytest
 
 from custody.audit import checkpoint, sequence, verify
 from custody.core.db import Database
-from custody.core.ids import format_id, new_uuid7
-from custody.parties import tokens
+from custody.core.ids import format_id, new_uuid7, parse_id
+from custody.parties import personal, tokens
 from tests.api.conftest import Party, World
 from tests.api.support import FakeSigner
 
@@ -144,6 +144,12 @@ async def test_an_erased_person_is_opened_to_nobody(world: World) -> None:
     assert await told(world, "disclosure.taken") == []
     again = await ask(world, [ada])
     assert (again.status_code, again.json()["field"]) == (422, "customers"), again.text
+    world.deps.clock.advance(1)  # type: ignore[attr-defined]
+    async with world.deps.db.write() as s:
+        id_, now = parse_id("customer", ada), world.deps.clock.now()
+        await personal.store(s, world.ours.tenant, id_, {"name": "Ada Anew"}, at=now)
+    await sign(world)
+    assert (await take(world, made.json()["id"])).status_code == 422, "this was not opened"
     only = await take(world, (await ask(world, [bea])).json()["id"])
     assert verify.verify_bundle(only.content, vkey(world)).code == 0
     assert [line["value"] for line in opened(only.content)] == ["Bea Brown"]
