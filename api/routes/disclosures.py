@@ -25,7 +25,7 @@ class NewDisclosure(Shape):
     customers: list[str] = Field(
         min_length=1, max_length=grants.SUBJECTS_MAX, description="whose personal data is opened"
     )
-    token: str = Field(description="id of the auditor's token that may take it")
+    auditor: str = Field(description="id of the auditor's token that may take it")
     ttl_s: int = Field(
         default=WEEK_S, ge=60, le=grants.TTL_MAX_S, description="seconds until it ends"
     )
@@ -34,7 +34,7 @@ class NewDisclosure(Shape):
 class DisclosureView(Shape):
     id: str
     customers: list[str]
-    token: str
+    auditor: str
     opened_by: str
     opened_at: str
     expires_at: str
@@ -51,7 +51,7 @@ def _view(grant: Grant) -> dict[str, Any]:
     return {
         "id": grant.label,
         "customers": grant.people,
-        "token": format_id("token", grant.token_id),
+        "auditor": format_id("token", grant.token_id),
         "opened_by": grant.opened_by,
         "opened_at": iso_us(grant.opened_at),
         "expires_at": iso_us(grant.expires_at),
@@ -75,7 +75,7 @@ async def open_(body: NewDisclosure, who: Who, deps: UseDeps, s: Writing) -> Res
     made = await grants.open_(
         s,
         who.tenant_id,
-        parse_id("token", body.token, "token"),
+        parse_id("token", body.auditor, "auditor"),
         [parse_id("customer", c, f"customers.{i}") for i, c in enumerate(body.customers)],
         by=who.idempotency_principal,
         at=deps.clock.now(),

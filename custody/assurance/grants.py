@@ -73,7 +73,7 @@ async def open_(
     for a token that is no living auditor's or a person without data.
     """
     _check(subjects, ttl_s)
-    _require_auditor(await tokens.get(s, tenant_id, token_id, "token"), at)
+    _require_auditor(await tokens.get(s, tenant_id, token_id, "auditor"), at)
     for subject in subjects:
         await customers.get(s, tenant_id, subject, "customers")
     await _require_data(s, tenant_id, subjects, "customers", at=at)
@@ -101,7 +101,7 @@ def _check(subjects: Sequence[UUID], ttl_s: int) -> None:
 def _require_auditor(token: Token, at: datetime) -> None:
     alive = token.revoked_at is None and at < token.expires_at
     if token.role is not Role.AUDITOR or not alive:
-        raise Refused("token", "must be an auditor's, neither revoked nor expired")
+        raise Refused("auditor", "must be an auditor's token, neither revoked nor expired")
 
 
 async def _require_data(

@@ -224,7 +224,7 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "risk-proposals veto": lambda: {"reason": "too much at one venue"},
         "audit disclose": lambda: {
             "customers": [o.ids["customer_id"]],
-            "token": o.ids["auditor_token"],
+            "auditor": o.ids["auditor_token"],
         },
         "audit hand-in": lambda: {"note": o.note, "source": "a witness"},
         "audit prove-anchor": lambda: {"chain_id": CHAIN},

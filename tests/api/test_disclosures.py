@@ -51,7 +51,7 @@ async def token_id(world: World, party: Party, name: str) -> str:
 
 async def ask(world: World, customers: list[str], **changes: Any) -> httpx.Response:
     token = await token_id(world, world.ours, "auditor")
-    body = {"customers": customers, "token": token, **changes}
+    body = {"customers": customers, "auditor": token, **changes}
     return await world.call("POST", PATH, world.ours.tokens["treasury"], json=body)
 
 
@@ -168,7 +168,7 @@ async def test_another_tenant_neither_opens_nor_takes(world: World) -> None:
     for changes, field in (
         ({"customers": [cid]}, "customers"),
         ({"customers": [ada, cid]}, "customers"),
-        ({"customers": [ada], "token": theirs}, "token"),
+        ({"customers": [ada], "auditor": theirs}, "auditor"),
     ):
         answer = await ask(world, **changes)
         assert (answer.status_code, answer.json()["field"]) == (404, field), answer.text
@@ -221,10 +221,10 @@ async def test_bad_input_names_field_and_rule(world: World) -> None:
         ({"customers": [ada, "cus_1"]}, 400, "customers.1"),
         ({"customers": [ada, bob]}, 422, "customers"),
         ({"customers": [format_id("customer", new_uuid7())]}, 404, "customers"),
-        ({"token": "tok_1"}, 400, "token"),
-        ({"token": format_id("token", new_uuid7())}, 404, "token"),
-        ({"token": own}, 422, "token"),
-        ({"token": revoked["id"]}, 422, "token"),
+        ({"auditor": "tok_1"}, 400, "auditor"),
+        ({"auditor": format_id("token", new_uuid7())}, 404, "auditor"),
+        ({"auditor": own}, 422, "auditor"),
+        ({"auditor": revoked["id"]}, 422, "auditor"),
         ({"ttl_s": 59}, 422, "ttl_s"),
         ({"ttl_s": 31 * 86_400 + 1}, 422, "ttl_s"),
     ]
