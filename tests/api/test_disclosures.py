@@ -246,5 +246,7 @@ async def test_a_checkpoint_before_the_data_cannot_open_it(world: World) -> None
     await sign(world)
     answer = await take(world, made, size=size)
     assert (answer.status_code, answer.json()["field"]) == (400, "size"), answer.text
+    answer = await take(world, made, size=size + 1)
+    assert (answer.status_code, answer.json()["field"]) == (404, "size"), "not a checkpoint's size"
     assert await told(world, "disclosure.taken") == []
     assert (await take(world, made)).status_code == 200
