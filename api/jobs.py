@@ -10,7 +10,7 @@ from api.followers.tenant_events import TenantEvents
 from api.wiring import Parts
 from api.worker import Job
 from chains.errors import ChainError
-from custody.assurance import anchor, anchor_evidence, drift, overdue, reconcile
+from custody.assurance import anchor, anchor_evidence, drift, overdue, reconcile, thinning
 from custody.assurance.solvency import epochs as solvency
 from custody.audit.checkpoint import LogWriter
 from custody.core.isolation import each
@@ -31,6 +31,7 @@ SLOW_MS = 2_000
 LOG_MS = 50
 """Between two batches of the audit log that are not full."""
 RECONCILE_MS = 15_000
+THIN_MS = 60_000
 PRICES_MS = 15_000
 """Well within the age that a price may have."""
 
@@ -72,6 +73,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
         Job("audit.log", writer.run, every, pace_ms=LOG_MS),
         *_anchor_jobs(p),
+        Job("assurance.checkpoints", lambda: _thin(p), THIN_MS),
         Job("assurance.solvency", lambda: _prove_solvency(p), SLOW_MS),
     ]
     return listed
@@ -104,6 +106,10 @@ def _chain_jobs(p: Parts, chain_id: int, every: int) -> list[Job]:
         ("assurance.overdue", lambda: _overdue(p, chain_id), RECONCILE_MS),
     ]
     return [Job(f"{name}.{chain_id}", run, pause) for name, run, pause in steps]
+
+
+async def _thin(p: Parts) -> int:
+    return await thinning.run(p.db, wiring.anchor_deps(p).rules.interval_s)
 
 
 async def _number_events(p: Parts) -> int:

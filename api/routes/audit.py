@@ -13,13 +13,14 @@ from api.deps import Deps, UseDeps
 from api.routes.log_files import SEQ_MAX, TEXT, proved
 from api.routing import Routes
 from custody.assurance import bundle as evidence
+from custody.assurance import grants
 from custody.audit import checkpoint, proof, reads
 from custody.audit.checkpoint import Checkpoint
 from custody.audit.reads import Entry
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession
 from custody.core.errors import InvalidInput, NotFound
-from custody.core.ids import format_id
+from custody.core.ids import format_id, parse_id
 from custody.core.serialization import loads
 
 routes = Routes("audit")
@@ -150,11 +151,23 @@ async def consistency(
 
 @routes.get("/v1/audit/bundle", access=STAFF, command="audit bundle", answer="application/zip")
 async def bundle(
-    who: Who, deps: UseDeps, size: Annotated[int | None, Query(ge=1, le=SEQ_MAX)] = None
+    who: Who,
+    deps: UseDeps,
+    size: Annotated[int | None, Query(ge=1, le=SEQ_MAX)] = None,
+    disclosure: Annotated[
+        str | None, Query(max_length=64, description="with personal data opened to this token")
+    ] = None,
 ) -> Response:
     """The evidence to take away and verify offline: the tenant's entries, of others the hashes."""
+    opened = None if disclosure is None else parse_id("disclosure", disclosure, "disclosure")
+    vkey, grant = deps.installation["log"]["vkey"], None
     async with deps.db.snapshot() as s:
-        made = await evidence.build(
-            s, deps.installation["log"]["vkey"], size=size, tenant_id=who.tenant_id
-        )
-    return Response(made, media_type="application/zip")
+        if opened is not None:
+            now = deps.clock.now()
+            grant = await grants.usable(s, who.tenant_id, opened, who.token_id, at=now)
+        subjects = () if grant is None else grant.subjects
+        made = await evidence.build(s, vkey, size=size, tenant_id=who.tenant_id, disclose=subjects)
+    if grant is not None:  # in the log before it leaves; no entry, no bundle
+        async with deps.db.write() as w:
+            await grants.record_taken(w, grant, who.token_id, made, at=deps.clock.now())
+    return Response(made, media_type="application/zip", headers={"Cache-Control": "no-store"})

@@ -51,7 +51,7 @@ async def build(
     """
     head = await (latest_checkpoint(s) if size is None else checkpoint_of(s, size))
     if head is None:
-        raise NotFound("checkpoint", size if size is not None else "latest")
+        raise NotFound("checkpoint", size or "latest", "size" if size else None)
     heads = await s.all(_HEADS, {"size": head.size, "recent": RECENT_CHECKPOINTS})
     anchors = await s.all(_ANCHORS, {"size": head.size})
     leaves = await _leaves(s, head.size, tenant_id)

@@ -19,10 +19,11 @@ from custody.parties import personal
 async def disclosed(
     s: ReadSession, leaves: Sequence[Leaf], tenant_id: UUID | None, subjects: Sequence[UUID]
 ) -> list[dict[str, str]]:
-    """One line a field, of entries that are in the bundle; what was changed later opens none.
+    """One line a field, of entries that are in the bundle.
 
-    Raises NotFound for a subject without data (erased, or never there), and InvalidInput without a
-    tenant: nobody opens the data of all tenants.
+    Raises NotFound for a subject without data (erased, or never there). Raises InvalidInput without
+    a tenant: nobody opens the data of all tenants; and where the newest data is not of the bundle's
+    entries, for less than was asked for must not pass for all.
     """
     if not subjects:
         return []
@@ -35,6 +36,8 @@ async def disclosed(
         if salted is None:
             raise NotFound("personal data", subject)
         seq, commitments = _stored(leaves, subject)
+        if not all(opens(commitments.get(n, ""), *pair) for n, pair in salted.items()):
+            raise _not_in(subject)
         lines += [
             {
                 "seq": str(seq),
@@ -44,16 +47,20 @@ async def disclosed(
                 "value": value,
             }
             for name, (salt, value) in sorted(salted.items())
-            if opens(commitments.get(name, ""), salt, value)
         ]
     return lines
 
 
 def _stored(leaves: Sequence[Leaf], subject: str) -> tuple[int, dict[str, str]]:
-    """The newest entry that commits to the subject's data. Raises NotFound."""
+    """The newest entry that commits to the subject's data. Raises InvalidInput."""
     for leaf in reversed(leaves):
         if leaf.kind == "personal.stored" and leaf.body is not None:
             data = loads(leaf.body)["data"]
             if data["subject"] == subject:
                 return leaf.seq, data["commitments"]
-    raise NotFound("entry about", subject)
+    raise _not_in(subject)
+
+
+def _not_in(subject: str) -> InvalidInput:
+    rule = "must have the entry that committed to the data"
+    return InvalidInput("size", rule, f"size: the data of {subject} is newer than this checkpoint")

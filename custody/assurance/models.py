@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -18,7 +19,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from custody.core.db import metadata
 
@@ -186,3 +187,29 @@ overdue_reports = Table(
     Column("since", _AT, nullable=False),
 )
 """Chains of which no report has come for too long."""
+
+disclosures = Table(
+    "disclosures",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("token_id", Uuid, nullable=False),
+    Column("subjects", ARRAY(Uuid), nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("opened_at", _AT, nullable=False),
+    Column("expires_at", _AT, nullable=False),
+    Column("closed_at", _AT),
+    Column("closed_by", Text),
+    ForeignKeyConstraint(["tenant_id", "token_id"], ["tokens.tenant_id", "tokens.id"]),
+    CheckConstraint("cardinality(subjects) > 0", "subjects"),
+)
+"""Whose personal data an auditor's token may take, until when: ids and times only."""
+
+checkpoint_thinning = Table(
+    "checkpoint_thinning",
+    metadata,
+    Column("single", Boolean, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    CheckConstraint("single", "single"),
+)
+"""One row: up to which size checkpoints were looked through for what nobody needs."""

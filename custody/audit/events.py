@@ -111,6 +111,9 @@ class EventKind(StrEnum):
     SAFE_STATE = "safe.state"
     SCREENING_LOADED = "screening.loaded"
     DATA_READ = "data.read"
+    DISCLOSURE_OPENED = "disclosure.opened"
+    DISCLOSURE_TAKEN = "disclosure.taken"
+    DISCLOSURE_CLOSED = "disclosure.closed"
     OPERATOR_FUNDED = "operator.funded"
     PAYMENT_SUSPENDED = "payment.suspended"
     PAYMENT_RESOLVED = "payment.resolved"
@@ -459,6 +462,15 @@ EVENTS: Mapping[EventKind, EventSchema] = {
     # The list itself is not for the log: its hash shows which one was in force.
     EventKind.SCREENING_LOADED: _schema(1, "version:number addresses:number hash:digest"),
     EventKind.DATA_READ: _schema(1, "token?:id.token route:text object?:text method?:text"),
+    # Personal data of `subjects` (customers) is opened to an auditor's token; `bundle` is the
+    # digest of a file that was handed out.
+    EventKind.DISCLOSURE_OPENED: _schema(
+        1, "disclosure:id.disclosure token:id.token subjects:texts by:text expires_at:time"
+    ),
+    EventKind.DISCLOSURE_TAKEN: _schema(
+        1, "disclosure:id.disclosure token:id.token subjects:texts bundle:digest"
+    ),
+    EventKind.DISCLOSURE_CLOSED: _schema(1, "disclosure:id.disclosure by:text"),
 }
 
 

@@ -1,4 +1,5 @@
-"""Tables of the audit log. All but `audit_pending` and `anchors` are append-only."""
+"""Tables of the audit log. Entries and their numbers are append-only; roots and checkpoints
+that nobody needs go (`assurance/thinning.py`), within what triggers allow."""
 
 from sqlalchemy import (
     BigInteger,
@@ -89,5 +90,6 @@ anchors = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Index("ix_anchors_state", "state"),
+    Index("ix_anchors_size", "size"),
     CheckConstraint("state IN ('prepared', 'submitted', 'anchored', 'forked', 'failed')", "state"),
 )

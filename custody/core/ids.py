@@ -66,6 +66,7 @@ PREFIXES = {
     "breaker": "bkr",
     "income_payment": "inc",
     "fork": "frk",
+    "disclosure": "dsc",
 }
 
 _lock = threading.Lock()

@@ -101,6 +101,11 @@ class SignerClient:
         )
         return bytes.fromhex(answer["signature"])
 
+    async def last_epoch(self, tenant: str) -> int:
+        """The last epoch of its solvency that the signer has said something of; 0 if none."""
+        said = (await self.status())["tenants"]
+        return next((int(t["solvency_epoch"]) for t in said if t["tenant"] == tenant), 0)
+
     async def account_xpub(self, account_index: int) -> str:
         answer = await self.request("account_xpub", account=account_index)
         return str(answer["xpub"])

@@ -191,6 +191,7 @@ class Desk:
             "policy_hash": policy.hash if policy else None,
             "enrolment_hash": last_enrolment(self._store, tenant),
             "pending": self._changes.pending(tenant),
+            "solvency_epoch": str(self._ownership.last_epoch(tenant)),
             "freezes": self._freezes.of(tenant),
             "bounds": bounds(self._store, policy, tenant, self._now_s()) if policy else [],
         }

@@ -2,8 +2,9 @@
 
 It writes the text itself (`core/ownership.py`), names its own log and the tenant in it, and speaks
 only for an address of its own, or for a guard of the policy in the name of its allocator. An epoch
-has one challenge for ever, and epochs only go forward, by few and not faster than by the clock. A
-freeze does not stop it: no money moves.
+has one challenge for ever, and epochs only go forward, not faster than by the clock. The status has
+the last one: the service passes over numbers that somebody else has used up. A freeze does not stop
+it: no money moves.
 """
 
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from custody.keys.refusal import Refusal, require
 from custody.keys.store import Store
 
 ALLOCATOR_PATH = "2/3"
-EPOCHS_AHEAD_MAX, PAUSE_S = 10, 30
-"""Or whoever asks for an epoch far ahead would end the statements until honest epochs come there. A
-next epoch is at least a pause after the last; many pauses allow for as many epochs that failed."""
+FIRST_MAX, PAUSE_S = 10, 30
+"""Or whoever asks for an epoch far ahead would end the statements until honest epochs come there.
+Numbers are given by this clock, one a pause since the last that was asked for, as there may have
+been epochs that failed before they asked; the first that is ever asked for may be a little later.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class OwnershipRequest:
         return OwnershipRequest(tenant, str(q["path"]), numbers[0], challenge, numbers[1], *places)
 
 
+def _name(tenant: str) -> str:
+    return f"solvency:{tenant}"
+
+
 def _number(text: object) -> int:
     if not isinstance(text, str) or not text.isascii() or not text.isdecimal():
         raise ValueError("not a whole number as a decimal string")
@@ -65,7 +72,7 @@ class Ownership:
             raise Refusal("unknown_tenant", f"{request.tenant} is not enrolled")
         statement = self._statement(request)
         self._require_authority(account, request)
-        name = f"solvency:{request.tenant}"
+        name = _name(request.tenant)
         if self._store.switch(name) is None:
             with self._store.transaction():
                 self._store.set_switch(name, f"0::{self._now_s()}")  # from when on epochs count
@@ -94,6 +101,10 @@ class Ownership:
         ruled = places is not None and q.address in places.guards and q.by == places.allocator
         require(ruled and q.path == ALLOCATOR_PATH, "place", "is no guard that this key rules")
 
+    def last_epoch(self, tenant: str) -> int:
+        """The last one of which something was said; 0 if none."""
+        return int((self._store.switch(_name(tenant)) or "0").split(":")[0])
+
     def _now_s(self) -> int:
         return int(self._clock.now().timestamp())
 
@@ -108,7 +119,7 @@ class Ownership:
         require(q.epoch > last, "epoch_challenge", "this epoch has another challenge")
         paused = last == 0 or waited > 0
         require(paused, "epoch_pause", f"is less than {PAUSE_S} s after epoch {last}")
-        most = max(EPOCHS_AHEAD_MAX, waited)
+        most = waited if last else max(FIRST_MAX, waited)
         near = q.epoch <= last + most
         require(near, "epoch_ahead", f"is more than {most} after epoch {last}")
         self._store.set_switch(name, f"{q.epoch}:{q.challenge.hex()}:{now_s}")

@@ -10,7 +10,7 @@ so end with it.
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -133,6 +133,20 @@ async def disclose(
     if salted is None:
         return None
     return {f: (bytes.fromhex(entry["salt"]), str(entry["value"])) for f, entry in salted.items()}
+
+
+async def on_file(
+    s: ReadSession, tenant_id: UUID, subject_ids: Sequence[UUID], *, at: datetime
+) -> set[UUID]:
+    """Those of them whose data can be opened and who were not erased since `at`: a key that was
+    made later is another one."""
+    rows = await s.all(
+        "SELECT subject_id FROM personal_data d JOIN personal_keys k USING (tenant_id, subject_id) "
+        "WHERE tenant_id = :tenant AND subject_id = ANY(:subjects) AND length(d.sealed) > 0 "
+        "AND k.created_at <= :at",
+        {"tenant": tenant_id, "subjects": list(subject_ids), "at": at},
+    )
+    return {row.subject_id for row in rows}
 
 
 async def _opened(

@@ -148,14 +148,14 @@ async def revoke_of(s: WriteSession, tenant_id: UUID, person_id: UUID, *, at: da
     return len(rows)
 
 
-async def get(s: ReadSession, tenant_id: UUID, token_id: UUID) -> Token:
-    """Raises NotFound, also for another tenant's token."""
+async def get(s: ReadSession, tenant_id: UUID, token_id: UUID, field: str | None = None) -> Token:
+    """Raises NotFound, also for another tenant's token; `field` is what the caller called it."""
     row = await s.first(
         f"SELECT {_COLUMNS} FROM tokens WHERE tenant_id = :tenant AND id = :id",
         {"tenant": tenant_id, "id": token_id},
     )
     if row is None:
-        raise NotFound("token", format_id("token", token_id))
+        raise NotFound("token", format_id("token", token_id), field)
     return _token(row)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from api.followers import follow
 from api.followers.tenant_events import TenantEvents
-from custody.assurance import breakers, breaks, report
+from custody.assurance import breakers, breaks, grants, report
 from custody.assurance.lines import Line
 from custody.assurance.tolerance import Place as LedgerPlace
 from custody.audit import checkpoint, sequence
@@ -26,7 +26,7 @@ from custody.core.intents import Payout
 from custody.core.money import AssetId
 from custody.ledger import accounts, postings, seal
 from custody.ledger.posting import Transfer, post_or_raise
-from custody.parties import places, tokens
+from custody.parties import personal, places, tokens
 from custody.parties.places import Place
 from custody.policy import addressbook, changes, freezes, policies
 from custody.settlement import intents, restored
@@ -322,6 +322,19 @@ async def _governed(db: Database, party: Party) -> dict[str, str]:
     }
 
 
+async def _disclosure(db: Database, party: Party) -> tuple[str, str]:
+    """Alice's data, opened to our auditor's token; with that token's id."""
+    alice = party.customers["alice"]
+    async with db.write() as s:
+        token = await tokens.by_hash(s, tokens.hash_secret(party.tokens["auditor"]))
+        assert token is not None
+        await personal.store(s, party.tenant, alice, {"email": "alice@example.com"}, at=NOW)
+        made = await grants.open_(
+            s, party.tenant, token.id, [alice], by="seed", at=NOW, ttl_s=86_400
+        )
+    return made.label, format_id("token", token.id)
+
+
 async def _checkpoint(world: World) -> None:
     deps = world.deps
     signer = deps.signer
@@ -384,6 +397,7 @@ async def plant(world: World) -> Objects:
         own_token = await tokens.by_hash(s, secret)
     assert own_token is not None
     ids |= await _governed(db, ours)
+    ids["disclosure_id"], ids["auditor_token"] = await _disclosure(db, ours)
     ids["token_id"] = format_id("token", own_token.id)
     await solvency_seed.log_epoch(db, ours, FakeSigner().log_key.name)
     await _checkpoint(world)

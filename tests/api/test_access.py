@@ -36,7 +36,7 @@ pytestmark = pytest.mark.postgres
 OWNED = {"customer_id", "account_id", "transfer_id", "deposit_id", "withdrawal_id", "batch_id"}
 TENANTS = OWNED | {"tenant_id", "token_id", "intent_id", "pool_id", "plan_id", "seq"}
 TENANTS |= {"entry_id", "freeze_id", "change_hash"}
-TENANTS |= {"safe_proposal_id", "risk_proposal_id", "break_id", "breaker_id"}
+TENANTS |= {"safe_proposal_id", "risk_proposal_id", "break_id", "breaker_id", "disclosure_id"}
 QUERIES = {
     "accounts history": {
         "start": "2026-01-01T00:00:00Z",
@@ -222,6 +222,10 @@ def bodies(world: World, o: Objects) -> dict[str, Callable[[], dict[str, Any]]]:
         "risk-policies load": lambda: risk_policy(o),
         "risk-proposals approve": lambda: signed_proposal(o),
         "risk-proposals veto": lambda: {"reason": "too much at one venue"},
+        "audit disclose": lambda: {
+            "customers": [o.ids["customer_id"]],
+            "auditor": o.ids["auditor_token"],
+        },
         "audit hand-in": lambda: {"note": o.note, "source": "a witness"},
         "audit prove-anchor": lambda: {"chain_id": CHAIN},
         "audit dismiss-fork": lambda: {"reason": "a drill", **_agreed(world)},

@@ -89,7 +89,7 @@ def test_money_moving_posts_demand_a_key() -> None:
         "policies load", "enrolments load", "screening load", "keys freeze", "keys unfreeze",
         "address-book add", "address-book remove", "freezes set", "freezes lift", "policies veto",
         "fee-plans put", "fee-plans assign", "audit prove-anchor", "audit hand-in",
-        "audit dismiss-fork", "solvency sign",
+        "audit dismiss-fork", "audit disclose", "solvency sign",
     }  # fmt: skip
     document = create_app().openapi()
     for methods in document["paths"].values():

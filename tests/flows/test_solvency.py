@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from custody.assurance import bundle
 from custody.assurance.solvency import (
     check,
     check_report,
@@ -20,6 +21,7 @@ from custody.assurance.solvency import (
     states,
 )
 from custody.assurance.solvency.states import MOVES, State
+from custody.audit import verify as auditor
 from custody.core.errors import Broken, Conflict, NotFound
 from custody.core.ids import CustomerId, PoolId, TransferId, format_id, new_uuid7
 from custody.core.money import AssetId
@@ -29,7 +31,7 @@ from custody.ledger import accounts, assets, chart, owed
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.ledger.prices import RAY, SharePrice, record_price
 from tests.fixtures.paying import ask, funded, run_until_released
-from tests.fixtures.solvent import Prover, prover, verify
+from tests.fixtures.solvent import Prover, Statements, prover, verify
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
 
 pytestmark = pytest.mark.chain
@@ -326,6 +328,9 @@ async def test_a_missed_epoch_is_told_and_the_next_one_opens(town: Town, made: P
         async def sign_ownership(self, *_: Any) -> bytes:
             raise SignerUnavailable("sign_ownership: nobody")
 
+        async def last_epoch(self, tenant: str) -> int:
+            raise SignerUnavailable("last_epoch: nobody")
+
     hurried = replace(made.deps, signer=Gone(), rules=replace(made.deps.rules, patience_s=-1))
     patient = made.deps
     await made.until(State.COMPUTED)
@@ -350,6 +355,37 @@ async def test_a_missed_epoch_is_told_and_the_next_one_opens(town: Town, made: P
         left = await s.scalar("SELECT count(*) FROM solvency_chunks WHERE epoch = 1")
         secret = await s.scalar("SELECT secret FROM solvency_epochs WHERE epoch = 1")
     assert (left, secret) == (0, None)
+
+
+async def test_numbers_that_a_stolen_worker_used_up_cost_no_time(town: Town, made: Prover) -> None:
+    """Each is opened and failed, for all to see; under the rules of real days, too."""
+    await paid_in(town)
+    signer = made.deps.signer
+    assert isinstance(signer, Statements)
+    rules = replace(made.deps.rules, interval_s=86_400, retry_s=3_600)
+    made.deps, signer.burned = replace(made.deps, rules=rules), 2
+    for _ in range(2):
+        assert await made.step() == 1
+        assert await made.state() is State.FAILED
+    await made.until(State.COMPUTED)
+    signer.burned = 4  # now behind an epoch under way
+    assert await made.step() == 1
+    assert await made.state() is State.FAILED, "it does not wait until it is late"
+    assert await made.step() == 1
+    assert await made.state() is State.FAILED
+    await made.until(State.SERVING)
+    found = await entries(town)
+    assert [(e["kind"].removeprefix("solvency."), e["data"]["epoch"]) for e in found] == [
+        *[(kind, str(n)) for n in (1, 2, 3, 4) for kind in ("opened", "failed")],
+        *(("opened", "5"), ("published", "5")),
+    ]
+    check.epochs(found)
+    assert all("used up" in e["data"]["reason"] for e in found if e["kind"] == "solvency.failed")
+    assert await made.step() == 0, "the next one in a day"
+    async with town.db.snapshot() as s:
+        report = auditor.verify_bundle(await bundle.build(s, made.vkey), made.vkey)
+    told = {step.name: step for step in report.steps}["solvency epochs"]
+    assert (told.status, told.detail) == ("PASS", "5 epochs, 1 published")
 
 
 async def test_old_epochs_are_forgotten(town: Town, made: Prover) -> None:

@@ -22,11 +22,15 @@ from custody.core.canonical import Json
 from custody.core.db import WriteSession
 from custody.core.ids import TenantId, format_id
 from custody.core.ownership import entity_of
+from custody.core.ports import SignerRefused, SignerUnavailable
 from custody.core.serialization import dumps_text
 from custody.ledger import owed
 
 logger = logging.getLogger(__name__)
 
+USED_UP = frozenset({"epoch_passed", "epoch_challenge"})
+"""Refusals that stay: somebody else has asked the signer for this epoch, or for a later one."""
+PASSED = "used up at the signer"
 LATE = frozenset({State.OPENED, State.CHALLENGED, State.COMPUTED})
 
 
@@ -43,11 +47,13 @@ async def step(deps: SolvencyDeps, tenant_id: TenantId) -> int:
     if row is None or State(row.state) in ENDED:
         if row is not None and (now - row.created_at).total_seconds() < _pause_s(deps, row):
             return 0
-        return await open_epoch(deps, tenant_id, 1 if row is None else row.epoch + 1)
+        return await _open_next(deps, tenant_id, 1 if row is None else row.epoch + 1)
     late = (now - row.created_at).total_seconds() > deps.rules.patience_s
     try:
         moved = await _advance(deps, row)
     except Exception as error:
+        if isinstance(error, SignerRefused) and error.rule in USED_UP:
+            return await _fail(deps, row, f"{PASSED}: {error}")
         if late and State(row.state) in LATE:
             return await _fail(deps, row, f"{type(error).__name__}: {error}")
         if not isinstance(error, CannotBeRead):
@@ -60,9 +66,28 @@ async def step(deps: SolvencyDeps, tenant_id: TenantId) -> int:
 
 
 def _pause_s(deps: SolvencyDeps, row: Row[Any]) -> int:
-    """From the opening of an epoch that has ended to the next one's."""
+    """From the opening of an epoch that has ended to the next one's; none after a number that is
+    only passed over."""
+    if row.state == State.FAILED and row.reason.startswith(PASSED):
+        return 0
     interval_s = deps.rules.interval_s
     return min(interval_s, deps.rules.retry_s) if row.state == State.FAILED else interval_s
+
+
+async def _open_next(deps: SolvencyDeps, tenant_id: TenantId, epoch: int) -> int:
+    """Open the epoch. One whose statements the signer will refuse fails at once, so that whoever
+    used up numbers has used up no time."""
+    try:
+        last = await deps.signer.last_epoch(format_id("tenant", tenant_id))
+    except SignerUnavailable:
+        last = 0  # it is not needed yet
+    moved = await open_epoch(deps, tenant_id, epoch)
+    if moved and last >= epoch:
+        async with deps.reads.db.read() as s:
+            row = await states.newest(s, tenant_id)
+        if row is not None and row.epoch == epoch:
+            await _fail(deps, row, f"{PASSED}: statements of epoch {last} exist")
+    return moved
 
 
 async def _advance(deps: SolvencyDeps, row: Row[Any]) -> int:

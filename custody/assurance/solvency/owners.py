@@ -29,6 +29,10 @@ class OwnershipSigner(Protocol):
         """65 bytes r, s, v. Raises SignerRefused or SignerUnavailable."""
         ...
 
+    async def last_epoch(self, tenant: str) -> int:
+        """The last one that it made a statement for; 0 if none. Raises SignerUnavailable."""
+        ...
+
 
 async def draft(
     client: EvmClient, pin: Pin, address: str, control: Control, found: set[bytes]

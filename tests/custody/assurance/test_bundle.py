@@ -213,6 +213,25 @@ async def test_personal_data_is_opened_to_whom_it_is_disclosed(
         await build(database, tenant_id=TENANT, disclose=[customer])
 
 
+async def test_an_older_bundle_does_not_open_what_was_changed_since(
+    database: Database, tmp_path: Path
+) -> None:
+    """What was asked for and is not of its entries is an error, not an empty list."""
+    customer, tenant, signer, sizes = uuid4(), TenantId(TENANT), LogSigner(), []
+    for name in ("Ada", "Ada Byron"):
+        async with database.write() as s:
+            await personal.store(s, tenant, customer, {"name": name}, at=AT)
+        head = await sign_log(database, signer, tmp_path)
+        assert head is not None
+        sizes.append(head.size)
+    with pytest.raises(InvalidInput, match="newer than this checkpoint") as refused:
+        await build(database, tenant_id=TENANT, disclose=[customer], size=sizes[0])
+    assert refused.value.field == "size"
+    data = await build(database, tenant_id=TENANT, disclose=[customer], size=sizes[1])
+    assert outcome(data)["disclosures"] == "PASS"
+    assert json.loads(files_of(data)["disclosures.json"])[0]["value"] == "Ada Byron"
+
+
 async def test_cut_bundle_is_refused(good: bytes) -> None:
     for end in (0, 10, len(good) // 2, len(good) - 1):
         assert "archive" in failures(good[:end])

@@ -10,7 +10,7 @@ from custody.core.ids import format_id, new_uuid7
 from custody.core.ownership import Statement
 from custody.core.serialization import dumps, loads
 from custody.keys.desk import Desk
-from custody.keys.ownership import EPOCHS_AHEAD_MAX, PAUSE_S, OwnershipRequest
+from custody.keys.ownership import FIRST_MAX, PAUSE_S, OwnershipRequest
 from custody.keys.refusal import Refusal
 from custody.keys.signer import Service
 from tests.custody.keys.vault_world import CHAIN, COIN_GUARD, GUARD, ORIGIN, OUTSIDE, VaultWorld
@@ -98,7 +98,7 @@ def test_the_allocator_speaks_for_guards_of_the_policy(world: VaultWorld, desk: 
         ({"tenant": format_id("tenant", new_uuid7())}, "unknown_tenant"),
         ({"challenge": b""}, "bad_request"),
         ({"chain_id": 0}, "bad_request"),
-        ({"epoch": EPOCHS_AHEAD_MAX + 1}, "epoch_ahead"),
+        ({"epoch": FIRST_MAX + 1}, "epoch_ahead"),
     ],
 )
 def test_refuses(world: VaultWorld, desk: Desk, changes: dict[str, Any], rule: str) -> None:
@@ -126,17 +126,33 @@ def test_an_epoch_has_one_challenge_and_none_comes_back(world: VaultWorld, desk:
 
 
 def test_whoever_has_the_worker_burns_few_epochs(world: VaultWorld, desk: Desk) -> None:
-    """Ten at once, then no more than the clock gives; epochs that failed are caught up with."""
-    far = request(world, epoch=EPOCHS_AHEAD_MAX)
+    """No more than the clock gives, however it asks; epochs that failed are caught up with."""
+    tenant = format_id("tenant", world.tenant)
+    assert _told(desk, tenant) == "0"
+    far = request(world, epoch=FIRST_MAX)
     desk.sign_ownership(far)
-    for epoch in (2 * EPOCHS_AHEAD_MAX, EPOCHS_AHEAD_MAX + 1):
-        with pytest.raises(Refusal):
-            desk.sign_ownership(replace(far, epoch=epoch))
-    world.clock.advance(PAUSE_S)
-    with pytest.raises(Refusal, match="more than 10 after"):
-        desk.sign_ownership(replace(far, epoch=2 * EPOCHS_AHEAD_MAX + 1))
-    world.clock.advance(PAUSE_S * 99)
-    desk.sign_ownership(replace(far, epoch=EPOCHS_AHEAD_MAX + 100))
+    last = FIRST_MAX
+    for _ in range(3):
+        with pytest.raises(Refusal) as refused:
+            desk.sign_ownership(replace(far, epoch=last + 1))
+        assert refused.value.rule == "epoch_pause"
+        world.clock.advance(PAUSE_S)
+        with pytest.raises(Refusal, match="more than 1 after") as refused:
+            desk.sign_ownership(replace(far, epoch=last + 2))
+        assert refused.value.rule == "epoch_ahead"
+        last += 1
+        desk.sign_ownership(replace(far, epoch=last))
+        assert _told(desk, tenant) == str(last)
+    world.clock.advance(PAUSE_S * 100)
+    with pytest.raises(Refusal, match="more than 100 after"):
+        desk.sign_ownership(replace(far, epoch=last + 101))
+    desk.sign_ownership(replace(far, epoch=last + 100))
+    assert _told(world.open(), tenant) == str(last + 100)
+
+
+def _told(desk: Desk, tenant: str) -> str:
+    """What the status says of the last epoch."""
+    return str(next(t["solvency_epoch"] for t in desk.status()["tenants"] if t["tenant"] == tenant))
 
 
 def test_what_it_signs_is_no_transaction(world: VaultWorld, desk: Desk) -> None:
