@@ -28,6 +28,7 @@ from custody.core.serialization import loads
 from custody.ledger import accounts, assets, chart, owed
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.ledger.prices import RAY, SharePrice, record_price
+from tests.custody.ledger import owed_plainly
 from tests.fixtures.paying import ask, funded, run_until_released
 from tests.fixtures.solvent import Prover, prover, verify
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
@@ -269,7 +270,7 @@ async def test_shares_of_a_pool_are_owed_at_their_price(town: Town, made: Prover
 async def owes(town: Town, blocks: dict[int, int], floor: int) -> dict[Any, int]:
     async with town.db.snapshot() as s:
         found = await owed.at_blocks(s, town.tenant_id, blocks, floor)
-    return dict(found.balances)
+    return dict(owed_plainly.unpacked(found).balances)
 
 
 async def test_killed_before_every_commit(
