@@ -13,6 +13,7 @@ from custody.assurance.solvency import (
     check_report,
     compute,
     epochs,
+    listing,
     pins,
     publish,
     reserves,
@@ -86,6 +87,28 @@ async def test_the_auditors_verifier_agrees(town: Town, made: Prover, tmp_path: 
         assert verify(tmp_path, body, [*arguments, "--epoch=2"]) == 1
     wrong = [a.replace(str(1_000 * USDC), "1") for a in me]
     assert verify(tmp_path, mine, ["me", f"--log-key={made.vkey}", "--no-anchor", *wrong]) == 1
+
+
+async def test_what_is_small_is_a_line_and_counts_for_nothing(
+    town: Town, made: Prover, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is owed all the same: the operator's own money covers it."""
+    monkeypatch.setattr(listing, "FEW", 1)
+    await town.fund_operator("gas")
+    await paid_in(town)
+    await town.deposit(await town.customer("eve"), town.eth, 10**13)
+    await made.until(State.SERVING)
+    file = await made.file()
+    check_report.check(file, made.vkey, made.trusted(file))
+    (line,) = file["report"]["left_out"]
+    assert (line["place"], line["count"], line["sum"]) == ("asset:deposit", "1", str(10**13))
+    listed = [m["place"] for m in file["report"]["reserves"]]
+    assert len([p for p in listed if p.startswith("asset:deposit")]) == 1
+    (total,) = [t for t in file["report"]["totals"] if t["asset"] == town.eth]
+    assert total["owed"] == str(2 * ETHER + 10**13)
+    blocks = [f"--block={chain}={hash_}" for chain, hash_ in made.trusted(file).items()]
+    arguments = ["solvency", f"--log-key={made.vkey}", "--no-anchor", *blocks]
+    assert verify(tmp_path, file, arguments) == 0
 
 
 async def test_nothing_is_given_out_before_the_anchor(town: Town, made: Prover) -> None:

@@ -21,6 +21,7 @@ from custody.assurance.solvency import (
 from custody.assurance.solvency.deps import SolvencyDeps
 from custody.assurance.solvency.growing import Asked, Chunk, Found, Grower, Grown
 from custody.assurance.solvency.layout import Context
+from custody.assurance.solvency.listing import UNSERVED
 from custody.assurance.solvency.pins import Pin
 from custody.assurance.solvency.places import EXCHANGE, Holdings, Spot
 from custody.assurance.solvency.reserves import Reader, Reserve
@@ -88,7 +89,9 @@ async def _books(
     )
     async with deps.reads.db.snapshot() as s:
         grower = await stack.enter_async_context(growing.grower(deps.reads.db, s, asked))
-        holdings = await places.read(s, tenant_id, frozenset(pinned), row.seq_floor)
+        holdings = await places.read(
+            s, tenant_id, frozenset(pinned), row.seq_floor, deps.rules.least
+        )
         tiers = await deps.tiers(s, tenant_id)
     context = _context(row, await grower.found(), holdings)
     return Books(context, grower, holdings, tiers)
@@ -109,7 +112,8 @@ async def _reserves(reader: Reader, holdings: Holdings) -> tuple[list[Reserve], 
     Exchanges first: while money moves at one, nothing else need be read.
     """
     made: dict[tuple[int, str, str, str], Reserve] = {}
-    left_out = [_left_out(x, "its chain is not part of the epoch") for x in holdings.unserved]
+    left_out = [_left_out(x, UNSERVED) for x in holdings.unserved]
+    left_out += [x.to_json() for x in holdings.unlisted]
     for spot in sorted(holdings.spots, key=lambda x: x.class_ != EXCHANGE):
         found = await reader.reserve(spot)
         if found is None:
