@@ -1,5 +1,6 @@
 """The audit log: entries, shown to their own tenant's staff, and proofs (files: `log_files.py`)."""
 
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import Path, Query
@@ -12,6 +13,8 @@ from api.auth.principal import Principal
 from api.deps import Deps, UseDeps
 from api.routes.log_files import SEQ_MAX, TEXT, proved
 from api.routing import Routes
+from api.streams import streamed
+from custody.assurance import archive
 from custody.assurance import bundle as evidence
 from custody.audit import checkpoint, proof, reads
 from custody.audit.checkpoint import Checkpoint
@@ -154,7 +157,12 @@ async def bundle(
 ) -> Response:
     """The evidence to take away and verify offline: the tenant's entries, of others the hashes."""
     async with deps.db.snapshot() as s:
-        made = await evidence.build(
+        files = await evidence.files(
             s, deps.installation["log"]["vkey"], size=size, tenant_id=who.tenant_id
         )
-    return Response(made, media_type="application/zip")
+    return streamed(_pieces(files), archive.size(files), "application/zip")
+
+
+async def _pieces(files: Mapping[str, bytes]) -> AsyncIterator[bytes]:
+    for piece in archive.pieces(files):
+        yield piece
