@@ -21,8 +21,8 @@ from scripts.benches.ledger import say, served
 USERS, ASSETS = 1_000_000, 4
 BAR_S, BAR_MIB = 10, 800
 """The issue's."""
-BAR_STALL_MS = 250
-"""A page of leaves is written in some ten; the rest is for a machine that others use, too."""
+BAR_STALL_MS = 100
+"""Of CPU, for the machine is shared: a page of leaves takes some twenty."""
 
 
 def measure() -> list[Measure]:
@@ -61,5 +61,13 @@ def told(found: dict[str, Any]) -> list[Measure]:
         Measure(f"{name}, PostgreSQL, largest process", found["postgres_mib"], "MiB"),
         Measure(f"{name}, until all is read", found["read_s"], "s"),
         Measure(f"{name}, until all is stored", found["wall_s"], "s"),
-        Measure(f"{name}, longest stall", found["stall_ms"], "ms", None, BAR_STALL_MS, True),
+        Measure(
+            f"{name}, longest stall of the loop",
+            found["stall_cpu_ms"],
+            "ms CPU",
+            None,
+            BAR_STALL_MS,
+            at_most=True,
+        ),
+        Measure(f"{name}, the same by the clock", found["stall_ms"], "ms"),
     ]

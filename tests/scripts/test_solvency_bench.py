@@ -46,8 +46,8 @@ async def test_the_tables_are_read_grown_and_stored(
 ) -> None:
     """By the service's own process, with sums and proofs checked."""
     monkeypatch.setattr(growing, "ALONE_FROM", 0)
-    app, owner = postgres_server.app(database_name), postgres_server.owner(database_name)
-    tenant = TenantId(await solvency_books.plant(owner, app, 1_100, 2))
+    app, admin = postgres_server.app(database_name), postgres_server.admin(database_name)
+    tenant = TenantId(await solvency_books.plant(admin, app, 1_100, 2))
     found = await solvency_books.work(app, tenant)
     told = solvency.told({**found, "postgres_s": 0, "postgres_mib": 0})
     assert told[0].bar == solvency.BAR_MIB
