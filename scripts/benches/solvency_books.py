@@ -1,7 +1,8 @@
 """One epoch's tree out of real tables, as the worker makes it: from the snapshot to stored leaves.
 
 A process of its own plays the worker, so that its memory and its event loop are only this; the
-process that it starts to read and grow is the service's own. PostgreSQL's processes are watched. Whole root and a hundred stored proofs are checked at the end.
+process that it starts to read and grow is the service's own. PostgreSQL's processes are watched.
+Whole root and a hundred stored proofs are checked at the end.
 """
 
 import asyncio
