@@ -103,3 +103,15 @@ async def test_one_that_nobody_asks_any_more_ends(
         grower._pipe.close()  # type: ignore[attr-defined]
         process.join(20)
         assert process.exitcode == 0
+
+
+async def test_one_that_is_not_needed_any_more_is_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an exchange cannot be read: it would wait for a context for ever."""
+    books = await opened(database)
+    alone(monkeypatch)
+    async with database.snapshot() as s, growing.grower(database, s, asked(books)) as grower:
+        await grower.found()
+        assert len(multiprocessing.active_children()) == 1
+    assert multiprocessing.active_children() == []
