@@ -193,7 +193,7 @@ async def test_packed_is_what_reading_row_by_row_gives(
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(packed, "PAGE_BYTES", 100)
 
-    @settings(max_examples=30, deadline=None, database=None)
+    @settings(max_examples=20, deadline=None, database=None)
     @given(STORY, st.booleans())
     def holds(story: list[Drawn], from_start: bool) -> None:
         asyncio.run_coroutine_threadsafe(same(database, story, from_start), loop).result()
