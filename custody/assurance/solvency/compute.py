@@ -38,9 +38,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """One snapshot of the ledger: what is owed, which its grower has, and where money should be."""
+    """One snapshot of the ledger: what is owed, which its grower reads, and where money should
+    be."""
 
-    context: Context
     grower: Grower
     holdings: Holdings
     tiers: Mapping[str, str]
@@ -61,14 +61,15 @@ async def step(deps: SolvencyDeps, row: Row[Any]) -> int:
         reader = Reader(deps.reads.clients, deps.reads.holdings, pinned)
         reserves, left_out = await _reserves(reader, books.holdings)
         drafts = await _drafts(deps, books.holdings, reserves, reader)
-        made = await books.grower.grow(bytes(row.secret), books.context)
+        context = _context(row, await books.grower.found(), books.holdings)
+        made = await books.grower.grow(bytes(row.secret), context)
         members = [report.reserve_json(r, books.tiers) for r in reserves]
         evidence = {
             "headers": ["0x" + h.hex() for h in headers],
             "nodes": {str(chain): nodes.shown(reader.nodes.get(chain, ())) for chain in pinned},
             "left_out": left_out,
         }
-        head = _head(row, books.context, made, pinned)
+        head = _head(row, context, made, pinned)
         parts = {"head": head, "reserves": members, "owners": drafts, "evidence": evidence}
         values = {name: dumps_text(part) for name, part in parts.items()}
         async with deps.reads.db.write() as s:
@@ -82,7 +83,7 @@ async def step(deps: SolvencyDeps, row: Row[Any]) -> int:
 async def _books(
     stack: AsyncExitStack, deps: SolvencyDeps, row: Row[Any], pinned: Mapping[int, Pin]
 ) -> Books:
-    """The grower lives as long as `stack`; the snapshot only until all have read in its moment."""
+    """The grower lives as long as `stack`, the snapshot only until it has joined its moment."""
     tenant_id = TenantId(row.tenant_id)
     asked = Asked(
         tenant_id, {chain: pin.block.number for chain, pin in pinned.items()}, row.seq_floor
@@ -93,8 +94,7 @@ async def _books(
             s, tenant_id, frozenset(pinned), row.seq_floor, deps.rules.least
         )
         tiers = await deps.tiers(s, tenant_id)
-    context = _context(row, await grower.found(), holdings)
-    return Books(context, grower, holdings, tiers)
+    return Books(grower, holdings, tiers)
 
 
 def _context(row: Row[Any], found: Found, holdings: Holdings) -> Context:

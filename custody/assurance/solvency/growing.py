@@ -1,9 +1,10 @@
 """Reading what is owed and growing the tree over it, where neither holds up anybody.
 
 A small book is read by the worker itself. A large one is read by a process of its own, on its own
-connection, in the moment of the worker's snapshot; it keeps the balances packed, waits until it is
-told the context, and then hands the leaves over a page at a time. So the worker never has more of
-a million customers than one page, and nothing of them is on disk.
+connection, in the moment of the worker's snapshot, once it is asked to: places that cannot be read
+yet cost no reading of customers. It keeps the balances packed, waits until it is told the context,
+and then hands the leaves over a page at a time. So the worker never has more of a million customers
+than one page, and nothing of them is on disk.
 """
 
 import asyncio
@@ -192,14 +193,18 @@ class _Alone:
         await self._said(bool)
 
     async def found(self) -> Found:
+        self._ask(True)
         return await self._said(Found)
 
     async def grow(self, secret: bytes, context: Context) -> Grown:
+        self._ask((secret, context.hash, context.assets))
+        return await self._said(Grown)
+
+    def _ask(self, question: object) -> None:
         try:
-            self._pipe.send((secret, context.hash, context.assets))
+            self._pipe.send(question)
         except OSError as error:
             raise GrowingFailed(_ENDED) from error
-        return await self._said(Grown)
 
     async def pages(self) -> AsyncIterator[Sequence[Chunk]]:
         while page := await self._said(list[Chunk]):
@@ -250,7 +255,10 @@ async def _read(pipe: Connection, url: str, moment: str, asked: Asked) -> Owed:
     db = Database(url, pool_size=1)
     try:
         async with db.snapshot(moment) as s:
+            # It waits in the moment while reserves are read on chain, and longer than others may.
+            await s.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             pipe.send(True)
+            pipe.recv()
             balances, found = await read(s, asked)
     finally:
         await db.close()

@@ -115,3 +115,20 @@ async def test_one_that_is_not_needed_any_more_is_ended(
         await grower.found()
         assert len(multiprocessing.active_children()) == 1
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+async def test_what_is_posted_after_the_snapshot_is_not_read(
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_alone: bool
+) -> None:
+    """However much later it is asked for: places and balances are of one moment."""
+    books = await opened(database)
+    await make(books, [("cash", "ann", 7, 5)])
+    if is_alone:
+        alone(monkeypatch)
+    async with AsyncExitStack() as stack:
+        async with database.snapshot() as s:
+            grower = await stack.enter_async_context(growing.grower(database, s, asked(books)))
+        await make(books, [("cash", "ann", 1, 5)])
+        await grower.found()
+        assert (await grower.grow(SECRET, CONTEXT)).root.sums == (7, 0)
