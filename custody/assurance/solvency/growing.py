@@ -21,6 +21,7 @@ from custody.assurance.solvency import layout, tree
 from custody.assurance.solvency.layout import Context, Node, OutOfRange, SharePriceLine
 from custody.core.db import Database, ReadSession
 from custody.core.errors import Broken
+from custody.core.hardening import harden
 from custody.core.ids import PoolId, TenantId
 from custody.ledger import owed, prices
 from custody.ledger.owed import Owed
@@ -242,6 +243,7 @@ class _Refusal:
 
 def _work(pipe: Connection, url: str, moment: str, asked: Asked) -> None:
     """The other end. Whoever started it may be gone at any moment: then there is nothing to do."""
+    harden()  # as the worker: it has the epoch's secret
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _grow(pipe, asyncio.run(_read(pipe, url, moment, asked)))

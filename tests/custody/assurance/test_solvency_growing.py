@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,7 +114,11 @@ async def test_one_that_is_not_needed_any_more_is_ended(
     alone(monkeypatch)
     async with database.snapshot() as s, growing.grower(database, s, asked(books)) as grower:
         await grower.found()
-        assert len(multiprocessing.active_children()) == 1
+        (process,) = multiprocessing.active_children()
+        limits = Path(f"/proc/{process.pid}/limits")
+        if limits.exists():
+            (core,) = [x for x in limits.read_text().splitlines() if x.startswith("Max core")]
+            assert core.split()[4:6] == ["0", "0"], "its secret is in no core file"
     assert multiprocessing.active_children() == []
 
 
