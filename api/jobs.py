@@ -12,6 +12,7 @@ from api.worker import Job
 from chains.errors import ChainError
 from custody.assurance import anchor, anchor_evidence, drift, overdue, reconcile, thinning
 from custody.assurance.solvency import epochs as solvency
+from custody.assurance.solvency.deps import SolvencyDeps
 from custody.audit.checkpoint import LogWriter
 from custody.core.isolation import each
 from custody.core.ports import SignerUnavailable
@@ -42,7 +43,7 @@ def jobs(p: Parts) -> list[Job]:
     listed = [
         job for chain_id in sorted(p.registry.chains) for job in _chain_jobs(p, chain_id, every)
     ]
-    settlement = wiring.settlement_deps(p)
+    settlement, proving = wiring.settlement_deps(p), wiring.solvency_deps(p)
     withdrawals, router, ahead = p.withdrawals, p.router, functools.partial(wiring.log_ahead, p)
     feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
     writer = LogWriter(p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock)
@@ -74,7 +75,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("audit.log", writer.run, every, pace_ms=LOG_MS),
         *_anchor_jobs(p),
         Job("assurance.checkpoints", lambda: _thin(p), THIN_MS),
-        Job("assurance.solvency", lambda: _prove_solvency(p), SLOW_MS),
+        Job("assurance.solvency", lambda: _prove_solvency(p, proving), SLOW_MS),
     ]
     return listed
 
@@ -147,9 +148,7 @@ async def _follow_drift(p: Parts, chain_id: int) -> None:
     await each(logger, "drift", await _tenants(p), one)
 
 
-async def _prove_solvency(p: Parts) -> None:
-    deps = wiring.solvency_deps(p)
-
+async def _prove_solvency(p: Parts, deps: SolvencyDeps) -> None:
     async def one(tenant: tenants.Tenant) -> int:
         try:
             return await solvency.step(deps, tenant.id)

@@ -16,6 +16,7 @@ from chains.evm.client import EvmClient
 from chains.registry import Registry
 from custody.assurance import anchor, anchor_rules, reconcile
 from custody.assurance.anchor_effects import AnchorEffects
+from custody.assurance.solvency import listing
 from custody.assurance.solvency.deps import Rules, SolvencyDeps
 from custody.assurance.unread import Patience
 from custody.audit.note import LogKey
@@ -262,5 +263,9 @@ def solvency_deps(p: Parts) -> SolvencyDeps:
         chain_id,
         p.installation.tenant_id,
         books.tiers_by_account,
-        dataclasses.replace(rules, lead_s=anchors.interval_s + rules.lead_s),
+        dataclasses.replace(
+            rules,
+            lead_s=anchors.interval_s + rules.lead_s,
+            least=listing.least_of(p.installation.solvency),
+        ),
     )

@@ -1,5 +1,7 @@
 """The audit log: entries, shown to their own tenant's staff, and proofs (files: `log_files.py`)."""
 
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import Path, Query
@@ -12,8 +14,9 @@ from api.auth.principal import Principal
 from api.deps import Deps, UseDeps
 from api.routes.log_files import SEQ_MAX, TEXT, proved
 from api.routing import Routes
+from api.streams import streamed
+from custody.assurance import archive, grants
 from custody.assurance import bundle as evidence
-from custody.assurance import grants
 from custody.audit import checkpoint, proof, reads
 from custody.audit.checkpoint import Checkpoint
 from custody.audit.reads import Entry
@@ -166,8 +169,15 @@ async def bundle(
             now = deps.clock.now()
             grant = await grants.usable(s, who.tenant_id, opened, who.token_id, at=now)
         subjects = () if grant is None else grant.subjects
-        made = await evidence.build(s, vkey, size=size, tenant_id=who.tenant_id, disclose=subjects)
+        files = await evidence.files(s, vkey, size=size, tenant_id=who.tenant_id, disclose=subjects)
     if grant is not None:  # in the log before it leaves; no entry, no bundle
         async with deps.db.write() as w:
-            await grants.record_taken(w, grant, who.token_id, made, at=deps.clock.now())
-    return Response(made, media_type="application/zip", headers={"Cache-Control": "no-store"})
+            digest = await asyncio.to_thread(archive.digest, files)
+            await grants.record_taken(w, grant, who.token_id, digest, at=deps.clock.now())
+    kept = {"Cache-Control": "no-store"}
+    return streamed(_pieces(files), archive.size(files), "application/zip", kept)
+
+
+async def _pieces(files: Mapping[str, bytes]) -> AsyncIterator[bytes]:
+    for piece in archive.pieces(files):
+        yield piece

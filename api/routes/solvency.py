@@ -4,6 +4,7 @@ Report and proof are canonical JSON, the very bytes that `verify.py` reads. Neit
 before the epoch is anchored.
 """
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -15,6 +16,7 @@ from api.auth.access import ANYONE, HOLDER, STAFF, TREASURY
 from api.auth.guard import Who
 from api.deps import UseDeps
 from api.routing import Routes
+from api.streams import streamed
 from api.writes import Writing
 from custody.assurance.solvency import own, page, signatures
 from custody.assurance.solvency.signatures import Wanted
@@ -111,19 +113,31 @@ async def epochs(
 async def report(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
     """The file for `verify.py solvency`: report, log entries, anchor."""
     async with deps.db.snapshot() as s:
-        row = await own.chosen(s, who.tenant_id, epoch, whole=True)
-        made = await own.report_bytes(s, row, deps.settings.audit_folder)
-    return Response(made, media_type=JSON)
+        row = await own.chosen(s, who.tenant_id, epoch)
+        before, after = await own.report_around(s, row, deps.settings.audit_folder)
+    whole = _whole(before, own.pieces(deps.db, row, "report"), after)
+    return streamed(whole, len(before) + row.report_bytes + len(after), JSON)
+
+
+async def _whole(before: bytes, inside: AsyncIterator[bytes], after: bytes) -> AsyncIterator[bytes]:
+    yield before
+    async for piece in inside:
+        yield piece
+    yield after
 
 
 @routes.get("/v1/solvency/page", access=ANYONE, command="solvency page", answer="text/html")
 async def shown(who: Who, deps: UseDeps, epoch: Epoch = None) -> Response:
     """The report as a page for people."""
     async with deps.db.snapshot() as s:
-        row = await own.chosen(s, who.tenant_id, epoch, whole=True)
+        row = await own.chosen(s, who.tenant_id, epoch)
         own.require_serving(row)
     headers = {"Content-Security-Policy": page.CONTENT_POLICY}
-    return Response(page.page(loads(bytes(row.report))), media_type="text/html", headers=headers)
+    if row.page_bytes is not None:
+        inside = own.pieces(deps.db, row, "page")
+        return streamed(inside, row.page_bytes, "text/html", headers)
+    made = b"".join([piece async for piece in own.pieces(deps.db, row, "report")])
+    return Response(page.page(loads(made)), media_type="text/html", headers=headers)
 
 
 @routes.get("/v1/solvency/me", access=HOLDER, command="solvency me", answer=JSON)

@@ -5,10 +5,12 @@ others only the leaf hash, so that the root can be recomputed and nobody else's 
 What is in it, and in which form: `evidence.py`; which steps it claims to hold: `claims.py`.
 """
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from custody.assurance import anchor_forks, anchor_proofs, evidence
+from custody.assurance import anchor_forks, anchor_proofs, archive, evidence
 from custody.assurance.disclosures import disclosed
 from custody.audit.checkpoint import Checkpoint, checkpoint_of, latest_checkpoint
 from custody.core.db import ReadSession
@@ -34,7 +36,12 @@ SELECT size, root, note, signed_at FROM audit_checkpoints WHERE size < :size AND
 """
 
 
-async def build(
+async def build(s: ReadSession, log_vkey: str, **options: Any) -> bytes:
+    """The whole bundle. Raises as `files`."""
+    return archive.write(await files(s, log_vkey, **options))
+
+
+async def files(
     s: ReadSession,
     log_vkey: str,
     *,
@@ -42,8 +49,8 @@ async def build(
     tenant_id: UUID | None = None,
     ledger: bool = True,
     disclose: Sequence[UUID] = (),
-) -> bytes:
-    """The bundle at the checkpoint of `size` (the newest if None).
+) -> dict[str, bytes]:
+    """The files of the bundle at the checkpoint of `size` (the newest if None), in their order.
 
     Open `s` as a snapshot: all of it must be of one moment. `tenant_id` withholds what is others'.
     `disclose` are customers of the tenant whose personal data is opened to who gets the bundle.
@@ -57,18 +64,18 @@ async def build(
     leaves = await _leaves(s, head.size, tenant_id)
     proofs = await anchor_proofs.for_bundle(s, head.size)
     forks = await anchor_forks.for_bundle(s, log_vkey)
-    return evidence.pack(
-        evidence.Evidence(
-            vkey=log_vkey,
-            head=head,
-            older=[Checkpoint(**row._mapping) for row in heads],
-            leaves=leaves,
-            anchors=[row.evidence for row in anchors],
-            proofs={**proofs, **forks},
-            ledger=await sealed.export_csv(s, head.size, tenant_id) if ledger else None,
-            disclosures=await disclosed(s, leaves, tenant_id, disclose),
-        )
+    found = evidence.Evidence(
+        vkey=log_vkey,
+        head=head,
+        older=[Checkpoint(**row._mapping) for row in heads],
+        leaves=leaves,
+        anchors=[row.evidence for row in anchors],
+        proofs={**proofs, **forks},
+        ledger=await sealed.export_csv(s, head.size, tenant_id) if ledger else None,
+        disclosures=await disclosed(s, leaves, tenant_id, disclose),
     )
+    # Seconds of hashing for a long log, which whoever else asks must not wait for.
+    return await asyncio.to_thread(evidence.whole, found)
 
 
 async def _leaves(s: ReadSession, size: int, tenant_id: UUID | None) -> list[evidence.Leaf]:

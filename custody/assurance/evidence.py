@@ -57,8 +57,13 @@ class Evidence:
 
 def pack(evidence: Evidence) -> bytes:
     """The bundle. Raises ValueError where it is too large for a plain zip."""
+    return archive.write(whole(evidence))
+
+
+def whole(evidence: Evidence) -> dict[str, bytes]:
+    """Every file in its order."""
     files = files_of(evidence)
-    return archive.write(with_manifest(files, evidence, _claims(evidence, files)))
+    return with_manifest(files, evidence, _claims(evidence, files))
 
 
 def files_of(evidence: Evidence) -> dict[str, bytes]:

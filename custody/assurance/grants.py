@@ -5,7 +5,6 @@ person is in none from then on, and nothing has to be hunted down. Opening, taki
 entries of the log: who, to whom, which people, and which file.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -137,19 +136,20 @@ async def usable(
 
 
 async def record_taken(
-    s: WriteSession, grant: Grant, token_id: UUID, bundle: bytes, *, at: datetime
+    s: WriteSession, grant: Grant, token_id: UUID, digest: str, *, at: datetime
 ) -> None:
     """Tell the log of a bundle that is about to be handed out; commit before it is.
 
-    Looks once more, since to make it took a while. Raises what `usable` does. The digest says
-    which file it was and nothing about its people: their salts are in it, and are erased with them.
+    Looks once more, since to make it took a while. Raises what `usable` does. The digest
+    (`archive.digest`) says which file it was and nothing about its people: their salts are in it,
+    and are erased with them.
     """
     await usable(s, grant.tenant_id, grant.id, token_id, at=at)
     data: dict[str, Json] = {
         "disclosure": grant.label,
         "token": format_id("token", token_id),
         "subjects": grant.people,
-        "bundle": "sha256:" + hashlib.sha256(bundle).hexdigest(),
+        "bundle": digest,
     }
     await log.append(s, grant.tenant_id, "disclosure.taken", data, at=at)
 

@@ -3204,6 +3204,12 @@ class State:
     nodes: Nodes
 
 
+def _left_out_text(row: dict[str, Any]) -> str:
+    """What a report does without; of many places their number, and what is said to be there."""
+    many = f"{row['count']} places with {row['sum']}: " if "count" in row else ""
+    return f"{row['place']} {row['asset']} ({many}{row['reason']})"
+
+
 class Solvency(Epoch):
     """An epoch's report against the log, the chains and itself (moorage.solvency.file/1)."""
 
@@ -3265,7 +3271,12 @@ class Solvency(Epoch):
         """What the report does without: in order, with the reason."""
         where, rows = "report left_out", self.report["left_out"]
         for row in rows:
-            keys(row, "place asset reason", where)
+            many = " count sum" if isinstance(row, dict) and "count" in row else ""
+            keys(row, "place asset reason" + many, where)
+            if many:
+                number(row["sum"], where)
+                if number(row["count"], where) == 0:
+                    raise Wrong(where, "counts places that are none")
             if not all(isinstance(text, str) for text in row.values()):
                 raise Wrong(where, "has something that is no text")
         places = [(row["place"], row["asset"]) for row in rows]
@@ -3558,9 +3569,7 @@ class Solvency(Epoch):
             for hash_ in nodes.unused():
                 raise Wrong(f"report chain {chain_id}", f"no proof uses node 0x{hash_.hex()}")
         more = f"; not counted: {', '.join(uncounted)}" if uncounted else ""
-        left = [
-            f"{row['place']} {row['asset']} ({row['reason']})" for row in self.report["left_out"]
-        ]
+        left = [_left_out_text(row) for row in self.report["left_out"]]
         more += f"; left out: {', '.join(left)}" if left else ""
         slots = "".join(f"; {asset} by mapping {n}" for asset, n in sorted(self.mapped.items()))
         return f"{len(places)} reserves{more}{slots}"

@@ -4,7 +4,8 @@ A write session is one transaction: it commits when its block ends without an er
 otherwise. No network call belongs inside it.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,6 +27,7 @@ metadata = MetaData(
 )
 
 Params = Mapping[str, Any]
+_SHARED = re.compile("[0-9A-F-]{1,64}")
 POOL_TIMEOUT_S = 5.0
 SERVER_SETTINGS = {
     "application_name": "moorage",
@@ -74,6 +76,19 @@ class ReadSession:
     async def scalar(self, statement: str | Executable, params: Params | None = None) -> Any:
         return (await self.execute(statement, params)).scalar()
 
+    async def copy(
+        self, query: str, arguments: Sequence[object], take: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        """The rows of a query (with `$1`, `$2`, ...) in PostgreSQL's binary COPY form, handed to
+        `take` in pieces as they come. Requires a snapshot or a write session."""
+        raw = await self.connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        await driver.copy_from_query(query, *arguments, output=take, format="binary")
+
+    async def share_moment(self) -> str:
+        """A name by which another session can see this snapshot's moment, while this is open."""
+        return str(await self.scalar("SELECT pg_export_snapshot()"))
+
 
 class WriteSession(ReadSession):
     """One transaction: ledger rows, state, audit entry and idempotency row commit together."""
@@ -109,11 +124,19 @@ class Database:
             yield ReadSession(connection)
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[ReadSession]:
-        """Reads that all see one moment: REPEATABLE READ, READ ONLY."""
+    async def snapshot(self, shared: str | None = None) -> AsyncIterator[ReadSession]:
+        """Reads that all see one moment: REPEATABLE READ, READ ONLY. `shared` is what
+        `share_moment` gave to somebody whose snapshot is still open: then it is that moment.
+
+        Raises ValueError for what is no such name.
+        """
+        if shared is not None and _SHARED.fullmatch(shared) is None:
+            raise ValueError(f"{shared!r} names no snapshot")
         async with self.engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
             await connection.execute(text("SET TRANSACTION READ ONLY"))
+            if shared is not None:
+                await connection.execute(text(f"SET TRANSACTION SNAPSHOT '{shared}'"))
             yield ReadSession(connection)
             await connection.rollback()
 

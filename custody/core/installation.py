@@ -68,6 +68,11 @@ class Installation:
         """chain id -> how its deposits are swept; what is not said has its default."""
         return dict(self.body.get("sweeping", {}))
 
+    @property
+    def solvency(self) -> Mapping[str, Any]:
+        """`least`: base units by asset that a deposit address must have to be listed by itself."""
+        return dict(self.body.get("solvency", {}))
+
 
 def load(path: Path) -> Installation:
     """Raises Unavailable where `moorage init` has not run."""

@@ -172,12 +172,16 @@ async def list_by_owner(
     return [account_of(row, row.id) for row in rows]
 
 
-async def list_by_code(s: ReadSession, tenant_id: TenantId, prefix: str) -> list[Account]:
-    """The tenant's accounts whose code begins with `prefix`, by code and asset."""
+async def list_by_code(
+    s: ReadSession, tenant_id: TenantId, prefix: str, *, but: str | None = None
+) -> list[Account]:
+    """The tenant's accounts whose code begins with `prefix` and not with `but`, by code and
+    asset."""
     rows = await s.all(
         f"SELECT {COLUMNS} FROM accounts WHERE tenant_id = :tenant "
-        "AND starts_with(code, :prefix) ORDER BY code, asset_id",
-        {"tenant": tenant_id, "prefix": prefix},
+        "AND starts_with(code, :prefix) AND starts_with(code, CAST(:but AS text)) IS NOT TRUE "
+        "ORDER BY code, asset_id",
+        {"tenant": tenant_id, "prefix": prefix, "but": but},
     )
     return [account_of(row, row.id) for row in rows]
 

@@ -34,6 +34,8 @@ NOT_BENCHES = {
     "audit_service",
     "audit_tree",
     "pymerkle_driver",
+    "solvency_books",
+    "solvency_tree",
 }
 
 

@@ -1,33 +1,32 @@
 """What one epoch of liabilities costs: a million users with four assets each, on one core.
 
-A process of its own, so that its memory is only this. It makes salts and ids, pads, sorts, hashes
-the tree and lays out the chunks that are stored; then a hundred own proofs are read from chunks and
-checked as a holder does. The balances are there before: reading them is the database's time.
+First the tree alone, over balances that are there (`solvency_tree.py`); then all of it out of real
+tables, from the worker's snapshot to stored leaves (`solvency_books.py`).
 
-The bar is on CPU time of all threads, which is the time on one core that nothing else uses; what
-the clock showed is beside it.
+The bar on the tree is on CPU time of all threads, which is the time on one core that nothing else
+uses; what the clock showed is beside it.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
 from typing import Any
 
-import numpy as np
-
-from custody.assurance.solvency import layout, paths, tree
-from custody.assurance.solvency.layout import Node
+from custody.core import embedded
+from scripts.benches import solvency_books
 from scripts.benches.form import Measure
+from scripts.benches.ledger import say, served
 
-USERS, ASSETS, PROOFS = 1_000_000, 4, 100
+USERS, ASSETS = 1_000_000, 4
 BAR_S, BAR_MIB = 10, 800
 """The issue's."""
+BAR_STALL_MS = 100
+"""Of CPU, for the machine is shared: a page of leaves takes some twenty."""
 
 
 def measure() -> list[Measure]:
-    command = [sys.executable, "-m", "scripts.benches.solvency", str(USERS), str(ASSETS)]
+    command = [sys.executable, "-m", "scripts.benches.solvency_tree", str(USERS), str(ASSETS)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
     name = f"{USERS} users x {ASSETS} assets"
@@ -38,60 +37,37 @@ def measure() -> list[Measure]:
         Measure("by the clock", found["wall_s"], "s"),
         Measure("leaves and nodes", found["nodes"], "hashes"),
         Measure("own proof, read and checked", found["proof_ms"], "ms CPU"),
+        *served(_from_tables),
     ]
 
 
-def run(users: int, assets: int) -> dict[str, Any]:
-    """One epoch in this process. Raises RuntimeError where the totals or a proof are wrong."""
-    rng = np.random.default_rng(7)
-    customers, secret, context = rng.bytes(16 * users), rng.bytes(32), rng.bytes(32)
-    sums = rng.integers(0, 2**62, size=(users, assets, 2), dtype=np.uint64)
-    sums[..., 0] >>= np.uint64(24)
-    begin, cpu = time.perf_counter(), time.process_time()
-    ids = tree.leaf_ids(secret, context, customers)
-    cpu_ids = time.process_time()
-    made = tree.build(secret, context, tree.Leaves(ids, sums))
-    end, cpu_end = time.perf_counter(), time.process_time()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if made.root.sums != _exact(sums):
-        raise RuntimeError("the root's sums are not the users'")
-    return {
-        "wall_s": round(end - begin, 2),
-        "cpu_s": round(cpu_end - cpu, 2),
-        "ids_s": round(cpu_ids - cpu, 2),
-        "peak_mib": round(peak / 1024, 1),
-        "nodes": 2 * len(made.records) - 1,
-        "proof_ms": _proof_ms(made, ids, assets),
-    }
+async def _from_tables(postgres: embedded.EmbeddedPostgres, _folder: str) -> list[Measure]:
+    begin = time.perf_counter()
+    tenant = await solvency_books.fill(postgres, USERS, ASSETS)
+    say(f"{USERS} customers filled in {time.perf_counter() - begin:.0f} s")
+    return told(await solvency_books.measure(postgres, tenant))
 
 
-def _exact(sums: tree.Words) -> tuple[int, ...]:
-    """The totals in Python's own integers."""
-    high, low = sums[..., 0].astype(object), sums[..., 1].astype(object)
-    return tuple(int(h) * 2**64 + int(x) for h, x in zip(high.sum(0), low.sum(0), strict=True))
-
-
-def _proof_ms(made: tree.Tree, ids: tree.Bytes, assets: int) -> float:
-    """Median of some own proofs, from stored chunk to checked root."""
-    roots, took = made.chunks.tobytes(), []
-    first = [
-        made.records[i, : layout.HASH_BYTES].tobytes()
-        for i in range(0, len(made.records), tree.CHUNK)
+def told(found: dict[str, Any]) -> list[Measure]:
+    """The bar on memory is on worker and tree's process together."""
+    name, together = "out of PostgreSQL", round(found["worker_mib"] + found["tree_mib"], 1)
+    return [
+        Measure(f"{name}, worker and tree's process, peaks", together, "MiB", None, BAR_MIB, True),
+        Measure(f"{name}, worker, peak", found["worker_mib"], "MiB"),
+        Measure(f"{name}, tree's process, peak", found["tree_mib"], "MiB"),
+        Measure(f"{name}, worker", found["worker_s"], "s CPU"),
+        Measure(f"{name}, tree's process", found["tree_s"], "s CPU"),
+        Measure(f"{name}, PostgreSQL", found["postgres_s"], "s CPU"),
+        Measure(f"{name}, PostgreSQL, largest process", found["postgres_mib"], "MiB"),
+        Measure(f"{name}, until all is read", found["read_s"], "s"),
+        Measure(f"{name}, until all is stored", found["wall_s"], "s"),
+        Measure(
+            f"{name}, longest stall of the loop",
+            found["stall_cpu_ms"],
+            "ms CPU",
+            None,
+            BAR_STALL_MS,
+            at_most=True,
+        ),
+        Measure(f"{name}, the same by the clock", found["stall_ms"], "ms"),
     ]
-    for id_ in (row.tobytes() for row in ids[:: len(ids) // PROOFS][:PROOFS]):
-        begin = time.process_time()
-        number = max(i for i, low in enumerate(first) if low <= id_)
-        chunk = made.records[number * tree.CHUNK : (number + 1) * tree.CHUNK].tobytes()
-        found = paths.path(id_, number, chunk, roots, assets)
-        if found is None or _root(id_, found) != made.root:
-            raise RuntimeError("an own proof does not lead to the root")
-        took.append(time.process_time() - begin)
-    return round(sorted(took)[len(took) // 2] * 1_000, 2)
-
-
-def _root(id_: bytes, found: paths.Path) -> Node:
-    return paths.root(found.index, layout.leaf(id_, found.balances), found.siblings)
-
-
-if __name__ == "__main__":
-    print(json.dumps(run(int(sys.argv[1]), int(sys.argv[2]))))

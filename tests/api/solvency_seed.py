@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from custody.assurance.solvency import compute, layout, models, report, tree
+from custody.assurance.solvency import compute, growing, layout, models, report, tree
 from custody.assurance.solvency.layout import Context
 from custody.audit import log
 from custody.core.db import Database
@@ -22,10 +22,7 @@ async def log_epoch(db: Database, party: Party, origin: str) -> None:
     context = Context(entity, 1, CHALLENGE, assets, ())
     async with db.snapshot() as s:
         found = await owed.at_blocks(s, party.tenant, {}, 0)
-    rows = [[found.balances.get((c, a), 0) for a in assets] for c in found.customers]
-    raw = b"".join(c.bytes for c in found.customers)
-    ids = tree.leaf_ids(SECRET, context.hash, raw)
-    made = tree.build(SECRET, context.hash, tree.Leaves(ids, tree.words(rows, len(assets))))
+    made = growing.build(SECRET, context.hash, found.customers, found.table(assets))
     shown = report.build(_head(context, made), [], [], [])
     async with db.write() as s:
         opened = await log.append(s, party.tenant, "solvency.opened", _opened(entity), at=NOW)
@@ -41,7 +38,8 @@ async def log_epoch(db: Database, party: Party, origin: str) -> None:
         }  # fmt: skip
         await s.execute(models.solvency_epochs.insert(), row)
         inserted = await s.one(models.solvency_epochs.select())
-        await compute.store(s, inserted, made)
+        for page in growing.pages(made):
+            await compute.store(s, inserted, page)
 
 
 def _head(context: Context, made: tree.Tree) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from api.followers import follow
 from api.followers.tenant_events import TenantEvents
+from custody.assurance import archive, bundle
 from custody.audit import checkpoint, merkle, note, proof, sequence, tiles, trust, verify
 from custody.core.serialization import loads
 from custody.ledger import postings, seal
@@ -190,3 +191,17 @@ async def test_one_journal_is_proved_in_two_levels(world: World, head: note.Tree
     theirs = await world.call("GET", path, world.theirs.tokens["treasury"])
     assert theirs.status_code == 404
     assert (await world.call("GET", path, world.ours.tokens["alice"])).status_code == 403
+
+
+async def test_a_bundle_is_given_out_in_pieces(
+    world: World, head: note.TreeHead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its very bytes; and what cannot be made is a problem, and no broken answer."""
+    tenant, auditor = world.ours.tenant, world.ours.tokens["auditor"]
+    async with world.deps.db.snapshot() as s:
+        made = await bundle.build(s, _key(world).vkey(), tenant_id=tenant)
+    monkeypatch.setattr(archive, "PIECE_BYTES", 1_000)
+    answer = await world.call("GET", "/v1/audit/bundle", auditor)
+    assert (answer.status_code, answer.content) == (200, made)
+    assert answer.headers["content-length"] == str(len(made))
+    assert (await world.call("GET", "/v1/audit/bundle?size=1", auditor)).status_code == 404

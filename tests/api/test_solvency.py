@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from custody.assurance.solvency import check, fsck, page
+from custody.assurance.solvency import check, fsck, own, page
 from custody.core import canonical
 from custody.core.db import Database
 from custody.core.serialization import loads
@@ -13,7 +13,7 @@ from tests.api.seed import plant
 from tests.api.support import USDC
 
 pytestmark = pytest.mark.postgres
-ME, REPORT = "/v1/solvency/me", "/v1/solvency/report"
+ME, REPORT, PAGE = "/v1/solvency/me", "/v1/solvency/report", "/v1/solvency/page"
 
 
 @pytest.fixture
@@ -44,6 +44,34 @@ async def test_each_holder_gets_the_own_proof(world: World) -> None:
 @pytest.mark.parametrize("name", ["treasury", "auditor"])
 async def test_staff_gets_no_holders_proof(world: World, name: str) -> None:
     assert (await world.call("GET", ME, world.ours.tokens[name])).status_code == 403
+
+
+async def test_a_report_is_given_out_in_pieces(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its very bytes, whatever a piece is, and its length before them."""
+    whole = await world.call("GET", REPORT, world.ours.tokens["bob"])
+    monkeypatch.setattr(own, "PIECE_BYTES", 97)
+    answer = await world.call("GET", REPORT, world.ours.tokens["bob"])
+    assert answer.content == whole.content == canonical.encode(loads(whole.content))
+    assert answer.headers["content-length"] == str(len(answer.content))
+    stored = canonical.encode(loads(answer.content)["report"])
+    async with world.deps.db.read() as s:
+        assert bytes(await s.scalar("SELECT report FROM solvency_epochs")) == stored
+
+
+async def test_a_page_that_was_stored_is_given_out_as_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await world.call("GET", PAGE, world.ours.tokens["bob"])
+    async with world.deps.db.write() as s:
+        page_ = made.content + b"<!-- stored -->"
+        await s.execute("UPDATE solvency_epochs SET page = :page", {"page": page_})
+    monkeypatch.setattr(own, "PIECE_BYTES", 1_000)
+    answer = await world.call("GET", PAGE, world.ours.tokens["bob"])
+    assert answer.content == page_
+    assert answer.headers["content-length"] == str(len(page_))
+    assert answer.headers["content-security-policy"] == page.CONTENT_POLICY
 
 
 async def test_another_tenant_has_another_book(world: World) -> None:

@@ -14,6 +14,7 @@ from custody.assurance.solvency import (
     check_report,
     compute,
     epochs,
+    listing,
     pins,
     publish,
     reserves,
@@ -30,6 +31,7 @@ from custody.core.serialization import loads
 from custody.ledger import accounts, assets, chart, owed
 from custody.ledger.posting import Transfer, post_or_raise
 from custody.ledger.prices import RAY, SharePrice, record_price
+from tests.custody.ledger import owed_plainly
 from tests.fixtures.paying import ask, funded, run_until_released
 from tests.fixtures.solvent import Prover, Statements, prover, verify
 from tests.fixtures.town import CONFIRMATIONS, ETHER, USDC, Town
@@ -87,6 +89,28 @@ async def test_the_auditors_verifier_agrees(town: Town, made: Prover, tmp_path: 
         assert verify(tmp_path, body, [*arguments, "--epoch=2"]) == 1
     wrong = [a.replace(str(1_000 * USDC), "1") for a in me]
     assert verify(tmp_path, mine, ["me", f"--log-key={made.vkey}", "--no-anchor", *wrong]) == 1
+
+
+async def test_what_is_small_is_a_line_and_counts_for_nothing(
+    town: Town, made: Prover, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is owed all the same: the operator's own money covers it."""
+    monkeypatch.setattr(listing, "FEW", 1)
+    await town.fund_operator("gas")
+    await paid_in(town)
+    await town.deposit(await town.customer("eve"), town.eth, 10**13)
+    await made.until(State.SERVING)
+    file = await made.file()
+    check_report.check(file, made.vkey, made.trusted(file))
+    (line,) = file["report"]["left_out"]
+    assert (line["place"], line["count"], line["sum"]) == ("asset:deposit", "1", str(10**13))
+    listed = [m["place"] for m in file["report"]["reserves"]]
+    assert len([p for p in listed if p.startswith("asset:deposit")]) == 1
+    (total,) = [t for t in file["report"]["totals"] if t["asset"] == town.eth]
+    assert total["owed"] == str(2 * ETHER + 10**13)
+    blocks = [f"--block={chain}={hash_}" for chain, hash_ in made.trusted(file).items()]
+    arguments = ["solvency", f"--log-key={made.vkey}", "--no-anchor", *blocks]
+    assert verify(tmp_path, file, arguments) == 0
 
 
 async def test_nothing_is_given_out_before_the_anchor(town: Town, made: Prover) -> None:
@@ -271,7 +295,7 @@ async def test_shares_of_a_pool_are_owed_at_their_price(town: Town, made: Prover
 async def owes(town: Town, blocks: dict[int, int], floor: int) -> dict[Any, int]:
     async with town.db.snapshot() as s:
         found = await owed.at_blocks(s, town.tenant_id, blocks, floor)
-    return dict(found.balances)
+    return dict(owed_plainly.unpacked(found).balances)
 
 
 async def test_killed_before_every_commit(

@@ -50,6 +50,7 @@ def check(
     challenge_block(body, found["opened"], note.LogKey.parse(vkey).name, contract)
     moment(body, spread_s)
     evidence(body, context, states, others)
+    left_out(body)
     totals(body, context)
 
 
@@ -235,6 +236,15 @@ def _is_proved(m: Json, nodes: Nodes) -> bool:
     slot = mapping.slot_of(checksum(m["address"]))
     value = _slot(evidence["slot"], slot, storage_root, nodes)
     return mapping.balance(value) == int(m["amount"])
+
+
+def left_out(body: Json) -> None:
+    """In order; what is told by number is there. None of it is in any total."""
+    rows = body["left_out"]
+    places = [(row["place"], row["asset"]) for row in rows]
+    require(places == sorted(places), "left out", "is not in order")
+    counted = all(int(row["count"]) > 0 <= int(row["sum"]) for row in rows if "count" in row)
+    require(counted, "left out", "counts places that are none")
 
 
 def totals(body: Json, context: Context) -> None:

@@ -1,8 +1,9 @@
 """What the epochs work with; built in `api/wiring.py`."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from custody.assurance.reconcile import ReconcileDeps
 from custody.assurance.solvency.owners import OwnershipSigner
@@ -30,6 +31,9 @@ class Rules:
     signing_wait_s: int = 0
     kept: int = 8
     """Epochs whose proofs are served; of older ones secret and leaves are erased."""
+    least: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Base units by asset: what a deposit address must have to be listed (`listing.py`), where it
+    is not the default."""
 
 
 @dataclass(frozen=True, slots=True)

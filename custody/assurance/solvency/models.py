@@ -42,6 +42,7 @@ solvency_epochs = Table(
     Column("owners", JSONB),
     Column("evidence", JSONB),
     Column("report", LargeBinary),
+    Column("page", LargeBinary),
     Column("opened_entry", Uuid, nullable=False),
     Column("published_entry", Uuid),
     Column("anchor_chain_id", BigInteger),

@@ -1,7 +1,8 @@
 """A holder's own proof, and the report as a file: with the log's entries and the anchor."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Row
@@ -12,13 +13,15 @@ from custody.assurance.solvency.states import State
 from custody.audit import proof
 from custody.audit.checkpoint import checkpoint_of
 from custody.core import canonical
-from custody.core.db import ReadSession
+from custody.core.db import Database, ReadSession
 from custody.core.errors import Broken, Conflict, NotFound
 from custody.core.ids import CustomerId, TenantId, format_id
 
 Json = dict[str, Any]
 ME_SCHEMA = "moorage.solvency.me/1"
 FILE_SCHEMA = "moorage.solvency.file/1"
+Stored = Literal["report", "page"]
+PIECE_BYTES = 2**20
 
 
 async def own_proof(s: ReadSession, row: Row[Any], customer: CustomerId, folder: Path) -> Json:
@@ -34,28 +37,47 @@ async def own_proof(s: ReadSession, row: Row[Any], customer: CustomerId, folder:
     return {"schema": ME_SCHEMA, **found, **await _logged(s, row, folder)}
 
 
-async def report_bytes(s: ReadSession, row: Row[Any], folder: Path) -> bytes:
-    """The whole file for `verify.py solvency`: the stored report is put in as it is. Requires a
-    snapshot and the whole row.
+async def report_around(s: ReadSession, row: Row[Any], folder: Path) -> tuple[bytes, bytes]:
+    """What stands before and after the stored report in the whole file for `verify.py solvency`,
+    into which it is put as it is. Requires a snapshot.
 
     Raises Conflict as above.
     """
     require_serving(row)
     around = {"schema": FILE_SCHEMA, "report": "", **await _logged(s, row, folder)}
     before, after = canonical.encode(around).split(b'"report":""')
-    return b"".join((before, b'"report":', row.report, after))
+    return before + b'"report":', after
 
 
-async def chosen(
-    s: ReadSession, tenant_id: TenantId, epoch: int | None, *, whole: bool = False
-) -> Row[Any]:
-    """An epoch by number, or the newest that is served; with its report if `whole`.
+async def pieces(db: Database, row: Row[Any], column: Stored) -> AsyncIterator[bytes]:
+    """Report or page of an epoch as it is stored, which never changes, a piece at a time. No
+    connection is held while a piece is on its way to whoever asked."""
+    key = {"tenant": row.tenant_id, "epoch": row.epoch, "most": PIECE_BYTES}
+    piece, start = (
+        (
+            f"SELECT substring({column} FROM CAST(:start AS int) FOR CAST(:most AS int))"
+            " FROM solvency_epochs WHERE tenant_id = :tenant AND epoch = :epoch"
+        ),
+        1,
+    )
+    while True:
+        async with db.read() as s:
+            found = bytes(await s.scalar(piece, {**key, "start": start}))
+        if not found:
+            return
+        yield found
+        start += PIECE_BYTES
+
+
+async def chosen(s: ReadSession, tenant_id: TenantId, epoch: int | None) -> Row[Any]:
+    """An epoch by number, or the newest that is served: its light columns, and how many bytes
+    report and page have (None: there is none).
 
     Raises NotFound.
     """
-    columns = f"{states.LIGHT}, report" if whole else states.LIGHT
     row = await s.first(
-        f"SELECT {columns} FROM solvency_epochs WHERE tenant_id = :tenant"
+        f"SELECT {states.LIGHT}, octet_length(report) AS report_bytes,"
+        " octet_length(page) AS page_bytes FROM solvency_epochs WHERE tenant_id = :tenant"
         " AND CASE WHEN CAST(:epoch AS bigint) IS NULL THEN state = 'serving'"
         " ELSE epoch = CAST(:epoch AS bigint) END ORDER BY epoch DESC LIMIT 1",
         {"tenant": tenant_id, "epoch": epoch},

@@ -59,6 +59,7 @@ def page(made: dict[str, Any]) -> str:
             ("Chain", "Address", "Asset", "Class", "Amount", "How it is known", "Counts"),
             (_reserve(m) for m in made["reserves"]),
         ),
+        *_left_out(made["left_out"]),
         "<p>Check it with <code>verify.py solvency</code>, and your own balance with"
         " <code>verify.py me</code>: neither needs to trust this page.</p>",
     ]
@@ -66,6 +67,18 @@ def page(made: dict[str, Any]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Solvency</title>'
         f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
+
+
+def _left_out(rows: Sequence[dict[str, Any]]) -> Sequence[str]:
+    if not rows:
+        return ()
+    cells = ((m["place"], m["asset"], m["reason"], *_number(m)) for m in rows)
+    names = ("Place", "Asset", "Why", "Places", "In them by the books")
+    return ("<h2>Left out, and counted nowhere</h2>", _table(names, cells))
+
+
+def _number(m: dict[str, Any]) -> Sequence[str]:
+    return (m.get("count", "1"), m.get("sum", "not said"))
 
 
 def _total(t: dict[str, Any]) -> Sequence[str]:

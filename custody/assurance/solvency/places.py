@@ -1,13 +1,17 @@
 """Every place where a tenant has money, as the ledger and the list of places know it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
+from custody.assurance.solvency import listing
+from custody.assurance.solvency.listing import Unlisted
 from custody.core.db import ReadSession
 from custody.core.ids import TenantId
 from custody.core.money import AssetId
 from custody.deposits import addresses
-from custody.ledger import accounts, balances, chart, owed
+from custody.ledger import accounts, chart, owed
 from custody.ledger.accounts import Account
 from custody.parties import places
 
@@ -51,27 +55,35 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """`controls` by (chain, address); `unserved` are on a chain that the epoch is not about."""
+    """`controls` by (chain, address); `unserved` are on a chain that the epoch is not about;
+    `unlisted` are deposit addresses that nothing is shown of but their number."""
 
     spots: tuple[Spot, ...]
     controls: dict[tuple[int, str], Control]
     unserved: tuple[Spot, ...] = ()
+    unlisted: tuple[Unlisted, ...] = ()
 
 
 async def read(
-    s: ReadSession, tenant_id: TenantId, chain_ids: frozenset[int], floor: int
+    s: ReadSession,
+    tenant_id: TenantId,
+    chain_ids: frozenset[int],
+    floor: int,
+    least: Mapping[str, int] = MappingProxyType({}),
 ) -> Holdings:
-    """Wallets always, deposit addresses where the ledger has something on them. `floor` is the
-    place in the order of posting at which the epoch was opened."""
+    """Wallets always, deposit addresses where the ledger has something on them, and enough of it
+    (`listing.py`, which `least` is for). `floor` is the place in the order of posting at which the
+    epoch was opened. Requires a snapshot."""
     known = [
         p
         for chain in chain_ids
         for p in await places.on_chain(s, chain)
         if p.tenant_id == tenant_id
     ]
-    found = await accounts.list_by_code(s, tenant_id, "asset:")
+    found = await accounts.list_by_code(s, tenant_id, "asset:", but=chart.DEPOSIT_PREFIX)
+    listed, unlisted = await listing.read(s, tenant_id, chain_ids, least)
     safes = {(p.chain_id, p.address) for p in known if p.role == places.SAFE}
-    every = [x for a in found if (x := _spot(a, safes)) is not None]
+    every = [x for a in [*found, *listed] if (x := _spot(a, safes)) is not None]
     served = [x for x in every if x.chain_id in chain_ids]
     spots = [await _bounded(s, tenant_id, x, floor) for x in served]
     controls = _controls(known)
@@ -80,7 +92,7 @@ async def read(
         if item.tenant_id == tenant_id:
             controls[item.chain_id, item.address] = Control("key", item.address, item.path)
     unserved = tuple(x for x in every if x.chain_id not in chain_ids)
-    return Holdings(tuple(spots), controls, unserved)
+    return Holdings(tuple(spots), controls, unserved, unlisted)
 
 
 async def _bounded(s: ReadSession, tenant_id: TenantId, spot: Spot, floor: int) -> Spot:
@@ -105,11 +117,9 @@ def _controls(known: list[places.Place]) -> dict[tuple[int, str], Control]:
 
 
 def _spot(account: Account, safes: set[tuple[int, str]]) -> Spot | None:
-    """None for what is nowhere, and for empty deposit addresses."""
+    """None for what is nowhere."""
     at = account.location
     if at is None or at["kind"] == "in-flight":
-        return None
-    if account.code.startswith(chart.DEPOSIT_PREFIX) and not balances.balance_of(account).posted:
         return None
     if at["kind"] == "exchange":
         chain_id, name = _chain_of(account.asset_id), str(at["holder"])

@@ -13,6 +13,7 @@ from custody.assurance.solvency import (
     layout,
     own,
     owners,
+    page,
     pins,
     report,
     signatures,
@@ -26,6 +27,7 @@ from custody.audit import log
 from custody.core.db import WriteSession
 from custody.core.errors import Broken
 from custody.core.ids import CustomerId, TenantId, format_id
+from custody.core.serialization import loads
 
 Json = dict[str, Any]
 LOOKED_AT = 16
@@ -60,24 +62,30 @@ async def log_report(deps: SolvencyDeps, row: Row[Any]) -> int:
     made = await asyncio.to_thread(
         assemble, dict(whole._mapping), owners.in_order(members), opening, deps.origin
     )
+    shown = await asyncio.to_thread(_page, made)
     try:
         async with deps.reads.db.write() as s:
-            await _log(s, row, made, given, deps.reads.clock.now())
+            await _log(s, row, made, shown, given, deps.reads.clock.now())
     except _Changed:
         return 0
     return 1
+
+
+def _page(made: bytes) -> bytes:
+    return page.page(loads(made)).encode()
 
 
 async def _log(
     s: WriteSession,
     row: Row[Any],
     made: bytes,
+    shown: bytes,
     given: Mapping[tuple[str, str], dict[str, str]],
     now: datetime,
 ) -> None:
     """Raises Broken where another worker was first, _Changed where an owner was."""
     entry = await log.append(s, row.tenant_id, "solvency.published", _entry(row, made), at=now)
-    values = {"report": made, "published_entry": entry}
+    values = {"report": made, "page": shown, "published_entry": entry}
     if not await states.move(s, row, State.LOGGED, now, **values):
         raise Broken(f"epoch {row.epoch} was moved on by somebody else")
     # The row is ours from here on; whoever signs now is refused, whoever has signed is in.

@@ -31,17 +31,21 @@ class Wanted:
     signed_by: tuple[str, ...]
 
 
+# Of thousands of owners those few: nobody's request reads the rest.
+_SAFES = """
+SELECT jsonb_path_query_array(owners, '$[*] ? (@.kind == "safe")') FROM solvency_epochs
+WHERE tenant_id = :tenant AND epoch = :epoch
+"""
+
+
 async def wanted(s: ReadSession, tenant_id: TenantId) -> list[Wanted]:
     """Of the newest epoch, while its report can still take signatures."""
     head = await states.newest(s, tenant_id)
     if head is None or State(head.state) is not State.COMPUTED:
         return []
-    row = await states.of(s, tenant_id, head.epoch)
-    if row is None:
-        return []
-    given = await of_epoch(s, tenant_id, row.epoch)
-    drafts = [d for d in row.owners if d["kind"] == "safe"]
-    return [_wanted(row, d, given.get((d["chain_id"], d["address"]), {})) for d in drafts]
+    given = await of_epoch(s, tenant_id, head.epoch)
+    drafts = await s.scalar(_SAFES, {"tenant": tenant_id, "epoch": head.epoch})
+    return [_wanted(head, d, given.get((d["chain_id"], d["address"]), {})) for d in drafts]
 
 
 def _wanted(row: Row[Any], draft: Mapping[str, Any], given: Mapping[str, str]) -> Wanted:

@@ -40,7 +40,7 @@ seq_floor, block_hash, challenge, head, opened_entry, published_entry, anchor_ch
 reason, created_at, updated_at, anchored -> 'block' ->> 'hash' AS held_hash,
 CAST(anchored ->> 'size' AS bigint) AS held_size
 """
-"""All but reserves, owners, evidence and report, which grow with the addresses."""
+"""All but reserves, owners, evidence, report and page, which grow with the addresses."""
 
 
 async def newest(s: ReadSession, tenant_id: TenantId) -> Row[Any] | None:

@@ -16,6 +16,8 @@ from uuid import uuid4
 
 import Crypto
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from custody.assurance import archive, bundle
 from custody.audit import verify
@@ -448,3 +450,19 @@ def test_archive_bounds() -> None:
     with pytest.raises(ValueError, match="too large"):
         archive.write({str(i): b"" for i in range(archive.FILES_MAX + 1)})
     assert struct.unpack("<H", archive.write({"a": b""})[-12:-10]) == (1,)
+
+
+@given(
+    st.dictionaries(st.text("abc/", min_size=1, max_size=9), st.binary(max_size=20), max_size=5),
+    st.integers(1, 30),
+)
+def test_an_archive_in_pieces_is_the_archive(files: dict[str, bytes], piece: int) -> None:
+    """As a zip reader has it, in the order that it was given, and as long as was said."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(archive, "PIECE_BYTES", piece)
+        pieces = list(archive.pieces(files))
+    assert max(map(len, pieces[:-2]), default=0) <= max(piece, 30 + 9)
+    assert b"".join(pieces) == archive.write(files)
+    assert archive.size(files) == len(archive.write(files))
+    with zipfile.ZipFile(io.BytesIO(archive.write(files))) as opened:
+        assert {name: opened.read(name) for name in opened.namelist()} == files

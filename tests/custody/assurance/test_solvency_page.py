@@ -45,3 +45,15 @@ def test_nothing_owed_has_no_ratio() -> None:
     made = Epoch().report
     made["totals"][0]["ratio_ppm"] = ""
     assert "nothing owed" in page.page(made)
+
+
+def test_what_is_left_out_is_said() -> None:
+    made = Epoch().report
+    assert "Left out" not in page.page(made)
+    made["left_out"] = [
+        {"place": "asset:deposit", "asset": USDC, "reason": "<1>", "count": "70", "sum": "99"},
+        {"place": "asset:old", "asset": USDC, "reason": "closed"},
+    ]
+    text = page.page(made)
+    for shown in ("Left out", "&lt;1&gt;", ">70<", ">99<", "closed", "not said"):
+        assert shown in text

@@ -252,3 +252,30 @@ def test_what_is_left_out_is_told_in_order() -> None:
         report = copy.deepcopy(epoch.report)
         report["left_out"] = rows
         assert failed(solvency(epoch.file(report), epoch)) == fails
+
+
+MANY = {"place": "asset:deposit", "asset": "a", "reason": "under 5", "count": "7", "sum": "0"}
+
+
+@pytest.mark.parametrize(
+    ("change", "fails"),
+    [
+        ({}, []),
+        ({"count": "0"}, ["form"]),
+        ({"count": 7}, ["form"]),
+        ({"sum": "-1"}, ["form"]),
+        ({"sum": "01"}, ["form"]),
+        ({"sum": None}, ["form"]),
+        ({"more": "1"}, ["form"]),
+    ],
+)
+def test_many_small_places_are_told_by_number_and_sum(
+    change: dict[str, Any], fails: list[str]
+) -> None:
+    epoch = Epoch().make()
+    report = copy.deepcopy(epoch.report)
+    report["left_out"] = [{k: v for k, v in {**MANY, **change}.items() if v is not None}]
+    found = solvency(epoch.file(report), epoch)
+    assert failed(found) == fails
+    if not fails:
+        assert "asset:deposit a (7 places with 0: under 5)" in detail(found, "reserves")
