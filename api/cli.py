@@ -33,7 +33,7 @@ LOCAL = frozenset(
     {
         *("serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck"),
         *("sign-approval", "sign-safe", "kek", "doctor", "policy"),
-        *("back-up", "chains", "drill", "rescue", "backtest"),
+        *("back-up", "chains", "drill", "log-restore", "rescue", "backtest"),
     }
 )
 """Commands that need no OpenAPI document: building one would only make them start late."""
@@ -213,6 +213,32 @@ def rescue(
         shown = asyncio.run(command.run(settings, chain, tx, given, execute=execute))
     typer.echo(json.dumps(shown, indent=2))
     raise typer.Exit(0 if command.worked(shown, execute=execute) else 1)
+
+
+@app.command("log-restore")
+def log_restore(
+    execute: Annotated[bool, typer.Option(help="go on; else nothing changes")] = False,
+    approval: Annotated[
+        list[Path] | None,
+        typer.Option(help="file that `people sign-restore` wrote, once a person and document"),
+    ] = None,
+) -> None:
+    """Let the log go on where a restored database lacks what is published.
+
+    Shows what is missing, a document a tenant, which two persons of its treasury sign; with
+    --execute and the founding tenant's two signatures, puts it back and logs what was accepted.
+    Nothing that was published is changed. Exits with 1 if something waits for signatures.
+    """
+    from api.commands import log_restore as command
+    from api.commands.rescue import read_approval
+    from api.embedded import left_as_found
+
+    settings = Settings()
+    with kek_commands.clear_errors(), left_as_found(settings):
+        given = [read_approval(path) for path in approval or []]
+        shown = asyncio.run(command.run(settings, given, execute=execute))
+    typer.echo(json.dumps(shown, indent=2))
+    raise typer.Exit(1 if command.waits(shown) else 0)
 
 
 @app.command("back-up")

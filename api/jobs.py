@@ -12,7 +12,9 @@ from api.worker import Job
 from chains.errors import ChainError
 from custody.assurance import anchor, anchor_evidence, drift, overdue, reconcile
 from custody.assurance.solvency import epochs as solvency
+from custody.audit import behind
 from custody.audit.checkpoint import LogWriter
+from custody.audit.note import LogKey
 from custody.core.isolation import each
 from custody.core.ports import SignerUnavailable
 from custody.deposits import credit, freezes, looks, scan, unlisted
@@ -59,7 +61,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
-        Job("ledger.seals", lambda: seal.run_all(p.db, p.clock), SLOW_MS),
+        Job("ledger.seals", lambda: _seal(p), SLOW_MS),
         Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
@@ -110,6 +112,17 @@ async def _number_events(p: Parts) -> int:
     return await follow.record_all(p.db, TenantEvents(), p.clock)
 
 
+async def _seal(p: Parts) -> int:
+    """Numbers of seals go on from the highest in the log, so not while that is not here."""
+    await _require_whole_log(p)
+    return await seal.run_all(p.db, p.clock)
+
+
+async def _require_whole_log(p: Parts) -> None:
+    key = LogKey.parse(p.installation.log_vkey)
+    await behind.require_caught_up(p.db, p.settings.audit_folder, key)
+
+
 async def _expire_holds(p: Parts) -> int:
     async with p.db.write() as s:
         return await holds.expire_due(s, p.clock.now())
@@ -142,6 +155,7 @@ async def _follow_drift(p: Parts, chain_id: int) -> None:
 
 
 async def _prove_solvency(p: Parts) -> None:
+    await _require_whole_log(p)
     deps = wiring.solvency_deps(p)
 
     async def one(tenant: tenants.Tenant) -> int:

@@ -37,7 +37,8 @@ async def require_known(s: ReadSession, there: note.TreeHead) -> None:
     if root is None:
         raise Forked(
             f"the published checkpoint of size {there.size} is not in the database, which has "
-            "fewer entries: it came back from a backup, or the file is forged"
+            "fewer entries: it came back from a backup, or the file is forged (`moorage "
+            "log-restore`)"
         )
     if root != there.root:
         raise Forked(f"the published checkpoint of size {there.size} has another root here")
