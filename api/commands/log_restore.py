@@ -16,6 +16,11 @@ _SIGN = (
     " then again with --execute and an --approval for each signature"
 )
 
+_MAY_SIGN = (
+    "nothing waits for it: two persons of this tenant's treasury may sign it, so that the tenant's"
+    " own evidence shows the restore"
+)
+
 
 async def run(
     settings: Settings, given: Sequence[Approval], *, execute: bool
@@ -46,7 +51,7 @@ def _shown(row: Row) -> dict[str, Any]:
         "tenant": format_id("tenant", row.tenant_id),
         "accepted": row.accepted,
         "needed": row.needed,
-        "next": "nothing" if row.accepted else _SIGN,
+        "next": "nothing" if row.accepted else _SIGN if row.needed else _MAY_SIGN,
         "digest": row.digest,
         "document": row.document,
     }

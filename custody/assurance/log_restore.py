@@ -5,7 +5,7 @@ They sign, per tenant, what it lost: how many entries of which kinds, and which 
 have no journals any more. The founding tenant's two let the log go on; that a tenant's journals are
 gone, its own two accept, for its own evidence shows no other tenant's people. All is one commit:
 the entries with their numbers, the checkpoint, seals and epochs after which counting goes on,
-people, tokens and policies as the log says, and the entry `log.restored`.
+customers, addresses, people, tokens and policies as the log says, and the entry `log.restored`.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from custody.core.db import Database, ReadSession, WriteSession
 from custody.core.ids import TenantId, format_id
 from custody.core.intents import Approval
 from custody.core.serialization import loads
+from custody.deposits import restored as addresses
 from custody.ledger import seal_restored
 from custody.parties import restored as parties
 from custody.policy import restored as policies
@@ -118,6 +119,7 @@ async def _put_back(s: WriteSession, deps: RestoreDeps, at: datetime) -> Range |
     begin, end = gap.numbered, gap.head.size
     await behind.put_back(s, deps.folder, gap, at=at)
     await parties.take_over(s, await behind.of_kinds(s, begin, end, *parties.KINDS))
+    await addresses.take_over(s, await behind.of_kinds(s, begin, end, addresses.KIND))
     await policies.take_over(s, await behind.of_kinds(s, begin, end, policies.KIND))
     await seal_restored.put_back(s, begin, end)
     await epochs.put_back(s, begin, end, at=at)

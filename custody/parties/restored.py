@@ -1,19 +1,29 @@
-"""What the log says of people and tokens, taken over into a database that came back from a backup.
+"""What the log says of tenants, customers, people and tokens, taken over into a database that came
+back from a backup.
 
-Who was removed, erased, and which token was revoked, after the backup stays so; who was enrolled is
-there again. Nothing is logged: the entries are there.
+Who was removed or erased, and which token was revoked, after the backup stays so; who was there is
+there again, so that nobody else gets the same key account, address or signature. What the log does
+not say (a tenant's name) is its id. Nothing is logged: the entries are there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from custody.audit.behind import PutBack
 from custody.core.db import WriteSession
-from custody.core.ids import parse_id
+from custody.core.errors import Conflict
+from custody.core.ids import format_id, parse_id
 from custody.parties import personal
 
-KINDS = ("person.enrolled", "person.removed", "person.erased", "token.revoked")
-
+_TENANT = """
+INSERT INTO tenants (id, name, account_index, account_xpub, created_at)
+VALUES (:tenant, :name, :index, :xpub, :at) ON CONFLICT DO NOTHING
+"""
+_TENANTS_INDEX = "SELECT account_index FROM tenants WHERE id = :tenant"
+_CUSTOMER = """
+INSERT INTO customers (tenant_id, id, reference, created_at)
+SELECT :tenant, :id, :reference, :at FROM tenants WHERE id = :tenant ON CONFLICT DO NOTHING
+"""
 _ENROL = """
 INSERT INTO people (tenant_id, id, role, public_key, enrolled_at)
 SELECT :tenant, :id, :role, :key, :at FROM tenants WHERE id = :tenant ON CONFLICT DO NOTHING
@@ -27,22 +37,68 @@ WHERE tenant_id = :tenant AND revoked_at IS NULL AND (id = :id OR person_id = :i
 """
 
 
+async def _tenant(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
+    name = format_id("tenant", entry.tenant_id)
+    index = {"index": int(data["account_index"]), "xpub": data.get("xpub", "")}
+    await s.execute(_TENANT, {"tenant": entry.tenant_id, "name": name, "at": entry.at, **index})
+    if await s.scalar(_TENANTS_INDEX, {"tenant": entry.tenant_id}) != index["index"]:
+        raise Conflict(
+            f"key account {index['index']} of {name} was given to another tenant after this"
+            " database came back: restore the backup once more, and begin with the log"
+        )
+
+
+async def _customer(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
+    """Under its id where another customer has its reference now."""
+    id_ = parse_id("customer", data["customer"])
+    row = {"tenant": entry.tenant_id, "id": id_, "at": entry.at}
+    for reference in (data.get("reference"), data["customer"]):
+        if reference is not None:
+            await s.execute(_CUSTOMER, {**row, "reference": reference})
+
+
+async def _enrolled(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
+    person = {"role": data["role"], "key": bytes.fromhex(data["public_key"])}
+    await s.execute(_ENROL, {**_person(entry, data), **person})
+
+
+async def _removed(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
+    await s.execute(_REMOVE, _person(entry, data))
+    await s.execute(_REVOKE, _person(entry, data))
+
+
+def _person(entry: PutBack, data: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "tenant": entry.tenant_id,
+        "id": parse_id("person", data["person"]),
+        "at": entry.at,
+    }
+
+
+async def _erased(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
+    subject = parse_id("customer", data["subject"])
+    await personal.destroy(s, entry.tenant_id, subject, at=entry.at)
+
+
+async def _revoked(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
+    token = parse_id("token", data["token"])
+    await s.execute(_REVOKE, {"tenant": entry.tenant_id, "id": token, "at": entry.at})
+
+
+_TAKE: Mapping[str, Callable[[WriteSession, PutBack, Mapping[str, str]], Awaitable[None]]] = {
+    "tenant.created": _tenant,
+    "customer.created": _customer,
+    "person.enrolled": _enrolled,
+    "person.removed": _removed,
+    "person.erased": _erased,
+    "token.revoked": _revoked,
+}
+KINDS = tuple(_TAKE)
+
+
 async def take_over(s: WriteSession, entries: Iterable[PutBack]) -> None:
-    """Entries of `KINDS`, in the log's order. A tenant that this database lost is passed over."""
+    """Entries of `KINDS`, in the log's order. Raises Conflict where a tenant's keys were given to
+    another one since the database came back."""
     for entry in entries:
         data = {name: str(value) for name, value in entry.data.items()}
-        params: dict[str, Any] = {"tenant": entry.tenant_id, "at": entry.at}
-        if entry.kind == "token.revoked":
-            await s.execute(_REVOKE, {**params, "id": parse_id("token", data["token"])})
-            continue
-        if entry.kind == "person.erased":
-            subject = parse_id("customer", data["subject"])
-            await personal.destroy(s, entry.tenant_id, subject, at=entry.at)
-            continue
-        params["id"] = parse_id("person", data["person"])
-        if entry.kind == "person.enrolled":
-            key = bytes.fromhex(data["public_key"])
-            await s.execute(_ENROL, {**params, "role": data["role"], "key": key})
-        else:
-            await s.execute(_REMOVE, params)
-            await s.execute(_REVOKE, params)
+        await _TAKE[entry.kind](s, entry, data)

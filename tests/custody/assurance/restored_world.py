@@ -25,12 +25,17 @@ from custody.core.intents import Approval
 from custody.keys.people import PersonKey, sign_approval
 from custody.ledger import postings, seal
 from custody.parties import people, tenants
+from custody.policy import policies
 from tests.conftest import Server
 from tests.custody.assurance.story import Story
 from tests.custody.audit.entries import AT, ORIGIN, TENANT, LogSigner, add, log_writer, sign_log
+from tests.custody.policy.documents import document
 from tests.fixtures.ledger import Books
 
 OTHER = UUID("01900000-0000-7000-8000-000000000002")
+NEW = TenantId(UUID("01900000-0000-7000-8000-000000000003"))
+CUSTOMER = UUID("01900000-0000-7000-8000-000000000004")
+ADDRESS = "0x" + "1" * 40
 LATER = AT + timedelta(minutes=1)
 """When people have looked at what was restored."""
 
@@ -159,6 +164,19 @@ async def tell(db: Database, kind: str, data: dict[str, object]) -> None:
         await log.append(s, TENANT, kind, data, at=AT)  # type: ignore[arg-type]
 
 
+async def governed(db: Database, world: World) -> None:
+    """A tenant, a customer with an address, a policy; one of the other tenant's people removed."""
+    customer = format_id("customer", CUSTOMER)
+    await tell(db, "customer.created", {"customer": customer, "reference": "new"})
+    where = {"chain_id": "31337", "address": ADDRESS, "path": "1/7"}
+    await tell(db, "address.issued", {"customer": customer, **where})
+    async with db.write() as s:
+        await tenants.create(s, "New", 2, "xpub2", at=AT, tenant_id=NEW)
+        policy = {"policy": document(OTHER), "signature": "00" * 64}
+        await policies.install(s, policy, at=AT)
+        await people.remove(s, TenantId(OTHER), world.staff[OTHER][2].id, at=AT)
+
+
 async def make(server: Server, template: str, folder: Path) -> World:
     """Seal 1 is in the backup; of seal 2 the backup has the journals; seals 3 and 4 it lacks, and
     the other tenant's seal 2. Two entries of the backup had no number yet."""
@@ -183,6 +201,7 @@ async def make(server: Server, template: str, folder: Path) -> World:
         await seal_all(database)
     await world.story.tell(database)
     await tell(database, "solvency.opened", opening(1))
+    await governed(database, world)
     await add(database, 250)
     await sign_log(database, world.signer, folder)
     await database.close()
