@@ -36,7 +36,9 @@ async def run(
 
 def deps_of(p: wiring.Parts) -> RestoreDeps:
     key = LogKey.parse(p.installation.log_vkey)
-    return RestoreDeps(p.db, p.clock, key, p.settings.audit_folder, p.installation.tenant_id)
+    return RestoreDeps(
+        p.db, p.clock, p.signer, key, p.settings.audit_folder, p.installation.tenant_id
+    )
 
 
 async def examine(

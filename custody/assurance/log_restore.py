@@ -8,6 +8,7 @@ the entries with their numbers, the checkpoint, seals and epochs after which cou
 customers, addresses, people, tokens and policies as the log says, and the entry `log.restored`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +16,15 @@ from pathlib import Path
 from uuid import UUID
 
 from custody.assurance.solvency import restored as epochs
-from custody.audit import behind, log, note
+from custody.audit import behind, log, note, unpublished
+from custody.audit.behind import Newest
+from custody.audit.disk import Disk
 from custody.core.canonical import Json
 from custody.core.clock import Clock
 from custody.core.db import Database, ReadSession, WriteSession
 from custody.core.ids import TenantId, format_id
 from custody.core.intents import Approval
+from custody.core.ports import Signer
 from custody.core.serialization import loads
 from custody.deposits import restored as addresses
 from custody.ledger import seal_restored
@@ -39,6 +43,7 @@ class RestoreDeps:
 
     db: Database
     clock: Clock
+    signer: Signer
     key: note.LogKey
     folder: Path
     founder: TenantId
@@ -78,9 +83,10 @@ async def look(deps: RestoreDeps) -> list[Row]:
     """What there is to sign: of a database that is behind as if it were put back, and of earlier
     restores. Changes nothing. Raises what `accept` does, signatures aside."""
     rows: list[Row] = []
+    last = await behind.newest(deps.folder, deps.key, deps.signer)
     try:
         async with deps.db.write() as s:
-            lacks = await _put_back(s, deps, deps.clock.now())
+            lacks = await _put_back(s, deps, last, deps.clock.now())
             rows = await _rows(s, deps, lacks)
             raise _Shown
     except _Shown:
@@ -89,21 +95,25 @@ async def look(deps: RestoreDeps) -> list[Row]:
 
 async def accept(deps: RestoreDeps, given: Sequence[Approval]) -> list[Row]:
     """Put back what is missing, if the founding tenant's two signed that, and log all that was
-    signed; what there is to sign afterwards. The same again changes nothing.
+    signed; what there is to sign afterwards. The same again changes nothing. Tiles that the lost
+    rows left behind, and nobody signed, go.
 
     Raises Forked where the database is not the beginning of the published log, or that is not what
     was signed; Refused where the folder lacks a file, Conflict where this database gave a number of
     the log to something else since it came back; and what `two_people.require` does.
     """
     at = deps.clock.now()
+    last = await behind.newest(deps.folder, deps.key, deps.signer)
     async with deps.db.write() as s:
-        lacks = await _put_back(s, deps, at)
+        lacks = await _put_back(s, deps, last, at)
         known = await _rows(s, deps, lacks)
         for row in known:
             waits_for_it = lacks is not None and _is_of(row, deps.founder, lacks)
             own = [a for a in given if a.intent_digest == row.digest]
             if not row.accepted and (own or waits_for_it):
                 await _log(s, row, own or given, at)
+        if not await behind.has_numbered(s, last.unsigned):
+            await asyncio.to_thread(unpublished.drop, deps.folder, last.head.size, Disk())
         return await _rows(s, deps, None)
 
 
@@ -111,9 +121,9 @@ def _is_of(row: Row, tenant_id: TenantId, of: Range) -> bool:
     return row.tenant_id == tenant_id and row.document["size"] == str(of.size)
 
 
-async def _put_back(s: WriteSession, deps: RestoreDeps, at: datetime) -> Range | None:
+async def _put_back(s: WriteSession, deps: RestoreDeps, last: Newest, at: datetime) -> Range | None:
     """Everything but the people's word; None where nothing is missing."""
-    gap = await behind.find(s, deps.folder, deps.key)
+    gap = await behind.find(s, last)
     if gap is None:
         return None
     begin, end = gap.numbered, gap.head.size

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from custody.audit import merkle, note, published, sequence, tiles
+from custody.audit import merkle, note, published, sequence, tiles, unpublished
 from custody.audit.published import Forked
 from custody.core.canonical import Json
 from custody.core.db import Database, ReadSession, WriteSession
 from custody.core.errors import Broken, Conflict, InvalidInput, Refused
 from custody.core.ids import parse_id
+from custody.core.ports import Signer, SignerRefused
 from custody.core.serialization import loads
 
 _PAGE_TILES = 64
@@ -75,12 +76,24 @@ async def require_caught_up(db: Database, folder: Path, key: note.LogKey) -> Non
 NEXT = "see `moorage log-restore`"
 
 
-async def find(s: ReadSession, folder: Path, key: note.LogKey) -> Gap | None:
-    """None where nothing is missing. Raises Refused where the folder has no log of this key, and
-    Forked where it has another one."""
-    path = folder / tiles.CHECKPOINT
-    head = published.head(folder, key)
-    if head is None:
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest signed head, with its note. `unsigned` is the size of a tree beyond it that the
+    folder has and nobody signed; 0 if there is none."""
+
+    head: note.TreeHead
+    note: str
+    unsigned: int = 0
+
+
+async def newest(folder: Path, key: note.LogKey, signer: Signer) -> Newest:
+    """What is published, or what the signer signed beyond and nobody was shown.
+
+    Raises Refused where the folder has no log of this key, and SignerUnavailable where tiles are
+    beyond and it cannot be asked.
+    """
+    there = published.head(folder, key)
+    if there is None:
         raise Refused(
             "log",
             "must be there: its checkpoint, tiles and entry bundles",
@@ -88,11 +101,30 @@ async def find(s: ReadSession, folder: Path, key: note.LogKey) -> Gap | None:
             " or of what was served from it, will do). Without its entry bundles this log cannot"
             " go on: the signer signs nothing that does not follow what it signed last",
         )
+    text = (folder / tiles.CHECKPOINT).read_text("utf-8")
+    more = unpublished.head(folder, there)
+    if more is None:
+        return Newest(there, text)
+    try:
+        # Without a proof the signer answers only for what it signed before, or for its first.
+        signature = await signer.sign_checkpoint(more.origin, more.size, more.root)
+    except SignerRefused:
+        return Newest(there, text, more.size)
+    return Newest(more, note.encode(more.text(), key, signature))
+
+
+async def has_numbered(s: ReadSession, size: int) -> bool:
+    """Whether so many entries have numbers here."""
+    return int(await s.scalar(_NUMBERED)) >= size
+
+
+async def find(s: ReadSession, last: Newest) -> Gap | None:
+    """None where nothing is missing. Raises Forked where the database has another log."""
     numbered = int(await s.scalar(_NUMBERED))
-    if head.size <= numbered:
-        await published.require_known(s, head)
+    if last.head.size <= numbered:
+        await published.require_known(s, last.head)
         return None
-    return Gap(numbered, head, path.read_text("utf-8"))
+    return Gap(numbered, last.head, last.note)
 
 
 async def pages(s: ReadSession, folder: Path, gap: Gap) -> AsyncIterator[list[Missing]]:

@@ -85,7 +85,7 @@ class World:
 
     def deps(self, db: Database) -> RestoreDeps:
         key = self.signer.key
-        return RestoreDeps(db, self.clock, key, self.folder, TenantId(TENANT))
+        return RestoreDeps(db, self.clock, self.signer, key, self.folder, TenantId(TENANT))
 
     async def row(self, db: Database, tenant: UUID = TENANT) -> Row:
         """The newest document of a tenant."""

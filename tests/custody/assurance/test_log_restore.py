@@ -455,3 +455,60 @@ async def test_restored_again_from_the_same_backup(world: World) -> None:
         steps = verified(world, await evidence(world, db))
         assert {status for status, _ in steps.values()} == {"PASS", "SKIP"}, steps
         assert "2 accepted" not in steps["log restores"][1]
+
+
+# --- what was signed, or not, and never published -------------------------------------------------
+
+
+async def unpublished(world: World, db: Database, count: int, *, signed: bool) -> int:
+    """A writer that dies before the checkpoint is replaced, or before it is signed; the size."""
+    published = (world.folder / tiles.CHECKPOINT).read_bytes()
+    known = dict(world.signer.signed)
+    await add(db, count)
+    await sign_log(db, world.signer, world.folder)
+    size = max(world.signer.signed)
+    (world.folder / tiles.CHECKPOINT).write_bytes(published)
+    if not signed:
+        world.signer.signed = known
+    return size
+
+
+@pytest.mark.parametrize("count", [3, 300], ids=["one tile", "over the end of one"])
+@pytest.mark.parametrize("signed", [True, False], ids=["signed", "not signed"])
+@pytest.mark.parametrize("whole", [True, False], ids=["all that is published", "the backup"])
+async def test_tiles_beyond_the_published_checkpoint(
+    world: World, whole: bool, signed: bool, count: int
+) -> None:
+    """Property 54: what the signer signed is history, though nobody was shown it; what it did not
+    sign is cut off, and other entries take those numbers."""
+    async with world.restored(whole=True) as db:
+        size = await unpublished(world, db, count, signed=signed)
+    async with world.restored(whole) as db:
+        await add(db, 2)
+        for _ in range(2):
+            with pytest.raises(Forked, match="log-restore"):
+                await log_writer(db, world.signer, world.folder).step()
+        had = (await rows(db))["audit_sequence"]
+        given = await world.signed(db) if signed or not whole else []
+        await log_restore.accept(world.deps(db), given)
+        lost = await log_restore.look(world.deps(db))
+        assert {r.document["size"] for r in lost} == (
+            {str(size)} if signed else set() if whole else {str(size - count)}
+        )
+        assert (await rows(db))["audit_sequence"] == (
+            size if signed else had if whole else size - count
+        )
+        await add(db, 400)
+        await world.publish(db)
+        assert await broken(db, world) - {("seal", "has no transfers")} == set()
+        steps = verified(world, await evidence(world, db, TENANT))
+        assert "FAIL" not in {status for status, _ in steps.values()}, steps
+
+
+async def test_a_log_at_work_is_left_alone(world: World) -> None:
+    """Its writer has written tiles and waits for a signature: they are of numbered rows."""
+    async with world.restored(whole=True) as db:
+        await unpublished(world, db, 3, signed=False)
+        shown = files(world.folder)
+        assert await log_restore.accept(world.deps(db), []) == []
+        assert files(world.folder) == shown
