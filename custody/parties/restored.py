@@ -6,7 +6,7 @@ there again, so that nobody else gets the same key account, address or signature
 not say (a tenant's name) is its id. Nothing is logged: the entries are there.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from custody.audit.behind import PutBack
@@ -20,9 +20,12 @@ INSERT INTO tenants (id, name, account_index, account_xpub, created_at)
 VALUES (:tenant, :name, :index, :xpub, :at) ON CONFLICT DO NOTHING
 """
 _TENANTS_INDEX = "SELECT account_index FROM tenants WHERE id = :tenant"
-_CUSTOMER = """
+_CUSTOMERS = """
 INSERT INTO customers (tenant_id, id, reference, created_at)
-SELECT :tenant, :id, :reference, :at FROM tenants WHERE id = :tenant ON CONFLICT DO NOTHING
+SELECT c.tenant_id, c.id, c.reference, c.at
+FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:references AS text[]),
+            CAST(:ats AS timestamptz[])) AS c(tenant_id, id, reference, at)
+JOIN tenants t ON t.id = c.tenant_id ON CONFLICT DO NOTHING
 """
 _ENROL = """
 INSERT INTO people (tenant_id, id, role, public_key, enrolled_at)
@@ -48,13 +51,17 @@ async def _tenant(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> N
         )
 
 
-async def _customer(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
-    """Under its id where another customer has its reference now."""
-    id_ = parse_id("customer", data["customer"])
-    row = {"tenant": entry.tenant_id, "id": id_, "at": entry.at}
-    for reference in (data.get("reference"), data["customer"]):
-        if reference is not None:
-            await s.execute(_CUSTOMER, {**row, "reference": reference})
+async def _customers(s: WriteSession, entries: Sequence[PutBack]) -> None:
+    """All at once, for they may be many. Under its id where another has its reference now."""
+    columns: dict[str, list[Any]] = {
+        "tenants": [e.tenant_id for e in entries],
+        "ids": [parse_id("customer", str(e.data["customer"])) for e in entries],
+        "ats": [e.at for e in entries],
+    }
+    printed = [str(e.data["customer"]) for e in entries]
+    names = [str(e.data.get("reference", id_)) for e, id_ in zip(entries, printed, strict=True)]
+    for references in (names, printed):
+        await s.execute(_CUSTOMERS, {**columns, "references": references})
 
 
 async def _enrolled(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
@@ -87,18 +94,20 @@ async def _revoked(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> 
 
 _TAKE: Mapping[str, Callable[[WriteSession, PutBack, Mapping[str, str]], Awaitable[None]]] = {
     "tenant.created": _tenant,
-    "customer.created": _customer,
     "person.enrolled": _enrolled,
     "person.removed": _removed,
     "person.erased": _erased,
     "token.revoked": _revoked,
 }
-KINDS = tuple(_TAKE)
+CUSTOMER = "customer.created"
+KINDS = (*_TAKE, CUSTOMER)
 
 
-async def take_over(s: WriteSession, entries: Iterable[PutBack]) -> None:
+async def take_over(s: WriteSession, entries: Sequence[PutBack]) -> None:
     """Entries of `KINDS`, in the log's order. Raises Conflict where a tenant's keys were given to
     another one since the database came back."""
     for entry in entries:
-        data = {name: str(value) for name, value in entry.data.items()}
-        await _TAKE[entry.kind](s, entry, data)
+        if entry.kind != CUSTOMER:
+            data = {name: str(value) for name, value in entry.data.items()}
+            await _TAKE[entry.kind](s, entry, data)
+    await _customers(s, [entry for entry in entries if entry.kind == CUSTOMER])
