@@ -1,5 +1,6 @@
 """What the worker does: every job, with what it needs out of the wiring, and how often it runs."""
 
+import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -46,6 +47,7 @@ def jobs(p: Parts) -> list[Job]:
     settlement = wiring.settlement_deps(p)
     withdrawals, router, ahead = p.withdrawals, p.router, functools.partial(wiring.log_ahead, p)
     feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
+    compared = asyncio.Event()
     writer = LogWriter(p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock)
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
@@ -72,7 +74,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.departures", lambda: departures.step(router), SLOW_MS),
         Job("router.flags", lambda: flags.step(router), RECONCILE_MS),
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
-        Job("audit.log", writer.run, every, pace_ms=LOG_MS),
+        Job("audit.log", lambda: _write_log(p, writer, compared), every, pace_ms=LOG_MS),
         *_anchor_jobs(p),
         Job("assurance.solvency", lambda: _prove_solvency(p), SLOW_MS),
     ]
@@ -118,9 +120,19 @@ async def _seal(p: Parts) -> int:
     return await seal.run_all(p.db, p.clock)
 
 
-async def _require_whole_log(p: Parts) -> None:
+async def _write_log(p: Parts, writer: LogWriter, compared: asyncio.Event) -> int:
+    """Once a start the signer is asked what it signed: where rows and folder are both older, only
+    it remembers, and what gets a number now could never be signed."""
+    if not compared.is_set():
+        signed = int((await p.signer.status()).get("log_size", 0))
+        await _require_whole_log(p, signed)
+        compared.set()
+    return await writer.run()
+
+
+async def _require_whole_log(p: Parts, signed: int = 0) -> None:
     key = LogKey.parse(p.installation.log_vkey)
-    await behind.require_caught_up(p.db, p.settings.audit_folder, key)
+    await behind.require_caught_up(p.db, p.settings.audit_folder, key, signed)
 
 
 async def _expire_holds(p: Parts) -> int:

@@ -61,16 +61,15 @@ class PutBack:
     data: dict[str, Json]
 
 
-async def require_caught_up(db: Database, folder: Path, key: note.LogKey) -> None:
-    """Raises Forked where the published log is longer than the numbered one: whoever counts along
-    the log (seals, epochs) would give a number a second time."""
+async def require_caught_up(db: Database, folder: Path, key: note.LogKey, signed: int = 0) -> None:
+    """Raises Forked where more entries are published, or `signed` by the signer, than are numbered
+    here: whoever counts along the log would give a number a second time."""
     head = published.head(folder, key)
-    if head is None:
-        return
+    size = max(signed, 0 if head is None else head.size)
     async with db.read() as s:
         numbered = int(await s.scalar(_NUMBERED))
-    if head.size > numbered:
-        raise Forked(f"{head.size} entries are published, and {numbered} are here: {NEXT}")
+    if size > numbered:
+        raise Forked(f"{size} entries were published or signed, and {numbered} are here: {NEXT}")
 
 
 NEXT = "see `moorage log-restore`"
