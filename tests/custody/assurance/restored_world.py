@@ -14,7 +14,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from custody.assurance import bundle, log_restore
+from api.followers import tenant_events
+from custody.assurance import bundle, fsck, log_restore, losses
 from custody.assurance.log_restore import RestoreDeps, Row
 from custody.audit import log, verify
 from custody.core import embedded
@@ -23,7 +24,7 @@ from custody.core.db import Database
 from custody.core.ids import PersonId, TenantId, format_id, new_uuid7
 from custody.core.intents import Approval
 from custody.keys.people import PersonKey, sign_approval
-from custody.ledger import postings, seal
+from custody.ledger import postings, seal, seal_fsck
 from custody.parties import people, tenants
 from custody.policy import policies
 from tests.conftest import Server
@@ -36,6 +37,11 @@ OTHER = UUID("01900000-0000-7000-8000-000000000002")
 NEW = TenantId(UUID("01900000-0000-7000-8000-000000000003"))
 CUSTOMER = UUID("01900000-0000-7000-8000-000000000004")
 ADDRESS = "0x" + "1" * 40
+TABLES = (
+    *("audit_entries", "audit_pending", "audit_sequence", "audit_roots", "audit_checkpoints"),
+    *("ledger_seals", "ledger_sealed_runs", "unsealed_calls", "unfollowed_calls", "postings"),
+    *("solvency_epochs", "people", "policies", "tenants", "customers", "address_indexes"),
+)
 LATER = AT + timedelta(minutes=1)
 """When people have looked at what was restored."""
 
@@ -216,3 +222,38 @@ async def evidence(world: World, db: Database, tenant: UUID | None = None) -> by
 def verified(world: World, data: bytes) -> dict[str, tuple[str, str]]:
     report = verify.verify_bundle(data, world.signer.key.vkey())
     return {step.name: (step.status, step.detail) for step in report.steps}
+
+
+async def rows(db: Database) -> dict[str, int]:
+    async with db.read() as s:
+        return {t: int(await s.scalar(f"SELECT count(*) FROM {t}")) for t in TABLES}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+async def seals_of(db: Database, tenant: UUID = TENANT) -> list[tuple[int, bool]]:
+    """Number, and whether its journals are here."""
+    async with db.read() as s:
+        found = await s.all(
+            "SELECT g.number, EXISTS (SELECT FROM ledger_sealed_runs r WHERE r.number = g.number"
+            " AND r.tenant_id = g.tenant_id) AS whole FROM ledger_seals g"
+            " WHERE g.tenant_id = :tenant ORDER BY g.number",
+            {"tenant": tenant},
+        )
+    return [(row.number, row.whole) for row in found]
+
+
+async def broken(db: Database, world: World) -> set[tuple[str, str]]:
+    """What any fsck of the log, its seals and its feed finds."""
+    async with db.snapshot() as s:
+        lost = (await losses.accepted(s)).seals
+        found = await fsck.check(s, world.signer.key.vkey(), world.folder)
+        found += await seal_fsck.check(s, lost) + await tenant_events.check(s)
+    return {(b.rule, b.detail) for b in found}
+
+
+async def pay(db: Database, tenant: UUID = TENANT) -> None:
+    books = await opened(db, tenant)
+    await books.post(books.transfer("ann", "bob", 1))

@@ -2,18 +2,15 @@
 from an auditor, and one person, an edited entry or another database change nothing."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from api.followers import follow, tenant_events
-from custody.assurance import fsck, log_restore, losses
-from custody.assurance.log_restore import Row
+from custody.assurance import log_restore, losses
 from custody.assurance.solvency import restored as epochs
-from custody.assurance.solvency import states
 from custody.audit import behind, log, merkle, tiles
 from custody.audit.published import Forked
 from custody.core.db import Database, WriteSession
@@ -21,83 +18,27 @@ from custody.core.errors import Conflict, Forbidden, MoorageError, Refused
 from custody.core.ids import TenantId, format_id
 from custody.core.intents import Approval
 from custody.deposits import addresses
-from custody.ledger import seal_fsck, seal_restored
+from custody.ledger import seal_restored
 from custody.parties import customers, people, tenants
 from custody.parties import restored as parties
-from custody.policy import policies, two_people
-from tests.conftest import Server
+from custody.policy import policies
 from tests.custody.assurance.restored_world import (
     ADDRESS,
     CUSTOMER,
     OTHER,
     World,
-    drop,
+    broken,
     evidence,
-    make,
-    opened,
+    files,
+    pay,
+    rows,
     seal_all,
+    seals_of,
     verified,
 )
-from tests.custody.audit.entries import AT, TENANT, add, log_writer, sign_log
+from tests.custody.audit.entries import AT, TENANT, log_writer, sign_log
 
 pytestmark = pytest.mark.postgres
-
-TABLES = (
-    *("audit_entries", "audit_pending", "audit_sequence", "audit_roots", "audit_checkpoints"),
-    *("ledger_seals", "ledger_sealed_runs", "unsealed_calls", "unfollowed_calls", "postings"),
-    *("solvency_epochs", "people", "policies", "tenants", "customers", "address_indexes"),
-)
-
-
-@pytest.fixture(scope="module")
-async def first(
-    postgres_server: Server, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[World]:
-    folder = tmp_path_factory.mktemp("published") / "log"
-    made = await make(postgres_server, template_database, folder)
-    yield made
-    for name in (made.backup, made.whole):
-        await drop(postgres_server, name)
-
-
-@pytest.fixture
-def world(first: World, tmp_path: Path) -> World:
-    return first.again(tmp_path / "log")
-
-
-async def rows(db: Database) -> dict[str, int]:
-    async with db.read() as s:
-        return {t: int(await s.scalar(f"SELECT count(*) FROM {t}")) for t in TABLES}
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-async def seals_of(db: Database, tenant: UUID = TENANT) -> list[tuple[int, bool]]:
-    """Number, and whether its journals are here."""
-    async with db.read() as s:
-        found = await s.all(
-            "SELECT g.number, EXISTS (SELECT FROM ledger_sealed_runs r WHERE r.number = g.number"
-            " AND r.tenant_id = g.tenant_id) AS whole FROM ledger_seals g"
-            " WHERE g.tenant_id = :tenant ORDER BY g.number",
-            {"tenant": tenant},
-        )
-    return [(row.number, row.whole) for row in found]
-
-
-async def broken(db: Database, world: World) -> set[tuple[str, str]]:
-    """What any fsck of the log, its seals and its feed finds."""
-    async with db.snapshot() as s:
-        lost = (await losses.accepted(s)).seals
-        found = await fsck.check(s, world.signer.key.vkey(), world.folder)
-        found += await seal_fsck.check(s, lost) + await tenant_events.check(s)
-    return {(b.rule, b.detail) for b in found}
-
-
-async def pay(db: Database, tenant: UUID = TENANT) -> None:
-    books = await opened(db, tenant)
-    await books.post(books.transfer("ann", "bob", 1))
 
 
 async def test_it_goes_on_after_what_was_published(world: World) -> None:
@@ -349,168 +290,3 @@ async def test_killed_in_the_middle_it_is_as_before(
             await refused(world, db, given, Conflict, "killed")
         await log_restore.accept(world.deps(db), given)
         await world.publish(db)
-
-
-# --- what the auditor sees ------------------------------------------------------------------------
-
-
-async def test_a_loss_that_nobody_accepted_fails(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Property 54: whoever owns the service puts entries back and logs nothing."""
-
-    async def silent(*_: Any) -> None:
-        return
-
-    async with world.restored() as db:
-        monkeypatch.setattr(log_restore, "_log", silent)
-        await log_restore.accept(world.deps(db), [])
-        await world.publish(db)
-        steps = verified(world, await evidence(world, db, TENANT))
-        detail = f"seal 3 of {format_id('tenant', TENANT)} has no journals here"
-        assert steps["ledger"] == ("FAIL", detail)
-        assert {rule for rule, _ in await broken(db, world)} == {"seal"}
-
-
-async def test_a_loss_that_one_accepted_fails(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Property 16: a service that asks for less does not get past fsck, nor the auditor."""
-    async with world.restored() as db:
-        one = await world.signed(db, count=1)
-        with monkeypatch.context() as patched:
-            patched.setattr(two_people, "PEOPLE", 1)
-            await log_restore.accept(world.deps(db), one)
-        await world.publish(db)
-        steps = verified(world, await evidence(world, db, TENANT))
-        assert steps["log restores"] == ("FAIL", "was not signed by two persons of treasury")
-        assert steps["ledger"][0] == "FAIL"
-        assert {rule for rule, _ in await broken(db, world)} == {"seal"}
-
-
-def _of_story(world: World, kinds: set[str]) -> list[tuple[str, dict[str, Any]]]:
-    return [(kind, data) for kind, data in world.story.entries() if kind in kinds]
-
-
-@pytest.mark.parametrize("tx", [None, "0x" + "9" * 64], ids=["the same", "another transaction"])
-async def test_what_was_forgotten_may_be_told_again_but_not_paid_again(
-    world: World, tx: str | None
-) -> None:
-    """Property 44: `doctor` brings back a payment that the log has as final already."""
-    kinds = {"transfer.signed", "transfer.sent", "transfer.final", "withdrawal.settled"}
-    async with world.restored() as db:
-        await world.accept(db, TENANT, OTHER)
-        async with db.write() as s:
-            for kind, data in _of_story(world, kinds):
-                changed = data | ({"tx_hash": tx} if tx else {})
-                await log.append(s, TENANT, kind, changed, at=AT)
-        await world.publish(db)
-        steps = verified(world, await evidence(world, db))
-    failed = {name for name, (status, _) in steps.items() if status == "FAIL"}
-    assert failed == ({"order", "withdrawals"} if tx else set()), steps
-
-
-async def test_without_a_restore_nothing_is_told_twice(world: World) -> None:
-    async with world.restored(whole=True) as db:
-        async with db.write() as s:
-            for kind, data in _of_story(world, {"transfer.final", "withdrawal.settled"}):
-                await log.append(s, TENANT, kind, data, at=AT)
-        await sign_log(db, world.signer, world.folder)
-        steps = verified(world, await evidence(world, db))
-    failed = {name for name, (status, _) in steps.items() if status == "FAIL"}
-    assert failed == {"order", "withdrawals"}
-
-
-async def test_an_epoch_that_is_lost_has_failed_and_its_number_is_used(world: World) -> None:
-    async with world.restored() as db:
-        await world.accept(db)
-        async with db.read() as s:
-            row = await states.newest(s, TenantId(TENANT))
-            failed = await s.scalar(
-                "SELECT count(*) FROM audit_entries WHERE kind = 'solvency.failed'"
-            )
-    assert row is not None
-    assert (row.epoch, row.state, failed) == (1, "failed", 1)
-
-
-async def test_restored_again_from_the_same_backup(world: World) -> None:
-    """The second restore puts back the first one's acceptance, too, and what came after it."""
-    async with world.restored() as db:
-        await world.accept(db, TENANT, OTHER)
-        await pay(db)
-        await seal_all(db)
-        await add(db, 3)
-        await world.publish(db)
-    async with world.restored() as db:
-        found: list[Row] = await world.accept(db, TENANT, OTHER)
-        assert len([r for r in found if r.tenant_id == TENANT]) == 2
-        assert all(r.accepted or not r.needed for r in found)
-        await pay(db)
-        await seal_all(db)
-        await world.publish(db)
-        assert await seals_of(db) == [
-            *((1, True), (2, True), (3, False), (4, False), (5, False), (6, True))
-        ]
-        assert await broken(db, world) == set()
-        steps = verified(world, await evidence(world, db))
-        assert {status for status, _ in steps.values()} == {"PASS", "SKIP"}, steps
-        assert "2 accepted" not in steps["log restores"][1]
-
-
-# --- what was signed, or not, and never published -------------------------------------------------
-
-
-async def unpublished(world: World, db: Database, count: int, *, signed: bool) -> int:
-    """A writer that dies before the checkpoint is replaced, or before it is signed; the size."""
-    published = (world.folder / tiles.CHECKPOINT).read_bytes()
-    known = dict(world.signer.signed)
-    await add(db, count)
-    await sign_log(db, world.signer, world.folder)
-    size = max(world.signer.signed)
-    (world.folder / tiles.CHECKPOINT).write_bytes(published)
-    if not signed:
-        world.signer.signed = known
-    return size
-
-
-@pytest.mark.parametrize(
-    ("whole", "signed", "count"),
-    [(True, True, 3), (True, False, 300), (False, True, 300), (False, False, 3)],
-    ids=["all, signed", "all, not signed", "the backup, signed", "the backup, not signed"],
-)
-async def test_tiles_beyond_the_published_checkpoint(
-    world: World, whole: bool, signed: bool, count: int
-) -> None:
-    """Property 54: what the signer signed is history, though nobody was shown it; what it did not
-    sign is cut off, and other entries take those numbers."""
-    async with world.restored(whole=True) as db:
-        size = await unpublished(world, db, count, signed=signed)
-    async with world.restored(whole) as db:
-        await add(db, 2)
-        for _ in range(2):
-            with pytest.raises(Forked, match="log-restore"):
-                await log_writer(db, world.signer, world.folder).step()
-        had = (await rows(db))["audit_sequence"]
-        given = await world.signed(db) if signed or not whole else []
-        await log_restore.accept(world.deps(db), given)
-        lost = await log_restore.look(world.deps(db))
-        assert {r.document["size"] for r in lost} == (
-            {str(size)} if signed else set() if whole else {str(size - count)}
-        )
-        assert (await rows(db))["audit_sequence"] == (
-            size if signed else had if whole else size - count
-        )
-        await add(db, 400)
-        await world.publish(db)
-        assert await broken(db, world) - {("seal", "has no transfers")} == set()
-        steps = verified(world, await evidence(world, db, TENANT))
-        assert "FAIL" not in {status for status, _ in steps.values()}, steps
-
-
-async def test_a_log_at_work_is_left_alone(world: World) -> None:
-    """Its writer has written tiles and waits for a signature: they are of numbered rows."""
-    async with world.restored(whole=True) as db:
-        await unpublished(world, db, 3, signed=False)
-        shown = files(world.folder)
-        assert await log_restore.accept(world.deps(db), []) == []
-        assert files(world.folder) == shown
