@@ -10,18 +10,21 @@ import pytest
 from api.commands import log_restore as command
 from api.commands import people as at_desk
 from api.commands.rescue import read_approval
-from custody.assurance import log_restore
+from custody.assurance import log_restore, losses
 from custody.assurance.log_restore import Row
 from custody.assurance.solvency import states
 from custody.audit import log, tiles
 from custody.audit.published import Forked
+from custody.core.clock import iso_us
 from custody.core.db import Database
 from custody.core.errors import InvalidInput
 from custody.core.ids import TenantId, format_id
 from custody.keys.people import PersonKey
 from custody.policy import two_people
 from tests.custody.assurance.restored_world import (
+    LATER,
     OTHER,
+    Signer,
     World,
     broken,
     evidence,
@@ -43,12 +46,8 @@ async def test_a_loss_that_nobody_accepted_fails(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Property 54: whoever owns the service puts entries back and logs nothing."""
-
-    async def silent(*_: Any) -> None:
-        return
-
     async with world.restored() as db:
-        monkeypatch.setattr(log_restore, "_log", silent)
+        monkeypatch.setattr(log_restore, "_log", nothing)
         await log_restore.accept(world.deps(db), [])
         await world.publish(db)
         steps = verified(world, await evidence(world, db, TENANT))
@@ -234,3 +233,58 @@ async def test_another_document_is_not_signed(tmp_path: Path) -> None:
     PersonKey.new().write(key)
     with pytest.raises(InvalidInput, match=r"moorage\.log-restore/1"):
         at_desk.sign_restore(str(document), key, "per_" + "1" * 32, 60)
+
+
+# --- what fsck believes ---------------------------------------------------------------------------
+
+
+def entry(body: dict[str, Any], signers: list[Signer], **changed: Any) -> dict[str, Any]:
+    """What `log.restored` says of a document; `changed` are fields beside it."""
+    digest = two_people.digest(body)
+    named = {name: body[name] for name in ("origin", "numbered", "size", "root", "seals")}
+    minutes = changed.pop("minutes", 60)
+    approvals = [p.signs(digest, minutes).to_json() for p in signers]
+    at = iso_us(LATER)
+    return {
+        **named,
+        **{"digest": digest, "document": body, "approvals": approvals, "decided_at": at},
+        **changed,
+    }
+
+
+async def test_fsck_believes_what_two_of_treasury_signed_and_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Properties 16 and 54: each of these is tried by who owns the database."""
+    one, two, support = world.staff[TENANT]
+    async with world.restored() as db:
+        monkeypatch.setattr(log_restore, "_log", nothing)
+        body = dict((await world.row(db)).document)
+        await log_restore.accept(world.deps(db), [])
+        older = [{"first": "1", "last": "4", "journals": "5"}]
+        bad = [
+            entry(body, [one]),
+            entry(body, [one, one]),
+            entry(body, [one, support]),
+            entry(body, [one, two], minutes=-1),
+            entry(body, [one, two], digest="sha256:" + "1" * 64),
+            entry(body, [one, two], decided_at=iso_us(AT)),
+            entry(body, [one, two], seals=[]),
+            entry({**body, "seals": older}, [one, two]),
+            entry({**body, "root": "sha256:" + "1" * 64}, [one, two]),
+            entry({**body, "size": "400"}, [one, two]),
+            entry({**body, "tenant": format_id("tenant", OTHER)}, [one, two]),
+            entry({**body, "schema": "moorage.fork-dismissal/1"}, [one, two]),
+            entry(body, world.staff[OTHER][:2]),
+        ]
+        for n, data in enumerate([*bad, entry(body, [one, two])]):
+            async with db.write() as s:
+                await log.append(s, TENANT, "log.restored", data, at=LATER)
+            async with db.snapshot() as s:
+                found = await losses.accepted(s)
+            assert set(found.seals) == ({(TENANT, 3), (TENANT, 4)} if n == len(bad) else set()), n
+        assert found.lines[0].startswith("2 journals of seals 3 to 4 of ten_")
+
+
+async def nothing(*_: Any) -> None:
+    return
