@@ -93,12 +93,14 @@ def _keep_log(settings: Settings, folder: Path) -> None:
     """Once it has all that the copied store signed: the two are a moment apart."""
     key = LogKey.parse(installation.load(settings.installation_file).log_vkey)
     signed, deadline = signed_size(folder / STORE, key.name), time.monotonic() + PUBLISH_S
-    while time.monotonic() < deadline:
-        head = published.head(settings.audit_folder, key)
-        if head is not None and head.size >= signed:
-            break
+    while _published(settings.audit_folder, key) < signed and time.monotonic() < deadline:
         time.sleep(0.02)
     kept.keep(settings.audit_folder, key, folder / LOG)
+
+
+def _published(folder: Path, key: LogKey) -> int:
+    head = published.head(folder, key)
+    return 0 if head is None else head.size
 
 
 async def _head(database_url: str) -> Checkpoint | None:

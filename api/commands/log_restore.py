@@ -7,8 +7,10 @@ from api import wiring
 from custody.assurance import log_restore
 from custody.assurance.log_restore import RestoreDeps, Row
 from custody.audit.note import LogKey
+from custody.core.errors import Unavailable
 from custody.core.ids import format_id
 from custody.core.intents import Approval
+from custody.core.ports import SignerUnavailable
 from custody.core.settings import Settings
 
 _SIGN = (
@@ -25,10 +27,13 @@ _MAY_SIGN = (
 async def run(
     settings: Settings, given: Sequence[Approval], *, execute: bool
 ) -> list[dict[str, Any]]:
-    """A row a restore and tenant. Raises what `log_restore.look` and `accept` do."""
+    """A row a restore and tenant. Raises what `log_restore.look` and `accept` do, and Unavailable
+    where only the signer can tell what was signed."""
     parts = wiring.parts(settings, exchanges=False)
     try:
         return await examine(deps_of(parts), given, execute=execute)
+    except SignerUnavailable as error:
+        raise Unavailable(f"the signer must run (`moorage signer`): {error}") from None
     finally:
         await parts.close()
         await parts.db.close()

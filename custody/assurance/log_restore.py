@@ -22,6 +22,7 @@ from custody.audit.disk import Disk
 from custody.core.canonical import Json
 from custody.core.clock import Clock
 from custody.core.db import Database, ReadSession, WriteSession
+from custody.core.errors import Refused
 from custody.core.ids import TenantId, format_id
 from custody.core.intents import Approval
 from custody.core.ports import Signer
@@ -107,6 +108,8 @@ async def accept(deps: RestoreDeps, given: Sequence[Approval]) -> list[Row]:
     async with deps.db.write() as s:
         lacks = await _put_back(s, deps, last, at)
         known = await _rows(s, deps, lacks)
+        if not {a.intent_digest for a in given} <= {row.digest for row in known}:
+            raise Refused("approvals.digest", f"must be of {OF}")
         for row in known:
             waits_for_it = lacks is not None and _is_of(row, deps.founder, lacks)
             own = [a for a in given if a.intent_digest == row.digest]
