@@ -245,7 +245,7 @@ def log_restore(
 def back_up(
     folder: Annotated[Path, typer.Argument(help="a new folder; keep it apart from the shares")],
 ) -> None:
-    """Copy what a restore needs besides the shares: database, public file, signer's store."""
+    """Copy what a restore needs besides the shares: database, public file, signer's store, log."""
     from api.commands import backup
     from api.embedded import left_as_found
 
@@ -274,8 +274,9 @@ def drill(
     """Rebuild an installation in an empty home from shares and a backup, and check it.
 
     Needs: k share files (`moorage kek split`), a backup folder (`moorage back-up`: database.dump,
-    installation.json, signer-store.db, manifest.json), the chains' endpoints. An exchange's key is
-    in no backup: make a new one before `moorage serve`. Exits with 1 if any check fails.
+    installation.json, signer-store.db, log.tar, manifest.json), the chains' endpoints. An
+    exchange's key is in no backup: make a new one before `moorage serve`. Exits with 1 if any
+    check fails.
     """
     from api.commands import drill as command
     from api.embedded import left_as_found
