@@ -33,7 +33,7 @@ LOCAL = frozenset(
     {
         *("serve", "worker", "signer", "devnet", "migrate", "init", "verify", "fsck"),
         *("sign-approval", "sign-safe", "kek", "doctor", "policy"),
-        *("back-up", "chains", "drill", "rescue", "backtest"),
+        *("back-up", "chains", "drill", "log-restore", "rescue", "backtest"),
     }
 )
 """Commands that need no OpenAPI document: building one would only make them start late."""
@@ -215,11 +215,37 @@ def rescue(
     raise typer.Exit(0 if command.worked(shown, execute=execute) else 1)
 
 
+@app.command("log-restore")
+def log_restore(
+    execute: Annotated[bool, typer.Option(help="go on; else nothing changes")] = False,
+    approval: Annotated[
+        list[Path] | None,
+        typer.Option(help="file that `people sign-restore` wrote, once a person and document"),
+    ] = None,
+) -> None:
+    """Let the log go on where a restored database lacks what is published.
+
+    Shows what is missing, a document a tenant, which two persons of its treasury sign; with
+    --execute and the founding tenant's two signatures, puts it back and logs what was accepted.
+    Nothing that was published is changed. Exits with 1 if something waits for signatures.
+    """
+    from api.commands import log_restore as command
+    from api.commands.rescue import read_approval
+    from api.embedded import left_as_found
+
+    settings = Settings()
+    with kek_commands.clear_errors(), left_as_found(settings):
+        given = [read_approval(path) for path in approval or []]
+        shown = asyncio.run(command.run(settings, given, execute=execute))
+    typer.echo(json.dumps(shown, indent=2))
+    raise typer.Exit(1 if command.waits(shown) else 0)
+
+
 @app.command("back-up")
 def back_up(
     folder: Annotated[Path, typer.Argument(help="a new folder; keep it apart from the shares")],
 ) -> None:
-    """Copy what a restore needs besides the shares: database, public file, signer's store."""
+    """Copy what a restore needs besides the shares: database, public file, signer's store, log."""
     from api.commands import backup
     from api.embedded import left_as_found
 
@@ -248,8 +274,9 @@ def drill(
     """Rebuild an installation in an empty home from shares and a backup, and check it.
 
     Needs: k share files (`moorage kek split`), a backup folder (`moorage back-up`: database.dump,
-    installation.json, signer-store.db, manifest.json), the chains' endpoints. An exchange's key is
-    in no backup: make a new one before `moorage serve`. Exits with 1 if any check fails.
+    installation.json, signer-store.db, log.tar, manifest.json), the chains' endpoints. An
+    exchange's key is in no backup: make a new one before `moorage serve`. Exits with 1 if any
+    check fails.
     """
     from api.commands import drill as command
     from api.embedded import left_as_found

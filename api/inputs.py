@@ -28,7 +28,8 @@ def signatures(given: Sequence[PersonSignature]) -> list[Signature]:
 
 
 class Approved(Shape):
-    """Made by `people sign-deposit`, `sign-fork` or `sign-breaker`: no key enters the service."""
+    """Made by `people sign-deposit`, `sign-fork`, `sign-breaker` or `sign-restore`: no key enters
+    the service."""
 
     digest: str = Field(max_length=80, description="of the document as the person saw it")
     person: str

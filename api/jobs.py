@@ -1,5 +1,6 @@
 """What the worker does: every job, with what it needs out of the wiring, and how often it runs."""
 
+import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,9 @@ from chains.errors import ChainError
 from custody.assurance import anchor, anchor_evidence, drift, overdue, reconcile, thinning
 from custody.assurance.solvency import epochs as solvency
 from custody.assurance.solvency.deps import SolvencyDeps
+from custody.audit import behind
 from custody.audit.checkpoint import LogWriter
+from custody.audit.note import LogKey
 from custody.core.isolation import each
 from custody.core.ports import SignerUnavailable
 from custody.deposits import credit, freezes, looks, scan, unlisted
@@ -46,6 +49,7 @@ def jobs(p: Parts) -> list[Job]:
     settlement, proving = wiring.settlement_deps(p), wiring.solvency_deps(p)
     withdrawals, router, ahead = p.withdrawals, p.router, functools.partial(wiring.log_ahead, p)
     feeds = prices.feeds(p.installation, p.registry, p.clients, p.clock)
+    compared = asyncio.Event()
     writer = LogWriter(p.db, p.signer, p.installation.log_vkey, p.settings.audit_folder, p.clock)
     listed += [
         Job("settlement.outbound", lambda: outbound.step(settlement), every),
@@ -61,7 +65,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
-        Job("ledger.seals", lambda: seal.run_all(p.db, p.clock), SLOW_MS),
+        Job("ledger.seals", lambda: _seal(p), SLOW_MS),
         Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
@@ -72,7 +76,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("router.departures", lambda: departures.step(router), SLOW_MS),
         Job("router.flags", lambda: flags.step(router), RECONCILE_MS),
         Job("router.accrual", lambda: accrual.step(router), SLOW_MS),
-        Job("audit.log", writer.run, every, pace_ms=LOG_MS),
+        Job("audit.log", lambda: _write_log(p, writer, compared), every, pace_ms=LOG_MS),
         *_anchor_jobs(p),
         Job("assurance.checkpoints", lambda: _thin(p), THIN_MS),
         Job("assurance.solvency", lambda: _prove_solvency(p, proving), SLOW_MS),
@@ -117,6 +121,27 @@ async def _number_events(p: Parts) -> int:
     return await follow.record_all(p.db, TenantEvents(), p.clock)
 
 
+async def _seal(p: Parts) -> int:
+    """Numbers of seals go on from the highest in the log, so not while that is not here."""
+    await _require_whole_log(p)
+    return await seal.run_all(p.db, p.clock)
+
+
+async def _write_log(p: Parts, writer: LogWriter, compared: asyncio.Event) -> int:
+    """Once a start the signer is asked what it signed: where rows and folder are both older, only
+    it remembers, and what gets a number now could never be signed."""
+    if not compared.is_set():
+        signed = int((await p.signer.status()).get("log_size", 0))
+        await _require_whole_log(p, signed)
+        compared.set()
+    return await writer.run()
+
+
+async def _require_whole_log(p: Parts, signed: int = 0) -> None:
+    key = LogKey.parse(p.installation.log_vkey)
+    await behind.require_caught_up(p.db, p.settings.audit_folder, key, signed)
+
+
 async def _expire_holds(p: Parts) -> int:
     async with p.db.write() as s:
         return await holds.expire_due(s, p.clock.now())
@@ -149,6 +174,8 @@ async def _follow_drift(p: Parts, chain_id: int) -> None:
 
 
 async def _prove_solvency(p: Parts, deps: SolvencyDeps) -> None:
+    await _require_whole_log(p)
+
     async def one(tenant: tenants.Tenant) -> int:
         try:
             return await solvency.step(deps, tenant.id)

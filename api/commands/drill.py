@@ -24,6 +24,7 @@ from api.embedded import database_urls
 from api.migrations.run import upgrade
 from api.processes import end_with_parent
 from chains.errors import ChainError
+from custody.audit import kept
 from custody.core.clock import SystemClock
 from custody.core.errors import Conflict, Unavailable
 from custody.core.ids import parse_id
@@ -57,6 +58,8 @@ def rebuild(settings: Settings, backup: Backup, files: Sequence[Path], passphras
     ceremony.restore(home, plain, passphrase=passphrase, store=backup.store, clock=SystemClock())
     urls = database_urls(settings, start=True)
     dumps.restore(urls.owner, backup.database)
+    if backup.log is not None:
+        kept.unpack(backup.log, settings.audit_folder)
     # Last: without it nothing here can be served.
     settings.installation_file.write_bytes(backup.installation.read_bytes())
 

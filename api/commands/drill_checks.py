@@ -7,7 +7,9 @@ from api.commands.backup import Backup
 from api.wiring import Parts
 from chains.errors import ChainError
 from custody.assurance import fsck as log_fsck
+from custody.audit import published
 from custody.audit.checkpoint import checkpoint_of, latest_checkpoint
+from custody.audit.note import LogKey
 from custody.core.ports import SignerUnavailable
 from custody.deposits import addresses as deposit_addresses
 from custody.keys import hd
@@ -77,7 +79,8 @@ async def _tenants(p: Parts) -> list[Tenant]:
 
 
 async def log(p: Parts, backup: Backup) -> Row:
-    """Rebuilt from its rows, and at the backup's size it has the backup's root."""
+    """Rebuilt from its rows, and at the backup's size it has the backup's root. What is published
+    beyond is no fault of the backup's: it was taken while the log went on."""
     async with p.db.snapshot() as s:
         breaks = await log_fsck.check(s, p.installation.log_vkey)
         head = await checkpoint_of(s, backup.size)
@@ -86,7 +89,11 @@ async def log(p: Parts, backup: Backup) -> Row:
     if backup.size and (head is None or head.root.hex() != backup.root):
         wrong.append(f"size {backup.size} does not have the backup's root {backup.root}")
     size = newest.size if newest else 0
-    return _row("log", f"root at {backup.size} is the backup's, signed up to {size}", wrong)
+    good = f"root at {backup.size} is the backup's, signed up to {size}"
+    there = published.head(p.settings.audit_folder, LogKey.parse(p.installation.log_vkey))
+    if there is not None and there.size > size:
+        good += f"; {there.size - size} published entries are missing: `moorage log-restore`"
+    return _row("log", good, wrong)
 
 
 async def ledger(p: Parts) -> Row:

@@ -8,6 +8,7 @@ from typing import Any
 from api import wiring
 from api.followers import tenant_events
 from custody.assurance import fsck as log_fsck
+from custody.assurance import losses
 from custody.assurance.solvency import fsck as solvency_fsck
 from custody.core.settings import Settings
 from custody.deposits import fsck as chains_fsck
@@ -22,7 +23,8 @@ async def check(settings: Settings) -> dict[str, Any]:
     try:
         async with parts.db.snapshot() as s:
             ledger = await ledger_fsck.check(s)
-            seals = await seal_fsck.check(s)
+            lost = await losses.accepted(s)
+            seals = await seal_fsck.check(s, lost.seals)
             log = await log_fsck.check(s, vkey, settings.audit_folder)
             feed = await tenant_events.check(s)
             chains = await chains_fsck.check(s)
@@ -36,6 +38,7 @@ async def check(settings: Settings) -> dict[str, Any]:
         "feed": [asdict(b) for b in feed],
         "chains": [asdict(b) for b in chains],
         "solvency": [asdict(b) for b in solvency],
+        "lost": list(lost.lines),
         "ok": not any((ledger, seals, log, feed, chains, solvency)),
     }
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from api.inputs import checked_address
-from custody.assurance import anchor_dismissal, breakers
+from custody.assurance import anchor_dismissal, breakers, log_restore
 from custody.core import governance
 from custody.core.clock import iso_us
 from custody.core.errors import InvalidInput
@@ -106,6 +106,21 @@ def sign_fork(
 ) -> None:
     """Agree that the log is anchored again in spite of a fork: one of two persons of treasury."""
     _sign_document(document, anchor_dismissal.SCHEMA, key, person, minutes)
+
+
+@app.command("sign-restore")
+def sign_restore(
+    document: Annotated[str, typer.Argument(help="one of those that `log-restore` prints")],
+    key: KeyFile,
+    person: Person,
+    minutes: Minutes = 60,
+) -> None:
+    """Agree that the log goes on after a restore, without what the document names: one of two
+    persons of the tenant's treasury.
+
+    The digest is computed here from the document, which is shown before it is signed.
+    """
+    _sign_document(document, log_restore.SCHEMA, key, person, minutes)
 
 
 @app.command("sign-breaker")

@@ -35,12 +35,12 @@ _NEXT = {
 
 
 def read_approval(path: Path) -> Approval:
-    """One person's signature, as `people sign-deposit` printed it. Raises InvalidInput."""
+    """One person's signature, as `people` printed it. Raises InvalidInput."""
     try:
         one = Approved.model_validate(json.loads(path.read_text()))
     except (OSError, ValueError, ValidationError):
         raise InvalidInput(
-            "approval", "must be a file that `people sign-deposit` wrote", path.name
+            "approval", "must be a file that a `people sign-…` command wrote", path.name
         ) from None
     return approvals([one])[0]
 

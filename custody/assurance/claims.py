@@ -19,6 +19,7 @@ BY_KIND = {
     "deposit reviews": (
         *("deposit.unfrozen", "deposit.confirmed", "deposit.dismissed", "deposit.rescued"),
     ),
+    "log restores": ("log.restored",),
     "fork dismissals": ("log.fork_dismissed",),
     "breaker closings": ("breaker.closed",),
     "signatures follow decisions": ("transfer.signed",),

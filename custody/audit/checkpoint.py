@@ -232,6 +232,7 @@ class LogWriter:
             if head is not None:
                 async with self._db.read() as s:
                     await published.require_known(s, head)
+                    await published.require_nothing_beyond(s, self._tree.folder, head)
             self._edge = await self._loaded(found), root
         return self._edge[0]
 

@@ -93,6 +93,7 @@ class EventKind(StrEnum):
     CHECKPOINT_ANCHORED = "checkpoint.anchored"
     LOG_FORKED = "log.forked"
     LOG_FORK_DISMISSED = "log.fork_dismissed"
+    LOG_RESTORED = "log.restored"
     RECONCILE_DONE = "reconcile.done"
     SOLVENCY_OPENED = "solvency.opened"
     SOLVENCY_PUBLISHED = "solvency.published"
@@ -394,6 +395,13 @@ EVENTS: Mapping[EventKind, EventSchema] = {
         1,
         "fork:id.fork size:number theirs:digest digest:digest document:object approvals:list "
         "by:text reason:digest decided_at:time",
+    ),
+    # The database came back from a backup and lacked entries `numbered` to `size`, which were put
+    # back; of the tenant's seals among them, `seals` have no journals in the ledger any more.
+    EventKind.LOG_RESTORED: _schema(
+        1,
+        "origin:text numbered:number size:number root:digest seals:list digest:digest "
+        "document:object approvals:list decided_at:time",
     ),
     # A token whose balances change by themselves; the ledger followed the chain.
     EventKind.ASSET_DRIFTED: _schema(

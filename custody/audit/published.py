@@ -7,7 +7,7 @@ published has to be of its rows.
 
 from pathlib import Path
 
-from custody.audit import merkle, note, tiles
+from custody.audit import merkle, note, tiles, unpublished
 from custody.core.db import ReadSession
 from custody.core.errors import Broken
 
@@ -37,10 +37,25 @@ async def require_known(s: ReadSession, there: note.TreeHead) -> None:
     if root is None:
         raise Forked(
             f"the published checkpoint of size {there.size} is not in the database, which has "
-            "fewer entries: it came back from a backup, or the file is forged"
+            "fewer entries: it came back from a backup, or the file is forged (`moorage "
+            "log-restore`)"
         )
     if root != there.root:
         raise Forked(f"the published checkpoint of size {there.size} has another root here")
+
+
+async def require_nothing_beyond(s: ReadSession, folder: Path, there: note.TreeHead) -> None:
+    """Raises Forked where tiles beyond the published head have entries that are not numbered here:
+    numbers come first, so the rows were lost, and the signer may have signed their tree."""
+    more = unpublished.head(folder, there)
+    if more is None:
+        return
+    numbered = int(await s.scalar("SELECT coalesce(max(seq) + 1, 0) FROM audit_sequence"))
+    if more.size > numbered:
+        raise Forked(
+            f"{more.size} entries have tiles, and {numbered} have numbers here: the database came "
+            "back from a backup (`moorage log-restore`)"
+        )
 
 
 async def _root(s: ReadSession, size: int) -> bytes | None:

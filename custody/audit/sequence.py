@@ -12,7 +12,7 @@ from custody.core.db import Database, WriteSession
 
 BATCH = 1_000
 
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('audit.sequence', 13))"
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('audit.sequence', 13))"
 
 # Two statements on purpose: the snapshot of the second is taken after the lock is held.
 # `ordinal` orders a batch by cause (who commits before another writes stands before it), whatever
@@ -48,7 +48,7 @@ async def number(s: WriteSession, batch: int = BATCH) -> list[Numbered]:
 
     Nobody else numbers until that one ends.
     """
-    await s.execute(_LOCK)
+    await s.execute(LOCK)
     found = await s.all(_NUMBER, {"batch": batch})
     numbered = (Numbered(row.seq, row.body, row.leaf_hash) for row in found)
     return sorted(numbered, key=lambda entry: entry.seq)

@@ -4,7 +4,7 @@ A file never changes once written: full tiles are for ever, and a partial tile i
 width. How they are written is told in `custody/audit/disk.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -135,6 +135,15 @@ class TileFolder:
             return _remembered(folder, tile_level, tile, width)[height][place >> height]
 
         return node
+
+    def of_tree(self, size: int) -> Iterator[Tile]:
+        """Every tile and entry bundle of a tree of `size`. Raises FileNotFoundError."""
+        levels: list[int | str] = [ENTRIES, *range(-(-size.bit_length() // HEIGHT))]
+        for level in levels:
+            count = size >> (0 if level == ENTRIES else HEIGHT * int(level))
+            for index in range(-(-count // WIDTH)):
+                width = min(WIDTH, count - index * WIDTH)
+                yield Tile(level, index, width, self.read(level, index, size))
 
     def root(self, size: int) -> bytes:
         """Out of the tiles as they are now: one a level. Raises FileNotFoundError."""

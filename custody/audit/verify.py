@@ -1519,6 +1519,17 @@ JOURNAL_COLUMNS = [
 QUOTED = ("reference", "memo", "code")
 
 
+@dataclass(frozen=True)
+class Restore:
+    """Entries `numbered` to `size` (excluded) were put back into a database that had lost them; two
+    of the tenant's treasury accepted it. `lost` are the tenant's seals that have no journals."""
+
+    tenant: str
+    numbered: int
+    size: int
+    lost: range
+
+
 class Bundle:
     """A bundle being verified. Each method is one step and may use what earlier ones found."""
 
@@ -1538,6 +1549,7 @@ class Bundle:
         self.manifest_size = -1
         self.withheld = 0
         self.damaged: set[str] = set()
+        self.restores: list[Restore] = []
         self.waiting: list[tuple[Signed, str, str]] = []
         self.proved: set[Signed] = set()
         self.report = Report()
@@ -1556,6 +1568,7 @@ class Bundle:
         report.run("root", self.root)
         report.run("inclusion", self.inclusion)
         report.run("consistency", self.consistency)
+        report.run("log restores", self.log_restores)
         self.anchored(report)
         report.run("order", self.order)
         report.run("time", self.time)
@@ -1788,6 +1801,8 @@ class Bundle:
             self._expected(anchor, where)
         for entry in self.of("checkpoint.anchored"):
             same = [a for a in anchors if a["tx_hash"] == entry.data["tx_hash"]]
+            if not same and self.forgotten(entry.seq, self.head.size):
+                continue  # its receipt was lost in a restore; the entry names the transaction
             names = ("size", "root", "log_id", "contract", "chain_id", "block_number", "block_hash")
             if not same or any(same[0][n] != entry.data[n] for n in names):
                 raise Wrong(entry.where, "anchors.json does not say the same")
@@ -1876,6 +1891,63 @@ class Bundle:
         more = f"; set aside in the log: {', '.join(aside)}" if aside else ""
         return "no evidence that the log has two histories" + more
 
+    # -- restores of the database -----------------------------------------------------------------
+
+    def log_restores(self) -> str:
+        """Two of treasury accepted which published entries their restored database had lost."""
+        told = []
+        for entry in self.of("log.restored"):
+            found = self._restore(entry)
+            self._check_signatures()
+            self.restores.append(found)
+            text = f"entries {found.numbered} to {found.size - 1} of {found.tenant}"
+            if found.lost:
+                text += f", without journals of seals {found.lost[0]} to {found.lost[-1]}"
+            told.append(text)
+        if not told:
+            raise Skipped("this log's database never came back from a backup without entries")
+        return f"{len(told)} accepted by two people: {'; '.join(told)}"
+
+    def _restore(self, entry: Entry) -> Restore:
+        """What one `log.restored` says, signatures aside: they are checked with others."""
+        body, data, where = self._agreed(entry, "moorage.log-restore/1"), entry.data, entry.where
+        for name in ("origin", "numbered", "size", "root", "seals"):
+            if body[name] != data[name]:
+                raise Wrong(where, f"its {name} is not what was signed")
+        numbered, size = number(data["numbered"], where), number(data["size"], where)
+        if data["origin"] != self.key.name or not numbered < size <= entry.seq:
+            raise Wrong(where, "is of another log, or of entries that do not stand before it")
+        if self.tree is None or self.tree.root(size) != digest_bytes(data["root"], where):
+            raise Wrong(where, f"names another root than the log has at size {size}")
+        lost = range(0)
+        for i, span in enumerate(data["seals"]):
+            keys(span, "first last journals", where)
+            if i:
+                raise Wrong(where, "names seals that do not follow each other")
+            lost = range(number(span["first"], where), number(span["last"], where) + 1)
+            self._require_put_back(entry, lost, number(span["journals"], where), numbered, size)
+        return Restore(entry.tenant, numbered, size, lost)
+
+    def _require_put_back(
+        self, entry: Entry, lost: range, journals: int, numbered: int, size: int
+    ) -> None:
+        """The seals are the tenant's and stand among the entries that were put back: no older
+        journals can be left out by this."""
+        there = {
+            number(e.data["seal"], e.where): number(e.data["count"], e.where)
+            for e in self.of("ledger.sealed")
+            if e.tenant == entry.tenant and numbered <= e.seq < size
+        }
+        if not 0 < len(lost) <= len(there) or not all(n in there for n in lost):
+            raise Wrong(entry.where, "names seals that are not among the entries put back")
+        if sum(there[n] for n in lost) != journals:
+            raise Wrong(entry.where, "names another number of journals than the seals have")
+
+    def forgotten(self, seq: int, at: int) -> bool:
+        """Whether the database did not have entry `seq` any more when it wrote entry `at`, or may
+        not have had it: a restore that was accepted lies between."""
+        return any(r.numbered <= seq < r.size <= at for r in self.restores)
+
     # -- what the entries say ---------------------------------------------------------------------
 
     def of(self, *kinds: str) -> Iterator[Entry]:
@@ -1891,18 +1963,24 @@ class Bundle:
                 raise Wrong(entry.where, f"has the id of entry {seen[entry.id]}")
         # Fees may be raised after the first bytes were sent: signed and sent alternate until final.
         reached: dict[str, set[str]] = {}
-        final: set[str] = set()
+        final: dict[str, Entry] = {}
         for entry in self.of("transfer.signed", "transfer.sent", "transfer.final"):
             intent, tx_hash = entry.data["intent"], entry.data["tx_hash"]
-            if intent in final:
+            if intent in final and not self._told_again(entry, final[intent]):
                 raise Wrong(entry.where, f"{entry.kind} of {intent}, which was final before")
             if entry.kind == "transfer.signed":
                 reached.setdefault(intent, set()).add(tx_hash)
             elif tx_hash not in reached.get(intent, ()):
                 raise Wrong(entry.where, f"{entry.kind} of what was not signed before")
             if entry.kind == "transfer.final":
-                final.add(intent)
+                final[intent] = entry
         return f"{len(seen)} ids, {len(reached)} intents in order"
+
+    def _told_again(self, entry: Entry, before: Entry) -> bool:
+        """A database that had lost `before` in a restore tells the same once more. What is final
+        must be the same transaction: another one would be paid twice."""
+        same = entry.kind != before.kind or entry.data["tx_hash"] == before.data["tx_hash"]
+        return same and self.forgotten(before.seq, entry.seq)
 
     def time(self) -> str:
         """Time goes forward with the numbers, but for what a transaction takes.
@@ -1957,17 +2035,20 @@ class Bundle:
     def policies(self) -> str:
         """Each policy's hash is its document's, each names the one before it, and the files that
         show them are the log's."""
-        heads: dict[str, tuple[str, int]] = {}
+        chains: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
         wanted: dict[str, bytes] = {}
         for entry in self.of("policy.loaded", "risk.loaded"):
             data, digest = entry.data, digest_of(entry.data["document"])
             if digest != data["hash"]:
                 raise Wrong(entry.where, "the policy's hash is not its document's")
-            chain = f"{entry.tenant}/{data.get('pool', '')}"
-            before, version = heads.get(chain, (None, 0))
-            if data.get("previous") != before or number(data["version"], entry.where) <= version:
+            chain = chains[f"{entry.tenant}/{data.get('pool', '')}"]
+            # A restored database goes on from the last policy that it still had.
+            kept = [known for known in chain if not self.forgotten(known[0], entry.seq)]
+            heads = [(known[-1][1:] if known else (None, 0)) for known in (chain, kept)]
+            version = number(data["version"], entry.where)
+            if all(data.get("previous") != hash_ or version <= last for hash_, last in heads):
                 raise Wrong(entry.where, "does not follow the policy before it")
-            heads[chain] = (digest, int(data["version"]))
+            chain.append((entry.seq, digest, version))
             wanted[f"policies/{entry.seq:012d}.json"] = canonical(data["document"])
         for name in sorted({*wanted, *(n for n in self.files if n.startswith("policies/"))}):
             if self.file(name) != wanted.get(name):
@@ -2294,7 +2375,7 @@ class Bundle:
         by_safe = {
             w: used[e.data["proposal"]] for w, e in proposed.items() if e.data["proposal"] in used
         }
-        paid: set[str] = set()
+        paid: dict[str, Entry] = {}
         for entry in self.of("withdrawal.settled"):
             data, where = entry.data, entry.where
             request, sent = asked.get(data["withdrawal"]), final.get(data["intent"])
@@ -2306,9 +2387,12 @@ class Bundle:
             if request is None or intent is None or sent is None:
                 raise Wrong(where, "was settled without request, intent or final transaction")
             self._was_allowed(entry)
-            if data["withdrawal"] in paid or data["intent"] in paid:
-                raise Wrong(where, "was settled twice")
-            paid |= {data["withdrawal"], data["intent"]}
+            for id_ in (data["withdrawal"], data["intent"]):
+                if (
+                    not self._told_again(entry, paid.setdefault(id_, entry))
+                    and paid[id_] is not entry
+                ):
+                    raise Wrong(where, "was settled twice")
             body = intent.data["body"]
             facts = (body["reference"], body["beneficiary"], body["asset"], body["amount"])
             wanted = (
@@ -2338,7 +2422,7 @@ class Bundle:
         asked = {e.data["batch"]: e for e in self.of("batch.requested")}
         final = {e.data["intent"]: e for e in self.of("transfer.final")}
         created = {e.data["intent"]: e for e in self.of("intent.created")}
-        settled: set[str] = set()
+        settled: dict[str, Entry] = {}
         for entry in self.of("batch.settled"):
             data, where = entry.data, entry.where
             request, sent = asked.get(data["batch"]), final.get(data["intent"])
@@ -2346,9 +2430,10 @@ class Bundle:
             if request is None or intent is None or sent is None:
                 raise Wrong(where, "was settled without request, intent or final transaction")
             self._was_allowed(entry)
-            if data["batch"] in settled or request.data["intent"] != data["intent"]:
+            before = settled.setdefault(data["batch"], entry)
+            twice = before is not entry and not self._told_again(entry, before)
+            if twice or request.data["intent"] != data["intent"]:
                 raise Wrong(where, "was settled twice, or by another intent")
-            settled.add(data["batch"])
             body = intent.data["body"]
             if body["kind"] != "payout_batch" or not pays_many(body):
                 raise Wrong(intent.where, "the call that was signed does not make these payouts")
@@ -2418,10 +2503,25 @@ class Bundle:
             found.append((key[0], int(key[1])))
         if found != sorted(found):
             raise Wrong("ledger.csv", "its seals do not stand in order")
+        lost = self._lost_in_restores(sealed)
+        return f"{journals.count} journals are those of {len(found)} seals in the log{lost}"
+
+    def _lost_in_restores(self, sealed: dict[tuple[str, str], Entry]) -> str:
+        """In words, which seals are without journals because people accepted that. Raises Wrong
+        for any other one."""
+        told = []
+        for restore in self.restores:
+            gone = [n for n in restore.lost if (restore.tenant, str(n)) in sealed]
+            count = sum(int(sealed.pop((restore.tenant, str(n))).data["count"]) for n in gone)
+            if gone:
+                told.append(
+                    f"; {count} journals of seals {gone[0]} to {gone[-1]} of {restore.tenant} were"
+                    " lost in a restore, accepted by two people"
+                )
         if sealed:
             tenant, seal = min(sealed)
             raise Wrong("ledger.csv", f"seal {seal} of {tenant} has no journals here")
-        return f"{journals.count} journals are those of {len(found)} seals in the log"
+        return "".join(told)
 
     def epochs(self) -> str:
         """An entity's epochs ascend by one; each is opened before it is published, once."""

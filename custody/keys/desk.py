@@ -179,6 +179,7 @@ class Desk:
             "frozen_at": self._stop.since(),
             "origin": self._keyring.origin,
             "log_vkey": self._keyring.log_vkey,
+            "log_size": max(0, self._store.checkpoint_size(self._keyring.origin)),
             "tenants": [self._tenant_status(tenant) for tenant in self._store.tenants()],
         }
 

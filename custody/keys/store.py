@@ -396,6 +396,13 @@ def copy_store(source: Path, target: Path) -> None:
         read.backup(write)
 
 
+def signed_size(copy: Path, origin: str) -> int:
+    """The largest checkpoint of a log that a copied store has signed; 0 if none."""
+    with closing(sqlite3.connect(copy)) as read:
+        row = read.execute("SELECT max(size) FROM checkpoints WHERE origin = ?", (origin,))
+        return int(row.fetchone()[0] or 0)
+
+
 def _binding(row: tuple[Any, ...]) -> Binding:
     intent, digest, chain, sender, nonce, unattended = row
     return Binding(str(intent), str(digest), int(chain), str(sender), int(nonce), bool(unattended))

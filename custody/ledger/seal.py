@@ -37,7 +37,7 @@ TOLD = 10
 NEAR = 64 * CALL_MAX
 """Calls with no more numbers than that between them are read in one go."""
 
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('ledger.seals', 13))"
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('ledger.seals', 13))"
 _WAITING = """
 SELECT first_seq, transfers FROM (
     SELECT first_seq, transfers,
@@ -50,17 +50,17 @@ _JOURNALS = f"""
 {journal.SELECT} FROM transfers t {journal.ACCOUNTS}
 WHERE t.seq >= :low AND t.seq < :high AND t.seq - t.seq % {CALL_MAX} = ANY(:calls)
 """
-_SEALED = "DELETE FROM unsealed_calls WHERE first_seq = ANY(:first)"
+SEALED = "DELETE FROM unsealed_calls WHERE first_seq = ANY(:first)"
 _LAST = """
 SELECT number, start, transfers FROM ledger_seals
 WHERE tenant_id = :tenant ORDER BY number DESC LIMIT 1
 """
-_SEAL = """
+SEAL = """
 INSERT INTO ledger_seals
     (tenant_id, number, start, transfers, first_id, last_id, root, entry_id, created_at)
 VALUES (:tenant, :number, :start, :transfers, :first, :last, :root, :entry, :at)
 """
-_RUN = """
+RUN = """
 INSERT INTO ledger_sealed_runs (begin_seq, tenant_id, end_seq, number, place, transfers)
 VALUES (:begin, :tenant, :end, :number, :place, :transfers)
 """
@@ -119,7 +119,7 @@ async def run_all(db: Database, clock: Clock) -> int:
 async def _next(db: Database, clock: Clock, limit: int, now: _Pass) -> int:
     """One commit; 0 when the pass is at its end."""
     async with db.write() as s:
-        await s.execute(_LOCK)
+        await s.execute(LOCK)
         while calls := await s.all(_WAITING, {"limit": limit, "after": now.after}):
             now.after = calls[-1].first_seq
             whole = _whole(calls, await _journals(s, calls), now)
@@ -162,7 +162,7 @@ async def _seal_calls(s: WriteSession, whole: dict[int, list[Row[Any]]], clock: 
     rows.sort(key=lambda row: (row.tenant_id, row.seq))
     for tenant_id, own in itertools.groupby(rows, key=lambda row: row.tenant_id):
         await _seal_tenant(s, tenant_id, list(own), clock)
-    await s.execute(_SEALED, {"first": list(whole)})
+    await s.execute(SEALED, {"first": list(whole)})
     return len(rows)
 
 
@@ -239,11 +239,11 @@ async def _seal(
         "entry": entry_id,
         "at": at,
     }
-    await s.execute(_SEAL, seal)
-    await s.execute(_RUN, list(_runs(tenant_id, head.number, part)))
+    await s.execute(SEAL, seal)
+    await s.execute(RUN, list(runs(tenant_id, head.number, part)))
 
 
-def _runs(tenant_id: UUID, number: int, part: Sequence[Row[Any]]) -> Iterator[dict[str, Any]]:
+def runs(tenant_id: UUID, number: int, part: Sequence[Row[Any]]) -> Iterator[dict[str, Any]]:
     """The transfers of each call that this seal has, which stand next to each other in it."""
     place = 0
     for _, of_call in itertools.groupby(part, key=lambda row: row.seq // CALL_MAX):

@@ -172,6 +172,15 @@ async def erase(s: WriteSession, tenant_id: UUID, subject_id: UUID, *, at: datet
 
     What others sealed with the key (`key_of`) is unreadable from then on and need not be touched.
     """
+    if not await destroy(s, tenant_id, subject_id, at=at):
+        return False
+    data = {"subject": _subject(subject_id)}
+    await log.append(s, tenant_id, "person.erased", data, at=at)
+    return True
+
+
+async def destroy(s: WriteSession, tenant_id: UUID, subject_id: UUID, *, at: datetime) -> bool:
+    """`erase` without its entry: where the log has one and this database was restored."""
     keys = {"tenant": tenant_id, "subject": subject_id}
     gone = await s.execute(
         "DELETE FROM personal_keys WHERE tenant_id = :tenant AND subject_id = :subject", keys
@@ -179,6 +188,4 @@ async def erase(s: WriteSession, tenant_id: UUID, subject_id: UUID, *, at: datet
     if gone.rowcount == 0:
         return False
     await s.execute(_STORE, {**keys, "sealed": b"", "at": at})
-    data = {"subject": _subject(subject_id)}
-    await log.append(s, tenant_id, "person.erased", data, at=at)
     return True

@@ -12,6 +12,8 @@ from api.commands import doctor, drill
 from api.commands.drill import Lifter
 from api.commands.drill_checks import Row
 from api.embedded import database_urls
+from custody.audit import published
+from custody.audit.note import LogKey
 from custody.core import embedded
 from custody.core.errors import Conflict, InvalidInput
 from custody.core.settings import Settings
@@ -19,6 +21,7 @@ from custody.keys import homes, shares
 from custody.keys.people import PersonKey
 from custody.keys.shares import SharesRefused
 from scripts.crash_matrix.harbour import CHAIN_ID, Harbour, found
+from scripts.crash_matrix.service import open_service
 from tests.flows.harbours import Copy, arrived, copied, paying
 
 pytestmark = pytest.mark.journey
@@ -75,10 +78,21 @@ def failed(rows: list[Row]) -> set[str]:
     return {row.name for row in rows if not row.ok}
 
 
+async def publish(settings: Settings, url: str) -> tuple[int, int]:
+    """The job that writes the log; the published sizes before and after it."""
+    async with open_service(settings.home, url) as service:
+        key = LogKey.parse(service.parts.installation.log_vkey)
+        before = published.head(settings.audit_folder, key)
+        await service.step(["audit.log"])
+        after = published.head(settings.audit_folder, key)
+    return (0 if before is None else before.size), (0 if after is None else after.size)
+
+
 def test_an_empty_machine_takes_over(copy: Copy, empty: Settings, tmp_path: Path) -> None:
     """Rebuilt, compared, tried with a transfer of nothing; nothing is paid again, and it pays."""
     with copy.signing():
         paying(copy, ["first", "second"], 20 * USDC)
+        asyncio.run(publish(copy.settings, copy.settings.database_url or ""))
         files = split(copy, tmp_path)
         backup = backups.make(copy.settings, tmp_path / "backup").folder
     exchange_key = (copy.home / "exchange.key.json").read_bytes()
@@ -106,6 +120,9 @@ def test_an_empty_machine_takes_over(copy: Copy, empty: Settings, tmp_path: Path
     with copy.signing(empty.home):
         url = database_urls(empty, start=False).app
         paying(copy, ["third"], 20 * USDC, home=empty.home, url=url)
+        before_it, after_it = asyncio.run(publish(empty, url))
+        # The folder came with the backup, and what happened since is published after it.
+        assert backups.read(backup).size == before_it < after_it
     assert arrived(copy, "third") > 0
     assert [arrived(copy, name) for name in ("first", "second")] == before
 

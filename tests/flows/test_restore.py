@@ -2,17 +2,23 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
-from api.commands import doctor
+from api.commands import doctor, fsck
+from api.commands import log_restore as command
 from api.wiring import ExchangeHoldings
 from chains.devnet.rpc import rpc
-from custody.assurance import reconcile
+from custody.assurance import bundle, reconcile
 from custody.assurance.reconcile import ReconcileDeps
-from custody.core.ids import format_id
+from custody.audit import verify
+from custody.core.errors import Refused
+from custody.core.ids import PersonId, format_id, parse_id
 from custody.core.money import AssetId
+from custody.keys.people import PersonKey, sign_approval
 from custody.ledger import accounts, balances, chart
+from custody.parties import people
 from custody.settlement import standstill
 from router.under_way import PoolsUnderWay
 from scripts.crash_matrix.harbour import CHAIN_ID, Harbour, found
@@ -187,32 +193,96 @@ def test_an_old_database_pays_nothing_twice(copy: Copy) -> None:
         asyncio.run(lost_requests_are_asked_again(copy))
 
 
-def test_an_anchored_log_that_is_longer_stops_the_signing(copy: Copy) -> None:
-    """Property 44: the chain has a checkpoint that the restored database never signed."""
-    steps = ("audit.", "assurance.anchor", "settlement.")
+LOG = ("audit.", "assurance.anchor", "settlement.", "withdrawals", "ledger.", "followers.")
+
+
+async def log_work(copy: Copy, service: Service, rounds: int = 12) -> None:
+    """The jobs that write the log and anchor it, with blocks in between."""
+    jobs = [name for name in service.jobs if name.startswith(LOG)]
+    for _ in range(rounds):
+        copy.anvil.mine(8)
+        await service.step(jobs)
+
+
+async def anchored(service: Service) -> int:
+    async with service.parts.db.read() as s:
+        found = "SELECT coalesce(max(size), 0) FROM anchors WHERE state = 'anchored'"
+        return int(await s.scalar(found))
+
+
+async def verified(service: Service) -> dict[str, tuple[str, str]]:
+    vkey = service.parts.installation.log_vkey
+    async with service.parts.db.snapshot() as s:
+        data = await bundle.build(s, vkey)
+    return {x.name: (x.status, x.detail) for x in verify.verify_bundle(data, vkey).steps}
+
+
+async def enrol_second(copy: Copy) -> tuple[PersonId, PersonKey]:
+    second = PersonKey.new()
+    async with open_service(copy.home, copy.settings.database_url or "") as service:
+        p = service.parts
+        async with p.db.write() as s:
+            tenant, at = p.installation.tenant_id, p.clock.now()
+            made = await people.enrol(s, tenant, "treasury", second.public_key, at=at)
+        await service.step(["audit.log"])
+    return made.id, second
+
+
+async def log_stops(copy: Copy) -> None:
+    """The anchored log is longer: nothing is signed, numbered or sealed."""
+    async with open_service(copy.home, copy.settings.database_url or "") as service:
+        with pytest.raises(AssertionError, match="not settled"):
+            await ask(service, copy.harbour, "new", 20 * USDC)
+            await settled(copy, service, ["new"])
+        async with service.parts.db.read() as s:
+            reason = (await standstill.stops(s))[CHAIN_ID]
+        assert "a checkpoint of size" in reason
+
+
+async def log_goes_on(copy: Copy, second: tuple[PersonId, PersonKey]) -> None:
+    """Two people accept; payments and anchors go on, and an auditor follows it all."""
+    async with open_service(copy.home, copy.settings.database_url or "") as service:
+        deps = command.deps_of(service.parts)
+        first = (PersonId(parse_id("person", copy.harbour.person)), copy.harbour.person_key)
+        (row,) = await command.examine(deps, [], execute=False)
+        end = deps.clock.now() + timedelta(hours=1)
+        given = [sign_approval(key, id_, row["digest"], end) for id_, key in (first, second)]
+        with pytest.raises(Refused, match="2 persons of treasury, not 1"):
+            await command.examine(deps, given[:1], execute=True)
+        (done,) = await command.examine(deps, given, execute=True)
+        assert (command.waits([row]), command.waits([done])) == (True, False)
+        assert done["document"]["seals"][0]["journals"] != "0"
+        had = await anchored(service)
+        await log_work(copy, service)
+        await settled(copy, service, ["new"])
+        await log_work(copy, service)
+        assert await anchored(service) > max(had, int(done["document"]["size"]))
+        steps = await verified(service)
+        assert "FAIL" not in {status for status, _ in steps.values()}, steps
+        assert "lost in a restore, accepted by two people" in steps["ledger"][1]
+        found = await fsck.check(copy.settings)
+        assert found["ok"], found
+
+
+def test_an_anchored_log_that_is_longer_stops_all_until_two_people_accept(copy: Copy) -> None:
+    """Property 44: the chain has a checkpoint that the restored database never signed. Payments
+    that the log has as final are told again, and not made again."""
 
     async def anchor() -> None:
         async with open_service(copy.home, copy.settings.database_url or "") as service:
-            jobs = [name for name in service.jobs if name.startswith(steps)]
-            for _ in range(12):
-                copy.anvil.mine(8)
-                await service.step(jobs)
-            async with service.parts.db.read() as s:
-                assert await s.scalar("SELECT count(*) FROM anchors WHERE state = 'anchored'")
-
-    async def stopped() -> None:
-        async with open_service(copy.home, copy.settings.database_url or "") as service:
-            with pytest.raises(AssertionError, match="not settled"):
-                await ask(service, copy.harbour, "new", 20 * USDC)
-                await settled(copy, service, ["new"])
-            async with service.parts.db.read() as s:
-                reason = (await standstill.stops(s))[CHAIN_ID]
-            assert "a checkpoint of size" in reason
+            await log_work(copy, service)
+            assert await anchored(service)
 
     with copy.signing():
+        second = asyncio.run(enrol_second(copy))
         copy.copy_database("restored")
+        paying(copy, ["early"], 20 * USDC)
         asyncio.run(anchor())
         copy.database = "restored"
-        used = nonce(copy)
-        asyncio.run(stopped())
-    assert (arrived(copy, "new"), nonce(copy)) == (0, used)
+        used, paid = nonce(copy), arrived(copy, "early")
+        asyncio.run(log_stops(copy))
+        assert (arrived(copy, "new"), nonce(copy)) == (0, used)
+        asyncio.run(doctor.run(copy.settings, repair=True))
+        asyncio.run(log_goes_on(copy, second))
+    assert arrived(copy, "new") > 0
+    assert arrived(copy, "early") == paid

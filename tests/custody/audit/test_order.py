@@ -12,6 +12,7 @@ SIGNED, SENT, FINAL = "transfer.signed", "transfer.sent", "transfer.final"
 def bundle(*steps: tuple[str, str]) -> verify.Bundle:
     """A bundle of one intent's steps, each with the transaction that it is about."""
     made = verify.Bundle.__new__(verify.Bundle)
+    made.restores = []
     made.entries = [
         verify.Entry(n, f"ent_{n}", "ten", kind, "", {"intent": "int", "tx_hash": tx})
         for n, (kind, tx) in enumerate(steps)

@@ -1,0 +1,34 @@
+"""The policies that the log has and a database that came back from a backup does not.
+
+The signer has them: it would refuse what an older policy decides. Nothing is logged: the entries
+are there.
+"""
+
+from collections.abc import Iterable
+
+from custody.audit.behind import PutBack
+from custody.core.db import WriteSession
+from custody.core.serialization import dumps_text
+
+KIND = "policy.loaded"
+
+_INSERT = """
+INSERT INTO policies (tenant_id, version, hash, document, signature, loaded_at)
+VALUES (:tenant, :version, :hash, CAST(:document AS jsonb), :signature, :at) ON CONFLICT DO NOTHING
+"""
+
+
+async def take_over(s: WriteSession, entries: Iterable[PutBack]) -> None:
+    """Entries of `KIND`, in the log's order; one without a signature cannot be taken."""
+    for entry in entries:
+        if "signature" not in entry.data:
+            continue
+        values = {
+            "tenant": entry.tenant_id,
+            "version": int(str(entry.data["version"])),
+            "hash": entry.data["hash"],
+            "document": dumps_text(entry.data["document"]),
+            "signature": entry.data["signature"],
+            "at": entry.at,
+        }
+        await s.execute(_INSERT, values)
