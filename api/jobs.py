@@ -131,8 +131,7 @@ async def _write_log(p: Parts, writer: LogWriter, compared: asyncio.Event) -> in
     """Once a start the signer is asked what it signed: where rows and folder are both older, only
     it remembers, and what gets a number now could never be signed."""
     if not compared.is_set():
-        signed = int((await p.signer.status()).get("log_size", 0))
-        await _require_whole_log(p, signed)
+        await _require_whole_log(p, await wiring.signed_size(p))
         compared.set()
     return await writer.run()
 

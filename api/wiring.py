@@ -219,6 +219,11 @@ async def log_ahead(p: Parts) -> str | None:
     return await anchor.ahead(anchor_deps(p))
 
 
+async def signed_size(p: Parts) -> int:
+    """The size of the log that the signer signed last. Raises SignerUnavailable."""
+    return int((await p.signer.status()).get("log_size", 0))
+
+
 def _origin(p: Parts) -> str:
     return LogKey.parse(p.installation.log_vkey).name
 

@@ -1,5 +1,6 @@
 """`moorage log-restore`: the published log goes on after a restore (assurance/log_restore.py)."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,9 +42,9 @@ async def run(
 
 def deps_of(p: wiring.Parts) -> RestoreDeps:
     key = LogKey.parse(p.installation.log_vkey)
-    return RestoreDeps(
-        p.db, p.clock, p.signer, key, p.settings.audit_folder, p.installation.tenant_id
-    )
+    founder, folder = p.installation.tenant_id, p.settings.audit_folder
+    signed = functools.partial(wiring.signed_size, p)
+    return RestoreDeps(p.db, p.clock, p.signer, key, folder, founder, signed)
 
 
 async def examine(

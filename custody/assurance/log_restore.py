@@ -9,7 +9,7 @@ customers, addresses, people, tokens and policies as the log says, and the entry
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +40,8 @@ OF = "the restore as it is now"
 
 @dataclass(frozen=True, slots=True)
 class RestoreDeps:
-    """`founder` is the tenant whose treasury lets the log go on; `folder` has the published log."""
+    """`founder` is the tenant whose treasury lets the log go on; `folder` has the published log.
+    `signed` asks the signer for the size that it signed last."""
 
     db: Database
     clock: Clock
@@ -48,6 +49,7 @@ class RestoreDeps:
     key: note.LogKey
     folder: Path
     founder: TenantId
+    signed: Callable[[], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ async def look(deps: RestoreDeps) -> list[Row]:
     """What there is to sign: of a database that is behind as if it were put back, and of earlier
     restores. Changes nothing. Raises what `accept` does, signatures aside."""
     rows: list[Row] = []
-    last = await behind.newest(deps.folder, deps.key, deps.signer)
+    last = await behind.newest(deps.folder, deps.key, deps.signer, await deps.signed())
     try:
         async with deps.db.write() as s:
             lacks = await _put_back(s, deps, last, deps.clock.now())
@@ -104,7 +106,7 @@ async def accept(deps: RestoreDeps, given: Sequence[Approval]) -> list[Row]:
     the log to something else since it came back; and what `two_people.require` does.
     """
     at = deps.clock.now()
-    last = await behind.newest(deps.folder, deps.key, deps.signer)
+    last = await behind.newest(deps.folder, deps.key, deps.signer, await deps.signed())
     async with deps.db.write() as s:
         lacks = await _put_back(s, deps, last, at)
         known = await _rows(s, deps, lacks)

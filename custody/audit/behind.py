@@ -19,7 +19,7 @@ from custody.core.canonical import Json
 from custody.core.db import Database, ReadSession, WriteSession
 from custody.core.errors import Broken, Conflict, InvalidInput, Refused
 from custody.core.ids import parse_id
-from custody.core.ports import Signer, SignerRefused
+from custody.core.ports import CHECKPOINT_OLD, Signer, SignerRefused
 from custody.core.serialization import loads
 
 _PAGE_TILES = 64
@@ -77,19 +77,23 @@ NEXT = "see `moorage log-restore`"
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest signed head, with its note. `unsigned` is the size of a tree beyond it that the
-    folder has and nobody signed; 0 if there is none."""
+    """The newest signed head that is here, with its note. `signed` is the size that the signer
+    signed last, `unsigned` that of a tree beyond the head that the folder has and nobody signed; 0
+    if there is none."""
 
     head: note.TreeHead
     note: str
+    signed: int
     unsigned: int = 0
 
 
-async def newest(folder: Path, key: note.LogKey, signer: Signer) -> Newest:
+async def newest(folder: Path, key: note.LogKey, signer: Signer, signed: int) -> Newest:
     """What is published, or what the signer signed beyond and nobody was shown.
 
-    Raises Refused where the folder has no log of this key, and SignerUnavailable where tiles are
-    beyond and it cannot be asked.
+    `signed` is the size that it says it signed last.
+
+    Raises Refused where the folder has no log of this key; where tiles are beyond,
+    SignerUnavailable, and SignerRefused if it says anything but that it signed another size.
     """
     there = published.head(folder, key)
     if there is None:
@@ -103,13 +107,15 @@ async def newest(folder: Path, key: note.LogKey, signer: Signer) -> Newest:
     text = (folder / tiles.CHECKPOINT).read_text("utf-8")
     more = unpublished.head(folder, there)
     if more is None:
-        return Newest(there, text)
+        return Newest(there, text, signed)
     try:
         # Without a proof the signer answers only for what it signed before, or for its first.
         signature = await signer.sign_checkpoint(more.origin, more.size, more.root)
-    except SignerRefused:
-        return Newest(there, text, more.size)
-    return Newest(more, note.encode(more.text(), key, signature))
+    except SignerRefused as refused:
+        if refused.rule != CHECKPOINT_OLD:
+            raise
+        return Newest(there, text, signed, more.size)
+    return Newest(more, note.encode(more.text(), key, signature), signed)
 
 
 async def has_numbered(s: ReadSession, size: int) -> bool:
@@ -118,8 +124,19 @@ async def has_numbered(s: ReadSession, size: int) -> bool:
 
 
 async def find(s: ReadSession, last: Newest) -> Gap | None:
-    """None where nothing is missing. Raises Forked where the database has another log."""
+    """None where nothing is missing.
+
+    Raises Forked where the database has another log, and Refused where more was signed than there
+    is here: what does not go on from it gets no signature, and an entry put back would stay.
+    """
     numbered = int(await s.scalar(_NUMBERED))
+    if last.signed > max(last.head.size, numbered):
+        raise Refused(
+            "log",
+            "must have every entry that was signed",
+            f"{last.signed} entries were signed, and the log's folder has {last.head.size}: bring a"
+            " newer copy of it",
+        )
     if last.head.size <= numbered:
         await published.require_known(s, last.head)
         return None

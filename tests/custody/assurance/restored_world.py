@@ -90,8 +90,13 @@ class World:
         await drop(self.server, name)
 
     def deps(self, db: Database) -> RestoreDeps:
-        key = self.signer.key
-        return RestoreDeps(db, self.clock, self.signer, key, self.folder, TenantId(TENANT))
+        async def signed() -> int:
+            return max(self.signer.signed, default=0)
+
+        founder = TenantId(TENANT)
+        return RestoreDeps(
+            db, self.clock, self.signer, self.signer.key, self.folder, founder, signed
+        )
 
     async def row(self, db: Database, tenant: UUID = TENANT) -> Row:
         """The newest document of a tenant."""

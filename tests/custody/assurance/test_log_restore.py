@@ -182,6 +182,16 @@ async def test_what_is_not_the_published_log_is_refused(
         await refused(world, db, given, error, match)
 
 
+async def test_a_folder_that_is_older_than_what_was_signed_is_refused(world: World) -> None:
+    """What goes on from an older tree gets no signature, so nothing is put back from it."""
+    async with world.restored() as db:
+        given = await world.signed(db)
+        world.signer.signed[10_000] = b"\x01" * 32
+        await refused(world, db, given, Refused, "10000 entries were signed")
+        del world.signer.signed[10_000]
+        await log_restore.accept(world.deps(db), given)
+
+
 async def test_a_database_of_another_history_is_refused(world: World) -> None:
     """Property 54: what it numbered itself since it came back is not the published log's."""
     async with world.restored() as db:
