@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from custody.assurance import enrolled
 from custody.assurance.solvency import restored as epochs
 from custody.audit import behind, log, note, unpublished
 from custody.audit.behind import Newest
@@ -102,7 +103,8 @@ async def accept(deps: RestoreDeps, given: Sequence[Approval]) -> list[Row]:
     rows left behind, and nobody signed, go.
 
     Raises Forked where the database is not the beginning of the published log, or that is not what
-    was signed; Refused where the folder lacks a file, Conflict where this database gave a number of
+    was signed; Refused where the folder lacks a file, or who signed was enrolled by what was lost,
+    Conflict where this database gave a number of
     the log to something else since it came back; and what `two_people.require` does.
     """
     at = deps.clock.now()
@@ -116,7 +118,7 @@ async def accept(deps: RestoreDeps, given: Sequence[Approval]) -> list[Row]:
             waits_for_it = lacks is not None and _is_of(row, deps.founder, lacks)
             own = [a for a in given if a.intent_digest == row.digest]
             if not row.accepted and (own or waits_for_it):
-                await _log(s, row, own or given, at)
+                await _log(s, row, own or given, at, is_founder=row.tenant_id == deps.founder)
         if not await behind.has_numbered(s, last.unsigned):
             await asyncio.to_thread(unpublished.drop, deps.folder, last.head.size, Disk())
         return await _rows(s, deps, None)
@@ -196,8 +198,23 @@ def _document(
     }
 
 
-async def _log(s: WriteSession, row: Row, given: Sequence[Approval], at: datetime) -> None:
+async def _log(
+    s: WriteSession, row: Row, given: Sequence[Approval], at: datetime, *, is_founder: bool
+) -> None:
     body = row.document
     agreed = await two_people.require(s, row.tenant_id, body, given, at=at, of=OF)
+    await _require_known_before(s, row, given, is_founder)
     named = {name: body[name] for name in ("origin", "numbered", "size", "root", "seals")}
     await log.append(s, row.tenant_id, KIND, {**named, **agreed}, at=at)
+
+
+async def _require_known_before(
+    s: ReadSession, row: Row, given: Sequence[Approval], is_founder: bool
+) -> None:
+    """An auditor believes nobody else, and what was logged stays. Where the founding tenant has no
+    two such people any more, the log goes on without an auditor's belief: money must not wait."""
+    numbered = int(str(row.document["numbered"]))
+    known = await enrolled.treasury(s, row.tenant_id, numbered)
+    signed = {format_id("person", a.person_id) for a in given} & set(known)
+    if len(signed) < two_people.PEOPLE and not (is_founder and len(known) < two_people.PEOPLE):
+        raise Refused("approvals.person", f"two must have been enrolled before entry {numbered}")

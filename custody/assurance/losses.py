@@ -1,7 +1,7 @@
 """Seals whose journals were lost in a restore and whose loss two people accepted, out of the log.
 
 Believed is what the log itself shows: the entry `log.restored` with its document, two signatures of
-people who were of the tenant's treasury by the entries before it, and a root that the log has at
+people who were of the tenant's treasury before anything was lost, and a root that the log has at
 that size. What is named must be a seal among the entries that were put back.
 """
 
@@ -12,11 +12,11 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from custody.assurance import enrolled
 from custody.assurance.log_restore import KIND, SCHEMA
 from custody.audit import behind
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession
-from custody.core.governance import TREASURY
 from custody.core.ids import format_id, parse_id
 from custody.core.intents import Approval
 from custody.core.serialization import loads
@@ -37,11 +37,6 @@ _RESTORED = """
 SELECT e.id, e.tenant_id, e.at, e.body, coalesce(q.seq, 9223372036854775807) AS seq
 FROM audit_entries e LEFT JOIN audit_sequence q ON q.entry_id = e.id WHERE e.kind = :kind
 ORDER BY seq, e.id
-"""
-_PEOPLE = """
-SELECT e.kind, e.body FROM audit_entries e LEFT JOIN audit_sequence q ON q.entry_id = e.id
-WHERE e.tenant_id = :tenant AND e.kind IN ('person.enrolled', 'person.removed')
-  AND coalesce(q.seq, 9223372036854775807) <= :seq ORDER BY coalesce(q.seq, :seq), e.id
 """
 
 
@@ -96,19 +91,14 @@ async def _is_right(s: ReadSession, row: Row[Any], data: dict[str, Any]) -> bool
 
 async def _signed(s: ReadSession, row: Row[Any], data: dict[str, Any]) -> int:
     """How many of the tenant's treasury, with a key each, signed the document in time."""
-    people: dict[str, dict[str, str]] = {}
-    for told in await s.all(_PEOPLE, {"tenant": row.tenant_id, "seq": row.seq}):
-        person = loads(told.body)["data"]
-        people.pop(person["person"], None)
-        if told.kind == "person.enrolled":
-            people[person["person"]] = person
+    people = await enrolled.treasury(s, row.tenant_id, int(data["numbered"]), row.seq)
     keys = set()
     for given in data["approvals"]:
-        person = people.get(given["person"], {})
-        if person.get("role") != TREASURY or given["intent"] != data["digest"]:
+        key = people.get(given["person"])
+        if key is None or given["intent"] != data["digest"]:
             continue
-        if given["expires_at"] > data["decided_at"] and _is_signed(person["public_key"], given):
-            keys.add(person["public_key"])
+        if given["expires_at"] > data["decided_at"] and _is_signed(key, given):
+            keys.add(key)
     return len(keys)
 
 

@@ -1528,6 +1528,7 @@ class Restore:
     numbered: int
     size: int
     lost: range
+    people: tuple[str, ...]
 
 
 class Bundle:
@@ -1903,7 +1904,7 @@ class Bundle:
             text = f"entries {found.numbered} to {found.size - 1} of {found.tenant}"
             if found.lost:
                 text += f", without journals of seals {found.lost[0]} to {found.lost[-1]}"
-            told.append(text)
+            told.append(f"{text}, by {' and '.join(found.people)}")
         if not told:
             raise Skipped("this log's database never came back from a backup without entries")
         return f"{len(told)} accepted by two people: {'; '.join(told)}"
@@ -1926,7 +1927,24 @@ class Bundle:
                 raise Wrong(where, "names seals that do not follow each other")
             lost = range(number(span["first"], where), number(span["last"], where) + 1)
             self._require_put_back(entry, lost, number(span["journals"], where), numbered, size)
-        return Restore(entry.tenant, numbered, size, lost)
+        return Restore(entry.tenant, numbered, size, lost, self._known_before(entry, numbered))
+
+    def _known_before(self, entry: Entry, numbered: int) -> tuple[str, ...]:
+        """Signers whom the log knew before what was lost. No authority signs an enrolment in the
+        log, so whoever writes it could enrol people and have them give up what is older."""
+        people = []
+        for id_ in sorted({approval["person"] for approval in entry.data["approvals"]}):
+            enrolled = self.enrolment(id_, entry)
+            if enrolled is None or enrolled.seq >= numbered:
+                continue
+            if enrolled.data["role"] == "treasury":
+                people.append(id_)
+        if len(people) < 2:
+            raise Wrong(
+                entry.where,
+                f"was not signed by two of treasury who were enrolled before entry {numbered}",
+            )
+        return tuple(people)
 
     def _require_put_back(
         self, entry: Entry, lost: range, journals: int, numbered: int, size: int
@@ -2020,6 +2038,11 @@ class Bundle:
         return f"{len(own)} enrolled keys, each of one person"
 
     def person(self, id_: str, at: Entry) -> dict[str, Any] | None:
+        """What `enrolment` says."""
+        found = self.enrolment(id_, at)
+        return None if found is None else found.data
+
+    def enrolment(self, id_: str, at: Entry) -> Entry | None:
         """The person's enrolment with the entry's tenant, if it stands before the entry and was not
         withdrawn by then."""
         if self.by_person is None:
@@ -2029,7 +2052,7 @@ class Bundle:
         found = None
         for entry in self.by_person.get((at.tenant, id_), []):
             if entry.seq < at.seq:
-                found = entry.data if entry.kind == "person.enrolled" else None
+                found = entry if entry.kind == "person.enrolled" else None
         return found
 
     def policies(self) -> str:

@@ -26,6 +26,7 @@ from tests.custody.assurance.restored_world import (
     ADDRESS,
     CUSTOMER,
     OTHER,
+    Signer,
     World,
     broken,
     evidence,
@@ -231,6 +232,32 @@ async def test_who_was_removed_after_the_backup_signs_nothing(world: World) -> N
         await sign_log(db, world.signer, world.folder)
     async with world.restored() as db:
         await refused(world, db, await world.signed(db), Forbidden, "removed")
+
+
+@pytest.mark.parametrize("old", [2, 1], ids=["two of before are there", "one of before is left"])
+async def test_who_came_after_the_backup_signs_only_where_others_cannot(
+    world: World, old: int
+) -> None:
+    """Properties 16 and 54: an auditor believes those alone whom the log knew before the loss. The
+    money of all does not wait for people who have left."""
+    late = [Signer(), Signer()]
+    async with world.restored(whole=True) as db:
+        async with db.write() as s:
+            for person in late:
+                key = person.key.public_key
+                await people.enrol(s, TenantId(TENANT), "treasury", key, at=AT, person_id=person.id)
+            for person in world.staff[TENANT][old:2]:
+                await people.remove(s, TenantId(TENANT), person.id, at=AT)
+        await sign_log(db, world.signer, world.folder)
+    async with world.restored() as db:
+        given = [p.signs((await world.row(db)).digest) for p in late]
+        if old == 2:
+            await refused(world, db, given, Refused, "enrolled before entry")
+        else:
+            await log_restore.accept(world.deps(db), given)
+            await world.publish(db)
+            steps = verified(world, await evidence(world, db))
+            assert steps["log restores"][0] == "FAIL"
 
 
 async def test_an_address_that_somebody_else_got_since_is_refused(world: World) -> None:

@@ -273,6 +273,7 @@ async def test_fsck_believes_what_two_of_treasury_signed_and_nothing_else(
             entry({**body, "seals": older}, [one, two]),
             entry({**body, "root": "sha256:" + "1" * 64}, [one, two]),
             entry({**body, "size": "400"}, [one, two]),
+            entry({**body, "numbered": "1"}, [one, two]),
             entry({**body, "tenant": format_id("tenant", OTHER)}, [one, two]),
             entry({**body, "schema": "moorage.fork-dismissal/1"}, [one, two]),
             entry(body, world.staff[OTHER][:2]),
@@ -286,5 +287,5 @@ async def test_fsck_believes_what_two_of_treasury_signed_and_nothing_else(
         assert found.lines[0].startswith("2 journals of seals 3 to 4 of ten_")
 
 
-async def nothing(*_: Any) -> None:
+async def nothing(*_: Any, **__: Any) -> None:
     return

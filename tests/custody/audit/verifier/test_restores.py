@@ -72,9 +72,15 @@ def bundle(data: Data, at: int = 10, tenant_of_seals: str = TENANT) -> verify.Bu
 def test_what_two_signed_is_believed() -> None:
     made = bundle(restored())
     assert "entries 6 to 8" in made.log_restores()
-    assert "without journals of seals 2 to 3" in bundle(restored()).log_restores()
+    told = bundle(restored()).log_restores()
+    assert "without journals of seals 2 to 3" in told
+    assert all(format_id("person", id_) in told for id_, _, role in STAFF if role == "treasury")
     assert [made.forgotten(seq, 9) for seq in (5, 6, 8, 9)] == [False, True, True, False]
     assert not made.forgotten(6, 8), "what was put back does not tell itself again"
+
+
+def test_who_was_enrolled_just_before_is_believed() -> None:
+    assert len(bundle(restored(numbered="2")).log_restores().split(" and ")) == 2
 
 
 def test_nothing_lost_but_entries() -> None:
@@ -89,6 +95,8 @@ def test_nothing_lost_but_entries() -> None:
         (restored(0), "two persons of treasury"),
         (restored(0, 0), "two persons of treasury"),
         (restored(0, 2), "two persons of treasury"),
+        (restored(numbered="1"), "two of treasury who were enrolled before entry 1"),
+        (restored(numbered="0"), "two of treasury who were enrolled before entry 0"),
         (restored(entry={"seals": [{"first": "1", "last": "3", "journals": "6"}]}), "its seals"),
         (restored(entry={"numbered": "0"}), "its numbered"),
         (restored(entry={"size": "10"}), "its size"),
