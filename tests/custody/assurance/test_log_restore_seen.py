@@ -2,6 +2,7 @@
 told again, and what was signed and never published."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 from api.commands import log_restore as command
 from api.commands import people as at_desk
 from api.commands.rescue import read_approval
-from custody.assurance import log_restore, losses
+from custody.assurance import log_restore, losses, thinning
 from custody.assurance.log_restore import Row
 from custody.assurance.solvency import states
 from custody.audit import log, tiles
+from custody.audit.checkpoint import LogWriter
 from custody.audit.published import Forked
-from custody.core.clock import iso_us
+from custody.core.clock import FixedClock, iso_us
 from custody.core.db import Database
 from custody.core.errors import InvalidInput
 from custody.core.ids import TenantId, format_id
@@ -139,6 +141,23 @@ async def test_restored_again_from_the_same_backup(world: World) -> None:
         steps = verified(world, await evidence(world, db))
         assert {status for status, _ in steps.values()} == {"PASS", "SKIP"}, steps
         assert "2 accepted" not in steps["log restores"][1]
+
+
+async def test_a_loss_stays_accepted_when_the_checkpoint_that_was_put_back_is_thinned(
+    world: World,
+) -> None:
+    """It is as young as the restore, and a day later nobody needs it."""
+    key, size = world.signer.key.vkey(), max(world.signer.signed)
+    async with world.restored() as db:
+        await world.accept(db, TENANT, OTHER)
+        for later in (timedelta(seconds=1), timedelta(days=2)):
+            await add(db, 1)
+            clock = FixedClock(LATER + later)
+            await LogWriter(db, world.signer, key, world.folder, clock).run()
+        thinned = await thinning.step(db, 600)
+        assert thinned is not None
+        assert size in thinned.gone
+        assert await broken(db, world) == set()
 
 
 # --- what was signed, or not, and never published -------------------------------------------------
