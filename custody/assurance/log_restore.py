@@ -5,7 +5,8 @@ They sign, per tenant, what it lost: how many entries of which kinds, and which 
 have no journals any more. The founding tenant's two let the log go on; that a tenant's journals are
 gone, its own two accept, for its own evidence shows no other tenant's people. All is one commit:
 the entries with their numbers, the checkpoint, seals and epochs after which counting goes on,
-customers, addresses, people, tokens and policies as the log says, and the entry `log.restored`.
+customers, addresses, people, tokens, disclosures and policies as the log says, and the entry
+`log.restored`.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from custody.assurance import enrolled
+from custody.assurance import enrolled, grants
 from custody.assurance.solvency import restored as epochs
 from custody.audit import behind, log, note, unpublished
 from custody.audit.behind import Newest
@@ -138,6 +139,7 @@ async def _put_back(s: WriteSession, deps: RestoreDeps, last: Newest, at: dateti
     await parties.take_over(s, await behind.of_kinds(s, begin, end, *parties.KINDS))
     await addresses.take_over(s, await behind.of_kinds(s, begin, end, addresses.KIND))
     await policies.take_over(s, await behind.of_kinds(s, begin, end, policies.KIND))
+    await grants.take_over(s, await behind.of_kinds(s, begin, end, grants.CLOSED))
     await seal_restored.put_back(s, begin, end)
     await epochs.put_back(s, begin, end, at=at)
     return Range(begin, end, f"sha256:{gap.head.root.hex()}")
