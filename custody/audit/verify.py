@@ -1802,7 +1802,7 @@ class Bundle:
             self._expected(anchor, where)
         for entry in self.of("checkpoint.anchored"):
             same = [a for a in anchors if a["tx_hash"] == entry.data["tx_hash"]]
-            if not same and self.forgotten(entry.seq, self.head.size):
+            if not same and self.forgotten(entry, self.head.size):
                 continue  # its receipt was lost in a restore; the entry names the transaction
             names = ("size", "root", "log_id", "contract", "chain_id", "block_number", "block_hash")
             if not same or any(same[0][n] != entry.data[n] for n in names):
@@ -1961,10 +1961,17 @@ class Bundle:
         if sum(there[n] for n in lost) != journals:
             raise Wrong(entry.where, "names another number of journals than the seals have")
 
-    def forgotten(self, seq: int, at: int) -> bool:
-        """Whether the database did not have entry `seq` any more when it wrote entry `at`, or may
-        not have had it: a restore that was accepted lies between."""
-        return any(r.numbered <= seq < r.size <= at for r in self.restores)
+    def forgotten(self, entry: Entry, at: int) -> bool:
+        """Whether the database did not have the entry any more when it wrote entry `at`, or may not
+        have had it: a restore lies between that its tenant's people accepted, or the founder's.
+
+        Whose the log's first entry is has founded it. Other tenants' people speak for themselves.
+        """
+        first = self.entries[0] if self.entries else None
+        heard = {entry.tenant, first.tenant if first is not None and not first.seq else ""}
+        return any(
+            r.tenant in heard and r.numbered <= entry.seq < r.size <= at for r in self.restores
+        )
 
     # -- what the entries say ---------------------------------------------------------------------
 
@@ -1998,7 +2005,7 @@ class Bundle:
         """A database that had lost `before` in a restore tells the same once more. What is final
         must be the same transaction: another one would be paid twice."""
         same = entry.kind != before.kind or entry.data["tx_hash"] == before.data["tx_hash"]
-        return same and self.forgotten(before.seq, entry.seq)
+        return same and self.forgotten(before, entry.seq)
 
     def time(self) -> str:
         """Time goes forward with the numbers, but for what a transaction takes.
@@ -2058,7 +2065,7 @@ class Bundle:
     def policies(self) -> str:
         """Each policy's hash is its document's, each names the one before it, and the files that
         show them are the log's."""
-        chains: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
+        chains: dict[str, list[tuple[Entry, str, int]]] = defaultdict(list)
         wanted: dict[str, bytes] = {}
         for entry in self.of("policy.loaded", "risk.loaded"):
             data, digest = entry.data, digest_of(entry.data["document"])
@@ -2071,7 +2078,7 @@ class Bundle:
             version = number(data["version"], entry.where)
             if all(data.get("previous") != hash_ or version <= last for hash_, last in heads):
                 raise Wrong(entry.where, "does not follow the policy before it")
-            chain.append((entry.seq, digest, version))
+            chain.append((entry, digest, version))
             wanted[f"policies/{entry.seq:012d}.json"] = canonical(data["document"])
         for name in sorted({*wanted, *(n for n in self.files if n.startswith("policies/"))}):
             if self.file(name) != wanted.get(name):

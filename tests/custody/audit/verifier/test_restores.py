@@ -18,6 +18,7 @@ pytestmark = pytest.mark.unit
 
 Data = dict[str, Any]
 ORIGIN = "moorage.test/log"
+ANOTHER = "ten_" + "2" * 32
 LEAVES = [bytes([n]) * 32 for n in range(12)]
 TREE = verify.Tree(LEAVES)
 COUNTS = {3: ("1", "2"), 6: ("2", "3"), 8: ("3", "1")}
@@ -75,8 +76,36 @@ def test_what_two_signed_is_believed() -> None:
     told = bundle(restored()).log_restores()
     assert "without journals of seals 2 to 3" in told
     assert all(format_id("person", id_) in told for id_, _, role in STAFF if role == "treasury")
-    assert [made.forgotten(seq, 9) for seq in (5, 6, 8, 9)] == [False, True, True, False]
-    assert not made.forgotten(6, 8), "what was put back does not tell itself again"
+    told_of = [plain(seq) for seq in (5, 6, 8, 9)]
+    assert [made.forgotten(e, 9) for e in told_of] == [False, True, True, False]
+    assert not made.forgotten(plain(6), 8), "what was put back does not tell itself again"
+
+
+@pytest.mark.parametrize(
+    ("tenant", "first", "expected"),
+    [
+        (TENANT, None, True),
+        (ANOTHER, None, False),
+        (ANOTHER, (0, ANOTHER), False),
+        (ANOTHER, (1, TENANT), False),
+        (ANOTHER, (0, TENANT), True),
+    ],
+    ids=["own", "another's", "founder's", "founder not shown", "accepted by the founder"],
+)
+def test_people_speak_for_their_tenant_and_the_founders_for_all(
+    tenant: str, first: tuple[int, str] | None, expected: bool
+) -> None:
+    """Property 16: two people of one tenant do not let another's payments be told twice."""
+    made = bundle(restored())
+    made.log_restores()
+    made.entries = [plain(*first)] if first else []
+    assert made.forgotten(plain(6, tenant), 9) is expected
+    assert made._told_again(plain(10, tenant), plain(6, tenant)) is expected
+
+
+def plain(seq: int, tenant: str = TENANT) -> verify.Entry:
+    final = {"tx_hash": "0x" + "1" * 64}
+    return verify.Entry(seq, f"e{seq}", tenant, "transfer.final", iso_us(NOW), final)
 
 
 def test_who_was_enrolled_just_before_is_believed() -> None:
