@@ -15,8 +15,9 @@ from custody.core.ports import SignerUnavailable
 from custody.core.settings import Settings
 
 _SIGN = (
-    "two persons of this tenant's treasury sign the document with `moorage people sign-restore`;"
-    " then again with --execute and an --approval for each signature"
+    "two persons of this tenant's treasury, enrolled before entry `numbered`, sign the document"
+    " with `moorage people sign-restore`; then again with --execute and an --approval for each"
+    " signature"
 )
 
 _MAY_SIGN = (

@@ -11,17 +11,19 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from custody.audit import log
+from custody.audit.behind import PutBack
 from custody.core.canonical import Json
 from custody.core.clock import iso_us
 from custody.core.db import ReadSession, WriteSession
 from custody.core.errors import InvalidInput, NotFound, Refused
-from custody.core.ids import TenantId, format_id, new_uuid7
+from custody.core.ids import TenantId, format_id, new_uuid7, parse_id
 from custody.parties import customers, personal, tokens
 from custody.parties.tokens import Role, Token
 
 SUBJECTS_MAX = 100
 TTL_MAX_S = 31 * 86_400
 FIELD = "disclosure"
+CLOSED = "disclosure.closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +171,17 @@ async def close(
     if row is None:
         return await get(s, tenant_id, grant_id)
     grant = Grant(**row._mapping)
-    await log.append(
-        s, tenant_id, "disclosure.closed", {"disclosure": grant.label, "by": by}, at=at
-    )
+    await log.append(s, tenant_id, CLOSED, {"disclosure": grant.label, "by": by}, at=at)
     return grant
+
+
+async def take_over(s: WriteSession, entries: Sequence[PutBack]) -> None:
+    """Close what the log says is closed, in a database that came back from a backup. Nothing is
+    logged: the entries, of kind `CLOSED`, are there."""
+    for entry in entries:
+        id_ = parse_id("disclosure", str(entry.data["disclosure"]))
+        keys = {"tenant": entry.tenant_id, "id": id_}
+        await s.execute(_CLOSE, {**keys, "by": str(entry.data["by"]), "at": entry.at})
 
 
 async def get(s: ReadSession, tenant_id: TenantId, grant_id: UUID) -> Grant:

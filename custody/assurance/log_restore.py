@@ -5,7 +5,8 @@ They sign, per tenant, what it lost: how many entries of which kinds, and which 
 have no journals any more. The founding tenant's two let the log go on; that a tenant's journals are
 gone, its own two accept, for its own evidence shows no other tenant's people. All is one commit:
 the entries with their numbers, the checkpoint, seals and epochs after which counting goes on,
-customers, addresses, people, tokens and policies as the log says, and the entry `log.restored`.
+customers, addresses, people, tokens, disclosures and policies as the log says, and the entry
+`log.restored`.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from custody.assurance import enrolled, grants
 from custody.assurance.solvency import restored as epochs
 from custody.audit import behind, log, note, unpublished
 from custody.audit.behind import Newest
@@ -102,7 +104,8 @@ async def accept(deps: RestoreDeps, given: Sequence[Approval]) -> list[Row]:
     rows left behind, and nobody signed, go.
 
     Raises Forked where the database is not the beginning of the published log, or that is not what
-    was signed; Refused where the folder lacks a file, Conflict where this database gave a number of
+    was signed; Refused where the folder lacks a file, or who signed was enrolled by what was lost,
+    Conflict where this database gave a number of
     the log to something else since it came back; and what `two_people.require` does.
     """
     at = deps.clock.now()
@@ -116,7 +119,7 @@ async def accept(deps: RestoreDeps, given: Sequence[Approval]) -> list[Row]:
             waits_for_it = lacks is not None and _is_of(row, deps.founder, lacks)
             own = [a for a in given if a.intent_digest == row.digest]
             if not row.accepted and (own or waits_for_it):
-                await _log(s, row, own or given, at)
+                await _log(s, row, own or given, at, is_founder=row.tenant_id == deps.founder)
         if not await behind.has_numbered(s, last.unsigned):
             await asyncio.to_thread(unpublished.drop, deps.folder, last.head.size, Disk())
         return await _rows(s, deps, None)
@@ -136,6 +139,7 @@ async def _put_back(s: WriteSession, deps: RestoreDeps, last: Newest, at: dateti
     await parties.take_over(s, await behind.of_kinds(s, begin, end, *parties.KINDS))
     await addresses.take_over(s, await behind.of_kinds(s, begin, end, addresses.KIND))
     await policies.take_over(s, await behind.of_kinds(s, begin, end, policies.KIND))
+    await grants.take_over(s, await behind.of_kinds(s, begin, end, grants.CLOSED))
     await seal_restored.put_back(s, begin, end)
     await epochs.put_back(s, begin, end, at=at)
     return Range(begin, end, f"sha256:{gap.head.root.hex()}")
@@ -196,8 +200,23 @@ def _document(
     }
 
 
-async def _log(s: WriteSession, row: Row, given: Sequence[Approval], at: datetime) -> None:
+async def _log(
+    s: WriteSession, row: Row, given: Sequence[Approval], at: datetime, *, is_founder: bool
+) -> None:
     body = row.document
     agreed = await two_people.require(s, row.tenant_id, body, given, at=at, of=OF)
+    await _require_known_before(s, row, given, is_founder)
     named = {name: body[name] for name in ("origin", "numbered", "size", "root", "seals")}
     await log.append(s, row.tenant_id, KIND, {**named, **agreed}, at=at)
+
+
+async def _require_known_before(
+    s: ReadSession, row: Row, given: Sequence[Approval], is_founder: bool
+) -> None:
+    """An auditor believes nobody else, and what was logged stays. Where the founding tenant has no
+    two such people any more, the log goes on without an auditor's belief: money must not wait."""
+    numbered = int(str(row.document["numbered"]))
+    known = await enrolled.treasury(s, row.tenant_id, numbered)
+    signed = {format_id("person", a.person_id) for a in given} & set(known)
+    if len(signed) < two_people.PEOPLE and not (is_founder and len(known) < two_people.PEOPLE):
+        raise Refused("approvals.person", f"two must have been enrolled before entry {numbered}")

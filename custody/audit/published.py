@@ -33,7 +33,7 @@ async def require_known(s: ReadSession, there: note.TreeHead) -> None:
     params = {"size": there.size}
     root = await s.scalar("SELECT root FROM audit_checkpoints WHERE size = :size", params)
     if root is None:
-        root = await _root(s, there.size)
+        root = await root_of_rows(s, there.size)
     if root is None:
         raise Forked(
             f"the published checkpoint of size {there.size} is not in the database, which has "
@@ -58,7 +58,7 @@ async def require_nothing_beyond(s: ReadSession, folder: Path, there: note.TreeH
         )
 
 
-async def _root(s: ReadSession, size: int) -> bytes | None:
+async def root_of_rows(s: ReadSession, size: int) -> bytes | None:
     """Of the first `size` rows; None where there are not so many."""
     last = await s.scalar("SELECT max(seq) FROM audit_sequence")
     if last is None or last + 1 < size:

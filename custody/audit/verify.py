@@ -1528,6 +1528,7 @@ class Restore:
     numbered: int
     size: int
     lost: range
+    people: tuple[str, ...]
 
 
 class Bundle:
@@ -1801,7 +1802,7 @@ class Bundle:
             self._expected(anchor, where)
         for entry in self.of("checkpoint.anchored"):
             same = [a for a in anchors if a["tx_hash"] == entry.data["tx_hash"]]
-            if not same and self.forgotten(entry.seq, self.head.size):
+            if not same and self.forgotten(entry, self.head.size):
                 continue  # its receipt was lost in a restore; the entry names the transaction
             names = ("size", "root", "log_id", "contract", "chain_id", "block_number", "block_hash")
             if not same or any(same[0][n] != entry.data[n] for n in names):
@@ -1903,7 +1904,7 @@ class Bundle:
             text = f"entries {found.numbered} to {found.size - 1} of {found.tenant}"
             if found.lost:
                 text += f", without journals of seals {found.lost[0]} to {found.lost[-1]}"
-            told.append(text)
+            told.append(f"{text}, by {' and '.join(found.people)}")
         if not told:
             raise Skipped("this log's database never came back from a backup without entries")
         return f"{len(told)} accepted by two people: {'; '.join(told)}"
@@ -1926,7 +1927,24 @@ class Bundle:
                 raise Wrong(where, "names seals that do not follow each other")
             lost = range(number(span["first"], where), number(span["last"], where) + 1)
             self._require_put_back(entry, lost, number(span["journals"], where), numbered, size)
-        return Restore(entry.tenant, numbered, size, lost)
+        return Restore(entry.tenant, numbered, size, lost, self._known_before(entry, numbered))
+
+    def _known_before(self, entry: Entry, numbered: int) -> tuple[str, ...]:
+        """Signers whom the log knew before what was lost. No authority signs an enrolment in the
+        log, so whoever writes it could enrol people and have them give up what is older."""
+        people = []
+        for id_ in sorted({approval["person"] for approval in entry.data["approvals"]}):
+            enrolled = self.enrolment(id_, entry)
+            if enrolled is None or enrolled.seq >= numbered:
+                continue
+            if enrolled.data["role"] == "treasury":
+                people.append(id_)
+        if len(people) < 2:
+            raise Wrong(
+                entry.where,
+                f"was not signed by two of treasury who were enrolled before entry {numbered}",
+            )
+        return tuple(people)
 
     def _require_put_back(
         self, entry: Entry, lost: range, journals: int, numbered: int, size: int
@@ -1943,10 +1961,17 @@ class Bundle:
         if sum(there[n] for n in lost) != journals:
             raise Wrong(entry.where, "names another number of journals than the seals have")
 
-    def forgotten(self, seq: int, at: int) -> bool:
-        """Whether the database did not have entry `seq` any more when it wrote entry `at`, or may
-        not have had it: a restore that was accepted lies between."""
-        return any(r.numbered <= seq < r.size <= at for r in self.restores)
+    def forgotten(self, entry: Entry, at: int) -> bool:
+        """Whether the database did not have the entry any more when it wrote entry `at`, or may not
+        have had it: a restore lies between that its tenant's people accepted, or the founder's.
+
+        Whose the log's first entry is has founded it. Other tenants' people speak for themselves.
+        """
+        first = self.entries[0] if self.entries else None
+        heard = {entry.tenant, first.tenant if first is not None and not first.seq else ""}
+        return any(
+            r.tenant in heard and r.numbered <= entry.seq < r.size <= at for r in self.restores
+        )
 
     # -- what the entries say ---------------------------------------------------------------------
 
@@ -1980,7 +2005,7 @@ class Bundle:
         """A database that had lost `before` in a restore tells the same once more. What is final
         must be the same transaction: another one would be paid twice."""
         same = entry.kind != before.kind or entry.data["tx_hash"] == before.data["tx_hash"]
-        return same and self.forgotten(before.seq, entry.seq)
+        return same and self.forgotten(before, entry.seq)
 
     def time(self) -> str:
         """Time goes forward with the numbers, but for what a transaction takes.
@@ -2020,6 +2045,11 @@ class Bundle:
         return f"{len(own)} enrolled keys, each of one person"
 
     def person(self, id_: str, at: Entry) -> dict[str, Any] | None:
+        """What `enrolment` says."""
+        found = self.enrolment(id_, at)
+        return None if found is None else found.data
+
+    def enrolment(self, id_: str, at: Entry) -> Entry | None:
         """The person's enrolment with the entry's tenant, if it stands before the entry and was not
         withdrawn by then."""
         if self.by_person is None:
@@ -2029,13 +2059,13 @@ class Bundle:
         found = None
         for entry in self.by_person.get((at.tenant, id_), []):
             if entry.seq < at.seq:
-                found = entry.data if entry.kind == "person.enrolled" else None
+                found = entry if entry.kind == "person.enrolled" else None
         return found
 
     def policies(self) -> str:
         """Each policy's hash is its document's, each names the one before it, and the files that
         show them are the log's."""
-        chains: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
+        chains: dict[str, list[tuple[Entry, str, int]]] = defaultdict(list)
         wanted: dict[str, bytes] = {}
         for entry in self.of("policy.loaded", "risk.loaded"):
             data, digest = entry.data, digest_of(entry.data["document"])
@@ -2048,7 +2078,7 @@ class Bundle:
             version = number(data["version"], entry.where)
             if all(data.get("previous") != hash_ or version <= last for hash_, last in heads):
                 raise Wrong(entry.where, "does not follow the policy before it")
-            chain.append((entry.seq, digest, version))
+            chain.append((entry, digest, version))
             wanted[f"policies/{entry.seq:012d}.json"] = canonical(data["document"])
         for name in sorted({*wanted, *(n for n in self.files if n.startswith("policies/"))}):
             if self.file(name) != wanted.get(name):

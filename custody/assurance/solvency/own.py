@@ -138,10 +138,12 @@ WHERE q.entry_id = :id
 
 
 # Of the smallest log that has the entry; its block is the latest, whose hash is easy to come by. A
-# proof counts while an anchor that it shows is anchored: a reorg may have taken it.
+# proof counts while an anchor that it shows is anchored: a reorg may have taken it. Entries are
+# proved under a checkpoint, and of what a restore put back only the last one is here.
 _ANCHOR = """
 SELECT p.chain_id, p.size, p.proof FROM anchor_proofs p
 JOIN audit_sequence q ON q.entry_id = :entry AND p.size > q.seq
+JOIN audit_checkpoints c ON c.size = p.size
 WHERE EXISTS (
   SELECT FROM anchors a WHERE a.chain_id = p.chain_id AND a.state = 'anchored'
   AND a.size > q.seq AND a.size <= p.size)
@@ -150,7 +152,8 @@ ORDER BY p.size, p.chain_id, p.block_number DESC LIMIT 1
 
 
 async def anchor_of(s: ReadSession, entry: UUID | None) -> Row[Any] | None:
-    """Chain, size and stored proof of the first anchor that has the entry; None while none has."""
+    """Chain, size and stored proof of the first anchor that has the entry and whose checkpoint is
+    here; None while there is none."""
     return await s.first(_ANCHOR, {"entry": entry})
 
 

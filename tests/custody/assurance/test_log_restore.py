@@ -3,29 +3,33 @@ from an auditor, and one person, an edited entry or another database change noth
 
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.followers import follow, tenant_events
-from custody.assurance import log_restore, losses
+from custody.assurance import grants, log_restore, losses
 from custody.assurance.solvency import restored as epochs
 from custody.audit import behind, log, merkle, tiles
 from custody.audit.published import Forked
 from custody.core.db import Database, WriteSession
 from custody.core.errors import Conflict, Forbidden, MoorageError, Refused
-from custody.core.ids import TenantId, format_id
+from custody.core.ids import TenantId, format_id, new_uuid7
 from custody.core.intents import Approval
 from custody.deposits import addresses
 from custody.ledger import seal_restored
-from custody.parties import customers, people, tenants
+from custody.parties import customers, people, tenants, tokens
 from custody.parties import restored as parties
+from custody.parties.tokens import Role
 from custody.policy import policies
 from tests.custody.assurance.restored_world import (
     ADDRESS,
     CUSTOMER,
+    LATER,
     OTHER,
+    Signer,
     World,
     broken,
     evidence,
@@ -231,6 +235,66 @@ async def test_who_was_removed_after_the_backup_signs_nothing(world: World) -> N
         await sign_log(db, world.signer, world.folder)
     async with world.restored() as db:
         await refused(world, db, await world.signed(db), Forbidden, "removed")
+
+
+@pytest.mark.parametrize("old", [2, 1], ids=["two of before are there", "one of before is left"])
+async def test_who_came_after_the_backup_signs_only_where_others_cannot(
+    world: World, old: int
+) -> None:
+    """Properties 16 and 54: an auditor believes those alone whom the log knew before the loss. The
+    money of all does not wait for people who have left."""
+    late = [Signer(), Signer()]
+    async with world.restored(whole=True) as db:
+        async with db.write() as s:
+            for person in late:
+                key = person.key.public_key
+                await people.enrol(s, TenantId(TENANT), "treasury", key, at=AT, person_id=person.id)
+            for person in world.staff[TENANT][old:2]:
+                await people.remove(s, TenantId(TENANT), person.id, at=AT)
+        await sign_log(db, world.signer, world.folder)
+    async with world.restored() as db:
+        given = [p.signs((await world.row(db)).digest) for p in late]
+        if old == 2:
+            await refused(world, db, given, Refused, "enrolled before entry")
+        else:
+            await log_restore.accept(world.deps(db), given)
+            await world.publish(db)
+            steps = verified(world, await evidence(world, db))
+            assert steps["log restores"][0] == "FAIL"
+
+
+async def test_what_was_closed_to_an_auditor_stays_closed(world: World) -> None:
+    """It was open in the backup; the other one stays open."""
+    closed, open_ = new_uuid7(), new_uuid7()
+    async with world.restored(whole=True) as db:
+        data = {"disclosure": format_id("disclosure", closed), "by": "tok_1"}
+        async with db.write() as s:
+            await log.append(s, TENANT, "disclosure.closed", data, at=AT)
+        await sign_log(db, world.signer, world.folder)
+    async with world.restored() as db:
+        tenant, end = TenantId(TENANT), LATER + timedelta(days=1)
+        async with db.write() as s:
+            token, _ = await tokens.issue(s, TENANT, Role.AUDITOR, at=AT, expires_at=end)
+            for id_ in (closed, open_):
+                await s.execute(
+                    "INSERT INTO disclosures VALUES (:id, :tenant, :token, :subjects, 'tok_1',"
+                    " :at, :end, NULL, NULL)",
+                    {
+                        "subjects": [CUSTOMER],
+                        "id": id_,
+                        "tenant": TENANT,
+                        "token": token.id,
+                        "at": AT,
+                        "end": end,
+                    },
+                )
+        await world.accept(db)
+        async with db.read() as s:
+            with pytest.raises(Refused, match="must not be closed"):
+                await grants.usable(s, tenant, closed, token.id, at=LATER)
+            found = await grants.get(s, tenant, closed)
+            assert (found.closed_at, found.closed_by) == (AT, "tok_1")
+            assert (await grants.get(s, tenant, open_)).closed_at is None
 
 
 async def test_an_address_that_somebody_else_got_since_is_refused(world: World) -> None:

@@ -2,6 +2,7 @@
 told again, and what was signed and never published."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 from api.commands import log_restore as command
 from api.commands import people as at_desk
 from api.commands.rescue import read_approval
-from custody.assurance import log_restore, losses
+from custody.assurance import log_restore, losses, thinning
 from custody.assurance.log_restore import Row
 from custody.assurance.solvency import states
 from custody.audit import log, tiles
+from custody.audit.checkpoint import LogWriter
 from custody.audit.published import Forked
-from custody.core.clock import iso_us
+from custody.core.clock import FixedClock, iso_us
 from custody.core.db import Database
 from custody.core.errors import InvalidInput
 from custody.core.ids import TenantId, format_id
@@ -139,6 +141,23 @@ async def test_restored_again_from_the_same_backup(world: World) -> None:
         steps = verified(world, await evidence(world, db))
         assert {status for status, _ in steps.values()} == {"PASS", "SKIP"}, steps
         assert "2 accepted" not in steps["log restores"][1]
+
+
+async def test_a_loss_stays_accepted_when_the_checkpoint_that_was_put_back_is_thinned(
+    world: World,
+) -> None:
+    """It is as young as the restore, and a day later nobody needs it."""
+    key, size = world.signer.key.vkey(), max(world.signer.signed)
+    async with world.restored() as db:
+        await world.accept(db, TENANT, OTHER)
+        for later in (timedelta(seconds=1), timedelta(days=2)):
+            await add(db, 1)
+            clock = FixedClock(LATER + later)
+            await LogWriter(db, world.signer, key, world.folder, clock).run()
+        thinned = await thinning.step(db, 600)
+        assert thinned is not None
+        assert size in thinned.gone
+        assert await broken(db, world) == set()
 
 
 # --- what was signed, or not, and never published -------------------------------------------------
@@ -273,6 +292,7 @@ async def test_fsck_believes_what_two_of_treasury_signed_and_nothing_else(
             entry({**body, "seals": older}, [one, two]),
             entry({**body, "root": "sha256:" + "1" * 64}, [one, two]),
             entry({**body, "size": "400"}, [one, two]),
+            entry({**body, "numbered": "1"}, [one, two]),
             entry({**body, "tenant": format_id("tenant", OTHER)}, [one, two]),
             entry({**body, "schema": "moorage.fork-dismissal/1"}, [one, two]),
             entry(body, world.staff[OTHER][:2]),
@@ -286,5 +306,5 @@ async def test_fsck_believes_what_two_of_treasury_signed_and_nothing_else(
         assert found.lines[0].startswith("2 journals of seals 3 to 4 of ten_")
 
 
-async def nothing(*_: Any) -> None:
+async def nothing(*_: Any, **__: Any) -> None:
     return

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.unit
 
 Data = dict[str, Any]
 ORIGIN = "moorage.test/log"
+ANOTHER = "ten_" + "2" * 32
 LEAVES = [bytes([n]) * 32 for n in range(12)]
 TREE = verify.Tree(LEAVES)
 COUNTS = {3: ("1", "2"), 6: ("2", "3"), 8: ("3", "1")}
@@ -72,9 +73,43 @@ def bundle(data: Data, at: int = 10, tenant_of_seals: str = TENANT) -> verify.Bu
 def test_what_two_signed_is_believed() -> None:
     made = bundle(restored())
     assert "entries 6 to 8" in made.log_restores()
-    assert "without journals of seals 2 to 3" in bundle(restored()).log_restores()
-    assert [made.forgotten(seq, 9) for seq in (5, 6, 8, 9)] == [False, True, True, False]
-    assert not made.forgotten(6, 8), "what was put back does not tell itself again"
+    told = bundle(restored()).log_restores()
+    assert "without journals of seals 2 to 3" in told
+    assert all(format_id("person", id_) in told for id_, _, role in STAFF if role == "treasury")
+    told_of = [plain(seq) for seq in (5, 6, 8, 9)]
+    assert [made.forgotten(e, 9) for e in told_of] == [False, True, True, False]
+    assert not made.forgotten(plain(6), 8), "what was put back does not tell itself again"
+
+
+@pytest.mark.parametrize(
+    ("tenant", "first", "expected"),
+    [
+        (TENANT, None, True),
+        (ANOTHER, None, False),
+        (ANOTHER, (0, ANOTHER), False),
+        (ANOTHER, (1, TENANT), False),
+        (ANOTHER, (0, TENANT), True),
+    ],
+    ids=["own", "another's", "founder's", "founder not shown", "accepted by the founder"],
+)
+def test_people_speak_for_their_tenant_and_the_founders_for_all(
+    tenant: str, first: tuple[int, str] | None, expected: bool
+) -> None:
+    """Property 16: two people of one tenant do not let another's payments be told twice."""
+    made = bundle(restored())
+    made.log_restores()
+    made.entries = [plain(*first)] if first else []
+    assert made.forgotten(plain(6, tenant), 9) is expected
+    assert made._told_again(plain(10, tenant), plain(6, tenant)) is expected
+
+
+def plain(seq: int, tenant: str = TENANT) -> verify.Entry:
+    final = {"tx_hash": "0x" + "1" * 64}
+    return verify.Entry(seq, f"e{seq}", tenant, "transfer.final", iso_us(NOW), final)
+
+
+def test_who_was_enrolled_just_before_is_believed() -> None:
+    assert len(bundle(restored(numbered="2")).log_restores().split(" and ")) == 2
 
 
 def test_nothing_lost_but_entries() -> None:
@@ -89,6 +124,8 @@ def test_nothing_lost_but_entries() -> None:
         (restored(0), "two persons of treasury"),
         (restored(0, 0), "two persons of treasury"),
         (restored(0, 2), "two persons of treasury"),
+        (restored(numbered="1"), "two of treasury who were enrolled before entry 1"),
+        (restored(numbered="0"), "two of treasury who were enrolled before entry 0"),
         (restored(entry={"seals": [{"first": "1", "last": "3", "journals": "6"}]}), "its seals"),
         (restored(entry={"numbered": "0"}), "its numbered"),
         (restored(entry={"size": "10"}), "its size"),
