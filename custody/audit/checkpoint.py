@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Row
 
 from custody.audit import edge, merkle, note, published, sequence, tiles
-from custody.audit.disk import Disk, alone, make_folders, write_all
+from custody.audit.disk import Disk, alone, make_durable, write_all
 from custody.audit.edge import Edge
 from custody.audit.sequence import Numbered
 from custody.core.clock import Clock
@@ -106,6 +106,7 @@ class LogWriter:
         self._tree, self._disk = tiles.TileFolder(folder), disk or Disk()
         self._edge: tuple[Edge, bytes] | None = None  # with its root
         self._published: str | None = None
+        self._is_durable = False  # the folder's own name
 
     async def step(self) -> int:
         """Publish one batch: what a run before left unfinished, else what waits for numbers.
@@ -317,7 +318,9 @@ class LogWriter:
         """In a thread: others of this process need not wait for a disk."""
 
         def run() -> T:
-            make_folders(self._disk, self._tree.folder)
+            if not (self._is_durable and self._tree.folder.is_dir()):
+                make_durable(self._disk, self._tree.folder)
+                self._is_durable = True
             with alone(self._tree.folder):
                 return work()
 

@@ -117,5 +117,11 @@ def make_folders(disk: Disk, path: Path) -> None:
         disk.make_folder(each)
 
 
+def make_durable(disk: Disk, path: Path) -> None:
+    """Make `path`, safe in the folder above; also where somebody made it and died before that."""
+    make_folders(disk, path)
+    sync_folders(disk, {path.parent})
+
+
 def sync_folders(disk: Disk, folders: Iterable[Path]) -> None:
     disk.together(partial(disk.sync_folder, folder) for folder in sorted(folders))

@@ -160,6 +160,7 @@ def crash(site: Site, chance: random.Random, report: Report) -> None:
     """One life and its end."""
     timed = chance.random() < TIMED
     points = 10**9 if timed else chance.randrange(1, POINTS_MAX)
+    published = (site.log / tiles.CHECKPOINT).exists()
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -178,7 +179,10 @@ def crash(site: Site, chance: random.Random, report: Report) -> None:
     elif not timed and chance.random() < CUT:
         report.cuts += 1
         report.at_risk += cut(site.notes, chance)
-    report.findings += [f"after crash {report.crashes}: {what}" for what in unsound(site)]
+    found = unsound(site)
+    if published and not (site.log / tiles.CHECKPOINT).exists():
+        found.append("what was published before this life is gone")
+    report.findings += [f"after crash {report.crashes}: {what}" for what in found]
 
 
 def unsound(site: Site) -> list[str]:
