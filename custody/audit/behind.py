@@ -106,7 +106,7 @@ async def newest(folder: Path, key: note.LogKey, signer: Signer, signed: int) ->
         )
     text = (folder / tiles.CHECKPOINT).read_text("utf-8")
     more = unpublished.head(folder, there)
-    if more is None:
+    if more is None or more.size < signed:  # a copy of the folder that is older than the signer
         return Newest(there, text, signed)
     try:
         # Without a proof the signer answers only for what it signed before, or for its first.
