@@ -202,6 +202,23 @@ async def test_a_copy_with_tiles_that_is_older_than_the_signer_is_refused(world:
                 await told
 
 
+async def test_a_look_gives_a_new_signer_nothing_to_sign(world: World) -> None:
+    """One that came back from shares signs its first tree on trust, which a look must not cause."""
+    async with world.restored(whole=True) as db:
+        size = await unpublished(world, db, 3, signed=True)
+    world.signer.signed = {}
+    async with world.restored() as db:
+        looked = await world.row(db)
+        assert looked.document["size"] == str(size)
+        assert world.signer.signed == {}
+        await world.accept(db, TENANT, OTHER)
+        assert set(world.signer.signed) == {size}
+        await add(db, 3)
+        await world.publish(db)
+        steps = verified(world, await evidence(world, db, TENANT))
+        assert "FAIL" not in {status for status, _ in steps.values()}, steps
+
+
 async def test_a_log_at_work_is_left_alone(world: World) -> None:
     """Its writer has written tiles and waits for a signature: they are of numbered rows."""
     async with world.restored(whole=True) as db:
