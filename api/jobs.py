@@ -65,7 +65,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("withdrawals.batches", lambda: batches.step(withdrawals), every),
         Job("ledger.holds", lambda: _expire_holds(p), SLOW_MS),
         Job("ledger.postings", lambda: postings.follow_all(p.db), every),
-        Job("ledger.seals", lambda: _seal(p), SLOW_MS),
+        Job("ledger.seals", lambda: _seal(p, compared), SLOW_MS),
         Job("followers.tenant-events", lambda: _number_events(p), 2 * every),
         Job("router.funding", lambda: funding.step(router), every),
         Job("router.recall", lambda: recall.step(router), every),
@@ -79,7 +79,7 @@ def jobs(p: Parts) -> list[Job]:
         Job("audit.log", lambda: _write_log(p, writer, compared), every, pace_ms=LOG_MS),
         *_anchor_jobs(p),
         Job("assurance.checkpoints", lambda: _thin(p), THIN_MS),
-        Job("assurance.solvency", lambda: _prove_solvency(p, proving), SLOW_MS),
+        Job("assurance.solvency", lambda: _prove_solvency(p, proving, compared), SLOW_MS),
     ]
     return listed
 
@@ -121,24 +121,26 @@ async def _number_events(p: Parts) -> int:
     return await follow.record_all(p.db, TenantEvents(), p.clock)
 
 
-async def _seal(p: Parts) -> int:
+async def _seal(p: Parts, compared: asyncio.Event) -> int:
     """Numbers of seals go on from the highest in the log, so not while that is not here."""
-    await _require_whole_log(p)
+    await _require_whole_log(p, compared)
     return await seal.run_all(p.db, p.clock)
 
 
 async def _write_log(p: Parts, writer: LogWriter, compared: asyncio.Event) -> int:
-    """Once a start the signer is asked what it signed: where rows and folder are both older, only
-    it remembers, and what gets a number now could never be signed."""
-    if not compared.is_set():
-        await _require_whole_log(p, await wiring.signed_size(p))
-        compared.set()
+    if not compared.is_set():  # from then on the writer looks at the folder itself
+        await _require_whole_log(p, compared)
     return await writer.run()
 
 
-async def _require_whole_log(p: Parts, signed: int = 0) -> None:
+async def _require_whole_log(p: Parts, compared: asyncio.Event) -> None:
+    """Once a start, by whichever job comes first, the signer is asked what it signed: where rows
+    and folder are both older, only it remembers, and what gets a number now could never be signed.
+    Raises Forked, SignerUnavailable."""
+    signed = 0 if compared.is_set() else await wiring.signed_size(p)
     key = LogKey.parse(p.installation.log_vkey)
     await behind.require_caught_up(p.db, p.settings.audit_folder, key, signed)
+    compared.set()
 
 
 async def _expire_holds(p: Parts) -> int:
@@ -172,8 +174,8 @@ async def _follow_drift(p: Parts, chain_id: int) -> None:
     await each(logger, "drift", await _tenants(p), one)
 
 
-async def _prove_solvency(p: Parts, deps: SolvencyDeps) -> None:
-    await _require_whole_log(p)
+async def _prove_solvency(p: Parts, deps: SolvencyDeps, compared: asyncio.Event) -> None:
+    await _require_whole_log(p, compared)
 
     async def one(tenant: tenants.Tenant) -> int:
         try:

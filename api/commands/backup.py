@@ -27,7 +27,7 @@ from custody.audit.note import LogKey
 from custody.core import installation
 from custody.core.clock import SystemClock, iso_us
 from custody.core.db import Database
-from custody.core.errors import InvalidInput
+from custody.core.errors import InvalidInput, Unavailable
 from custody.core.serialization import loads
 from custody.core.settings import Settings
 from custody.keys import homes
@@ -90,12 +90,18 @@ def make(settings: Settings, folder: Path) -> Backup:
 
 
 def _keep_log(settings: Settings, folder: Path) -> None:
-    """Once it has all that the copied store signed: the two are a moment apart."""
+    """Once it has all that the copied store signed: the two are a moment apart. Raises Unavailable
+    where it is short of that: after a restore of such a backup the log could not go on."""
     key = LogKey.parse(installation.load(settings.installation_file).log_vkey)
     signed, deadline = signed_size(folder / STORE, key.name), time.monotonic() + PUBLISH_S
     while _published(settings.audit_folder, key) < signed and time.monotonic() < deadline:
         time.sleep(0.02)
-    kept.keep(settings.audit_folder, key, folder / LOG)
+    size = kept.keep(settings.audit_folder, key, folder / LOG)
+    if size < signed:
+        raise Unavailable(
+            f"the signer signed {signed} entries, and the log's folder has {size}: start the"
+            " worker, which writes what is missing, or bring the folder back; then back up again"
+        )
 
 
 def _published(folder: Path, key: LogKey) -> int:

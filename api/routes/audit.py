@@ -169,7 +169,8 @@ async def bundle(
             now = deps.clock.now()
             grant = await grants.usable(s, who.tenant_id, opened, who.token_id, at=now)
         subjects = () if grant is None else grant.subjects
-        files = await evidence.files(s, vkey, size=size, tenant_id=who.tenant_id, disclose=subjects)
+        read = await evidence.read(s, vkey, size=size, tenant_id=who.tenant_id, disclose=subjects)
+    files = await evidence.files(read)
     if grant is not None:  # in the log before it leaves; no entry, no bundle
         async with deps.db.write() as w:
             digest = await asyncio.to_thread(archive.digest, files)

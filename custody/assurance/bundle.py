@@ -12,6 +12,7 @@ from uuid import UUID
 
 from custody.assurance import anchor_forks, anchor_proofs, archive, evidence
 from custody.assurance.disclosures import disclosed
+from custody.assurance.evidence import Evidence, Leaf
 from custody.audit.checkpoint import Checkpoint, checkpoint_of, latest_checkpoint
 from custody.core.db import ReadSession
 from custody.core.errors import NotFound
@@ -37,11 +38,11 @@ SELECT size, root, note, signed_at FROM audit_checkpoints WHERE size < :size AND
 
 
 async def build(s: ReadSession, log_vkey: str, **options: Any) -> bytes:
-    """The whole bundle. Raises as `files`."""
-    return archive.write(await files(s, log_vkey, **options))
+    """The whole bundle, while `s` is open: for a short log. Raises as `read`."""
+    return archive.write(await files(await read(s, log_vkey, **options)))
 
 
-async def files(
+async def read(
     s: ReadSession,
     log_vkey: str,
     *,
@@ -49,8 +50,8 @@ async def files(
     tenant_id: UUID | None = None,
     ledger: bool = True,
     disclose: Sequence[UUID] = (),
-) -> dict[str, bytes]:
-    """The files of the bundle at the checkpoint of `size` (the newest if None), in their order.
+) -> Evidence:
+    """What the bundle at the checkpoint of `size` (the newest if None) is made of.
 
     Open `s` as a snapshot: all of it must be of one moment. `tenant_id` withholds what is others'.
     `disclose` are customers of the tenant whose personal data is opened to who gets the bundle.
@@ -64,7 +65,7 @@ async def files(
     leaves = await _leaves(s, head.size, tenant_id)
     proofs = await anchor_proofs.for_bundle(s, head.size)
     forks = await anchor_forks.for_bundle(s, log_vkey)
-    found = evidence.Evidence(
+    return Evidence(
         vkey=log_vkey,
         head=head,
         older=[Checkpoint(**row._mapping) for row in heads],
@@ -74,13 +75,17 @@ async def files(
         ledger=await sealed.export_csv(s, head.size, tenant_id) if ledger else None,
         disclosures=await disclosed(s, leaves, tenant_id, disclose),
     )
-    # Seconds of hashing for a long log, which whoever else asks must not wait for.
+
+
+async def files(found: Evidence) -> dict[str, bytes]:
+    """The files of the bundle, in their order. Call it when the session that read is closed: for a
+    long log it takes seconds of hashing, in a thread, for which no connection should be held."""
     return await asyncio.to_thread(evidence.whole, found)
 
 
-async def _leaves(s: ReadSession, size: int, tenant_id: UUID | None) -> list[evidence.Leaf]:
+async def _leaves(s: ReadSession, size: int, tenant_id: UUID | None) -> list[Leaf]:
     return [
-        evidence.Leaf(
+        Leaf(
             row.seq,
             row.leaf_hash,
             row.kind,

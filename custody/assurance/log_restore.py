@@ -88,7 +88,8 @@ async def look(deps: RestoreDeps) -> list[Row]:
     """What there is to sign: of a database that is behind as if it were put back, and of earlier
     restores. Changes nothing. Raises what `accept` does, signatures aside."""
     rows: list[Row] = []
-    last = await behind.newest(deps.folder, deps.key, deps.signer, await deps.signed())
+    signed = await deps.signed()
+    last = await behind.newest(deps.folder, deps.key, deps.signer, signed, sign=False)
     try:
         async with deps.db.write() as s:
             lacks = await _put_back(s, deps, last, deps.clock.now())

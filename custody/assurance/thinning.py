@@ -6,8 +6,9 @@ fork or a statement of others is about; solvency epochs prove by anchored ones. 
 before the newest all stay. Everything else follows from the entries: a root of any size, and its
 consistency with what is kept.
 
-Triggers of the database refuse more than that, whoever asks. A batch and the place up to which the
-log was looked through are one commit: killed anywhere, the next run goes on from there.
+Triggers of the database refuse more than that, whoever asks; of intervals they do not know, only of
+hours. A batch and the place up to which the log was looked through are one commit: killed anywhere,
+the next run goes on from there.
 """
 
 from collections.abc import Collection, Sequence

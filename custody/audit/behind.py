@@ -87,10 +87,13 @@ class Newest:
     unsigned: int = 0
 
 
-async def newest(folder: Path, key: note.LogKey, signer: Signer, signed: int) -> Newest:
+async def newest(
+    folder: Path, key: note.LogKey, signer: Signer, signed: int, *, sign: bool = True
+) -> Newest:
     """What is published, or what the signer signed beyond and nobody was shown.
 
-    `signed` is the size that it says it signed last.
+    `signed` is the size that it says it signed last. A signer that remembers nothing signs a whole
+    tree beyond as its first, for it may have been signed; without `sign` that has an empty note.
 
     Raises Refused where the folder has no log of this key; where tiles are beyond,
     SignerUnavailable, and SignerRefused if it says anything but that it signed another size.
@@ -106,8 +109,10 @@ async def newest(folder: Path, key: note.LogKey, signer: Signer, signed: int) ->
         )
     text = (folder / tiles.CHECKPOINT).read_text("utf-8")
     more = unpublished.head(folder, there)
-    if more is None:
+    if more is None or more.size < signed:  # a copy of the folder that is older than the signer
         return Newest(there, text, signed)
+    if signed == 0 and not sign:
+        return Newest(more, "", signed)
     try:
         # Without a proof the signer answers only for what it signed before, or for its first.
         signature = await signer.sign_checkpoint(more.origin, more.size, more.root)

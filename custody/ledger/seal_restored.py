@@ -9,7 +9,7 @@ a seal that was not, or a hold's end could stand before the hold.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -50,26 +50,35 @@ class Sealed:
         return {row.seq - row.seq % CALL_MAX for row in self.part or ()}
 
 
-@dataclass(slots=True)
 class _Waiting:
     """A tenant's journals that wait for a seal, in order."""
 
-    rows: list[Row[Any]] = field(default_factory=list)
+    def __init__(self, rows: Sequence[Row[Any]] = ()) -> None:
+        self._rows, self._places = list[Row[Any]](), dict[UUID, int]()
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Row[Any]) -> None:
+        self._places[row.id] = len(self._rows)
+        self._rows.append(row)
 
     def take(self, said: PutBack) -> list[Row[Any]] | None:
-        """The journals of a seal, which wait no more; None unless just those are here."""
-        ids = [format_id("transfer", row.id) for row in self.rows]
-        first, last = said.data["first"], said.data["last"]
-        if first not in ids or last not in ids:
+        """The journals of a seal, which wait no more; None unless just those are here.
+
+        There may be many seals and many journals: each costs what it has, whatever else waits.
+        """
+        ends = [parse_id("transfer", str(said.data[name])) for name in ("first", "last")]
+        if not all(end in self._places for end in ends):
             return None
-        part = self.rows[ids.index(str(first)) : ids.index(str(last)) + 1]
+        first, last = (self._places[end] for end in ends)
+        part = [row for row in self._rows[first : last + 1] if row.id in self._places]
         if str(len(part)) != said.data["count"]:
             return None
         root = merkle.root(journal.leaf_hashes(journal.fields(row) for row in part))
         if f"sha256:{root.hex()}" != said.data["root"]:
             return None
-        taken = {row.id for row in part}
-        self.rows = [row for row in self.rows if row.id not in taken]
+        for row in part:
+            del self._places[row.id]
         return part
 
 
@@ -100,7 +109,7 @@ async def _waiting(s: ReadSession, tenants: Sequence[UUID]) -> dict[UUID, _Waiti
     for row in await s.all(_UNSEALED, {"tenants": list(tenants)}):
         if not journal.has_accounts(row):
             raise Broken(f"transfer {row.id} has no two accounts of one asset")
-        found[row.tenant_id].rows.append(row)
+        found[row.tenant_id].add(row)
     return found
 
 

@@ -31,6 +31,11 @@ _ENROL = """
 INSERT INTO people (tenant_id, id, role, public_key, enrolled_at)
 SELECT :tenant, :id, :role, :key, :at FROM tenants WHERE id = :tenant ON CONFLICT DO NOTHING
 """
+_ANOTHER = """
+SELECT EXISTS (SELECT FROM tenants WHERE id = :tenant) AND NOT EXISTS (
+    SELECT FROM people
+    WHERE tenant_id = :tenant AND id = :id AND role = :role AND public_key = :key)
+"""
 _REMOVE = """
 UPDATE people SET removed_at = :at WHERE tenant_id = :tenant AND id = :id AND removed_at IS NULL
 """
@@ -66,7 +71,14 @@ async def _customers(s: WriteSession, entries: Sequence[PutBack]) -> None:
 
 async def _enrolled(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
     person = {"role": data["role"], "key": bytes.fromhex(data["public_key"])}
-    await s.execute(_ENROL, {**_person(entry, data), **person})
+    known = _person(entry, data)
+    await s.execute(_ENROL, {**known, **person})
+    if await s.scalar(_ANOTHER, {name: v for name, v in (known | person).items() if name != "at"}):
+        raise Conflict(
+            f"{data['person']} of {format_id('tenant', entry.tenant_id)}, or the key, was enrolled"
+            " otherwise after this database came back: restore the backup once more, and begin"
+            " with the log"
+        )
 
 
 async def _removed(s: WriteSession, entry: PutBack, data: Mapping[str, str]) -> None:
@@ -105,7 +117,7 @@ KINDS = (*_TAKE, CUSTOMER)
 
 async def take_over(s: WriteSession, entries: Sequence[PutBack]) -> None:
     """Entries of `KINDS`, in the log's order. Raises Conflict where a tenant's keys were given to
-    another one since the database came back."""
+    another one, or a person or a person's key enrolled otherwise, since the database came back."""
     for entry in entries:
         if entry.kind != CUSTOMER:
             data = {name: str(value) for name, value in entry.data.items()}

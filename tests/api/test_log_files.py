@@ -7,7 +7,7 @@ import pytest
 
 from api.followers import follow
 from api.followers.tenant_events import TenantEvents
-from custody.assurance import archive, bundle
+from custody.assurance import archive, bundle, evidence
 from custody.audit import checkpoint, merkle, note, proof, sequence, tiles, trust, verify
 from custody.core.serialization import loads
 from custody.ledger import postings, seal
@@ -205,3 +205,18 @@ async def test_a_bundle_is_given_out_in_pieces(
     assert (answer.status_code, answer.content) == (200, made)
     assert answer.headers["content-length"] == str(len(made))
     assert (await world.call("GET", "/v1/audit/bundle?size=1", auditor)).status_code == 404
+
+
+async def test_a_bundle_is_hashed_without_a_connection(
+    world: World, head: note.TreeHead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seconds for a long log: a few auditors at once would leave no connection to others."""
+    held, whole = [], evidence.whole
+
+    def hashed(found: evidence.Evidence) -> dict[str, bytes]:
+        held.append(world.deps.db.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return whole(found)
+
+    monkeypatch.setattr(evidence, "whole", hashed)
+    answer = await world.call("GET", "/v1/audit/bundle", world.ours.tokens["auditor"])
+    assert (answer.status_code, held) == (200, [0])

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from api.migrations.models import metadata
+from api.migrations.run import upgrade
 from tests.conftest import Server
 
 pytestmark = pytest.mark.postgres
@@ -49,3 +50,36 @@ async def test_app_role_owns_nothing(postgres_server: Server, database_name: str
     await engine.dispose()
     money_and_log = {"transfers", "accounts", "audit_entries", "audit_sequence", "decisions"}
     assert not money_and_log & set(names), names
+
+
+PLACELESS = {"ledger_content_hash"}
+"""Names no table, and has its caller's place: with one of its own a posting could not inline it."""
+
+
+async def test_no_function_looks_among_its_callers_tables(
+    postgres_server: Server, database_name: str
+) -> None:
+    """A session's temporary tables come before all others unless the function says otherwise."""
+    engine = create_async_engine(postgres_server.owner(database_name))
+    async with engine.connect() as connection:
+        found = await connection.exec_driver_sql(
+            "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
+            " AND NOT 'search_path=public, pg_temp' = ANY(coalesce(p.proconfig, '{}'))"
+        )
+        names = {row[0] for row in found}
+    await engine.dispose()
+    assert names == PLACELESS
+
+
+async def test_the_service_makes_no_temporary_tables(
+    postgres_server: Server, database_name: str
+) -> None:
+    """A restored database is brought up to date like any other, and then has this again."""
+    query = f"SELECT has_database_privilege('moorage_app', '{database_name}', 'TEMPORARY')"
+    engine = create_async_engine(postgres_server.owner(database_name))
+    for may in (True, False):
+        async with engine.connect() as connection:
+            found = await connection.exec_driver_sql(query)
+            assert found.scalar() is may, "a copy has the rights of any new database"
+        await upgrade(postgres_server.owner(database_name))
+    await engine.dispose()

@@ -31,6 +31,8 @@ ALONE_FROM = 20_000
 """Customers and their accounts: from so many on a process of its own is worth its start."""
 PAGE = 16
 """Chunks that are handed over together: with four assets one and a half megabytes."""
+WAIT = "1h"
+"""For the reading of reserves. Then the database ends the moment, and the epoch begins anew."""
 
 _ENDED = "the process that reads what is owed has ended"
 
@@ -257,8 +259,9 @@ async def _read(pipe: Connection, url: str, moment: str, asked: Asked) -> Owed:
     db = Database(url, pool_size=1)
     try:
         async with db.snapshot(moment) as s:
-            # It waits in the moment while reserves are read on chain, and longer than others may.
-            await s.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            # It waits in the moment while reserves are read on chain, and longer than others may;
+            # but not for ever, as for a worker that is stopped and not dead: nothing is vacuumed.
+            await s.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{WAIT}'")
             pipe.send(True)
             pipe.recv()
             balances, found = await read(s, asked)

@@ -16,7 +16,7 @@ from custody.audit import behind, log, merkle, tiles
 from custody.audit.published import Forked
 from custody.core.db import Database, WriteSession
 from custody.core.errors import Conflict, Forbidden, MoorageError, Refused
-from custody.core.ids import TenantId, format_id, new_uuid7
+from custody.core.ids import PersonId, TenantId, format_id, new_uuid7
 from custody.core.intents import Approval
 from custody.deposits import addresses
 from custody.ledger import seal_restored
@@ -41,6 +41,7 @@ from tests.custody.assurance.restored_world import (
     verified,
 )
 from tests.custody.audit.entries import AT, TENANT, log_writer, sign_log
+from tests.custody.policy.documents import document
 
 pytestmark = pytest.mark.postgres
 
@@ -316,6 +317,44 @@ async def test_a_tenant_whose_keys_another_got_since_is_refused(world: World) ->
         async with db.write() as s:
             await tenants.create(s, "Late", 2, "xpub2", at=AT)
         await refused(world, db, given, Conflict, "key account 2 of ten_.* was given to another")
+
+
+async def test_a_policy_that_is_another_since_is_refused(world: World) -> None:
+    """What the signer decides by, and the log says, would not be what the service has."""
+    async with world.restored() as db:
+        given = await world.signed(db)
+        other = document(OTHER)
+        other["rules"] = other["rules"][:3]
+        async with db.write() as s:
+            await policies.install(s, {"policy": other, "signature": "00" * 64}, at=AT)
+        await refused(world, db, given, Conflict, "policy 1 of ten_.* is another one")
+
+
+async def test_a_policy_that_was_loaded_again_is_the_same(world: World) -> None:
+    async with world.restored() as db:
+        async with db.write() as s:
+            await policies.install(s, {"policy": document(OTHER), "signature": "00" * 64}, at=AT)
+        await world.accept(db)
+
+
+@pytest.mark.parametrize("what", ["id", "key", "role"])
+async def test_a_person_who_is_another_since_is_refused(world: World, what: str) -> None:
+    """Property 16: a signature would count for whom it is not of."""
+    story = world.story.people[0]
+    key = story.key.public_key().public_bytes_raw() if what != "id" else bytes(32)
+    id_, role = new_uuid7() if what == "key" else story.id, story.role
+    async with world.restored() as db:
+        given = await world.signed(db)
+        async with db.write() as s:
+            await people.enrol(
+                s,
+                TenantId(TENANT),
+                "support" if what == "role" else role,
+                key,
+                at=AT,
+                person_id=PersonId(id_),
+            )
+        await refused(world, db, given, Conflict, "per_.* of ten_.* was enrolled otherwise")
 
 
 async def test_what_people_rely_on_is_as_the_log_says(world: World) -> None:

@@ -19,7 +19,7 @@ from custody.audit.checkpoint import LogWriter
 from custody.audit.published import Forked
 from custody.core.clock import FixedClock, iso_us
 from custody.core.db import Database
-from custody.core.errors import InvalidInput
+from custody.core.errors import InvalidInput, Refused
 from custody.core.ids import TenantId, format_id
 from custody.keys.people import PersonKey
 from custody.policy import two_people
@@ -206,6 +206,34 @@ async def test_tiles_beyond_the_published_checkpoint(
         await add(db, 400)
         await world.publish(db)
         assert await broken(db, world) - {("seal", "has no transfers")} == set()
+        steps = verified(world, await evidence(world, db, TENANT))
+        assert "FAIL" not in {status for status, _ in steps.values()}, steps
+
+
+async def test_a_copy_with_tiles_that_is_older_than_the_signer_is_refused(world: World) -> None:
+    """Taken between tiles and checkpoint: people are told what to bring."""
+    async with world.restored(whole=True) as db:
+        size = await unpublished(world, db, 3, signed=False)
+    world.signer.signed[size + 1] = b"\x01" * 32
+    async with world.restored() as db:
+        for told in (log_restore.look(world.deps(db)), log_restore.accept(world.deps(db), [])):
+            with pytest.raises(Refused, match=f"{size + 1} entries were signed, .* newer copy"):
+                await told
+
+
+async def test_a_look_gives_a_new_signer_nothing_to_sign(world: World) -> None:
+    """One that came back from shares signs its first tree on trust, which a look must not cause."""
+    async with world.restored(whole=True) as db:
+        size = await unpublished(world, db, 3, signed=True)
+    world.signer.signed = {}
+    async with world.restored() as db:
+        looked = await world.row(db)
+        assert looked.document["size"] == str(size)
+        assert world.signer.signed == {}
+        await world.accept(db, TENANT, OTHER)
+        assert set(world.signer.signed) == {size}
+        await add(db, 3)
+        await world.publish(db)
         steps = verified(world, await evidence(world, db, TENANT))
         assert "FAIL" not in {status for status, _ in steps.values()}, steps
 

@@ -3,11 +3,13 @@
 import multiprocessing
 import os
 import signal
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from custody.assurance.solvency import growing, layout, tree
 from custody.assurance.solvency.growing import Asked, Chunk, Found, GrowingFailed, Grown
@@ -120,6 +122,28 @@ async def test_one_that_is_not_needed_any_more_is_ended(
             (core,) = [x for x in limits.read_text().splitlines() if x.startswith("Max core")]
             assert core.split()[4:6] == ["0", "0"], "its secret is in no core file"
     assert multiprocessing.active_children() == []
+
+
+class Stopped:
+    """The worker's end of the pipe, where it is stopped and not dead: nothing is asked for long."""
+
+    def send(self, _: object) -> None:
+        return
+
+    def recv(self) -> None:
+        time.sleep(1)
+
+
+async def test_a_moment_does_not_wait_for_ever(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that was changed since could be vacuumed."""
+    books = await opened(database)
+    monkeypatch.setattr(growing, "WAIT", "100ms", raising=False)
+    async with database.snapshot() as s:
+        moment = await s.share_moment()
+        with pytest.raises(DBAPIError, match=r"timeout|closed"):
+            await growing._read(cast(Any, Stopped()), database.url, moment, asked(books))
 
 
 @pytest.mark.parametrize("is_alone", [False, True])

@@ -307,6 +307,29 @@ async def test_the_database_refuses_to_lose_more(
             await s.execute("DELETE FROM audit_roots WHERE size = 2")
 
 
+EMPTY = ("anchors", "anchor_proofs", "log_forks", "log_statements")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("size", [47, PROVED], ids=["of the last day", "proved"])
+async def test_tables_of_the_callers_own_do_not_stand_in(
+    database: Database, writer: LogWriter, size: int
+) -> None:
+    """Where temporary tables may be made at all: a trigger asks the real ones."""
+    before = await heads(database)
+    with pytest.raises(DBAPIError, match=r"last day|evidence"):
+        async with database.write() as s:
+            await s.execute(
+                "CREATE TEMP TABLE audit_checkpoints ON COMMIT DROP AS SELECT size + 1 AS size,"
+                f" signed_at FROM public.audit_checkpoints WHERE size = {size}"
+                " UNION SELECT 99, now() + interval '9 years'"
+            )
+            for name in EMPTY:
+                await s.execute(f"CREATE TEMP TABLE {name} (size bigint) ON COMMIT DROP")
+            await s.execute(f"DELETE FROM public.audit_checkpoints WHERE size = {size}")
+    assert await heads(database) == before
+
+
 @pytest.mark.postgres
 async def test_a_root_that_waits_for_its_signature_stays(
     database: Database, writer: LogWriter

@@ -57,6 +57,8 @@ class LogSigner:
         self, origin: str, size: int, root: bytes, old: int = 0, proof: Sequence[bytes] = ()
     ) -> bytes:
         if size not in self.signed and (last := max(self.signed, default=0)):
+            if size < last:
+                raise SignerRefused("checkpoint_size", "a larger checkpoint was signed before")
             if old != last:
                 raise SignerRefused(CHECKPOINT_OLD, str(last))
             merkle.verify_consistency(last, size, self.signed[last], root, proof)

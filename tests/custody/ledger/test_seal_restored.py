@@ -80,6 +80,21 @@ def test_what_the_log_says_otherwise_is_another_seal(name: str) -> None:
     assert matched(rows, said(1, rows, **{name: other[name]})) == [False]
 
 
+def test_a_journal_is_looked_at_a_few_times_however_many_wait() -> None:
+    """All of it is one transaction, which may not idle for long: a million journals must pass."""
+
+    class Counted(SimpleNamespace):
+        def __getattribute__(self, name: str) -> Any:
+            looks[0] += name == "id"
+            return super().__getattribute__(name)
+
+    looks, rows = [0], [Counted(**vars(row(n))) for n in range(600)]
+    entries = [said(n, rows[2 * n : 2 * n + 2]) for n in range(300)]
+    looks[0] = 0
+    assert all(matched(rows, *entries))
+    assert looks[0] < 8 * len(rows)
+
+
 def whole(found: list[Sealed], calls: dict[int, int]) -> list[bool]:
     return [one.part is not None for one in seal_restored._only_whole(found, calls)]
 
