@@ -55,7 +55,7 @@ def split(copy: Copy, folder: Path) -> list[Path]:
 def secret(folder: Path) -> Path:
     file = folder / "passphrase"
     file.touch(0o600)
-    file.write_text("a new one\n")
+    file.write_text("correct-horse-of-a-new-machine\n")
     return file
 
 
