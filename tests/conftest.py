@@ -45,9 +45,10 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that take minutes begin, each on a worker of its own: pytest-xdist gives each worker
-    one run of the list, of equal lengths."""
+    one run of the list, of equal lengths. Last, when it is known which tests are left out."""
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     slow = [item for item in items if item.get_closest_marker("long")]
     rest = [item for item in items if not item.get_closest_marker("long")]
